@@ -1,0 +1,11 @@
+"""YouTube-8M segment classification: BERT and VLAD models over frame features.
+
+Importing the package quiets TensorFlow 1.15's start-up noise; set
+TF_CPP_MIN_LOG_LEVEL to see its C++ messages again.
+"""
+import os
+import warnings
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# TensorFlow 1.15 declares its quantized NumPy types in a deprecated way.
+warnings.filterwarnings("ignore", category=FutureWarning, module="tensor(flow|board)")

@@ -1,0 +1,121 @@
+"""Files through `tf.io.gfile`, so that every path may be local or gs://."""
+import contextlib
+import json
+import os
+
+import tensorflow as tf
+
+from src.common.errors import InputError
+
+PROJECT_DIR = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def find(pattern, flag):
+    """Sorted paths that match a glob.
+
+    Args:
+      pattern: a glob, local or gs://.
+      flag: name of the flag that holds it, for the error.
+
+    Raises:
+      InputError: nothing matches.
+    """
+    if not pattern:
+        raise InputError("--%s is empty: give it a path or a glob of TFRecord files." % flag)
+    try:
+        paths = sorted(tf.io.gfile.glob(pattern))
+    except tf.errors.OpError as error:
+        raise InputError("--%s=%s cannot be listed: %s." % (flag, pattern, error.message))
+    if not paths:
+        raise InputError("No file matches --%s=%s: check the path, and quote the glob." % (flag, pattern))
+    return paths
+
+
+def beside_project(path):
+    """`path` as given if it exists, else the project's own file of that name.
+
+    Lets the defaults (bert_config.json, segment_label_ids.csv) be found from any folder.
+    """
+    own = os.path.join(PROJECT_DIR, path)
+    if not os.path.isabs(path) and not tf.io.gfile.exists(path) and os.path.exists(own):
+        return own
+    return path
+
+
+def _temporary_name(path):
+    folder, name = os.path.split(path)
+    return os.path.join(folder, ".%s.%d.tmp" % (name, os.getpid()))
+
+
+@contextlib.contextmanager
+def replacing(path, mode="w"):
+    """Opens a file that takes the place of `path` only when the block succeeds.
+
+    The text is written beside `path` and renamed; if the block raises, what stood at
+    `path` before stands there still.
+
+    Args:
+      path: target, local or gs://; its folder is made if missing.
+      mode: "w" or "wb".
+
+    Yields:
+      A file object open for writing.
+
+    Raises:
+      InputError: the target cannot be written.
+    """
+    temporary = _temporary_name(path)
+    try:
+        tf.io.gfile.makedirs(os.path.dirname(path) or ".")
+        with tf.io.gfile.GFile(temporary, mode) as stream:
+            yield stream
+        tf.io.gfile.rename(temporary, path, overwrite=True)
+    except (tf.errors.PermissionDeniedError, tf.errors.NotFoundError,
+            tf.errors.FailedPreconditionError, tf.errors.ResourceExhaustedError) as error:
+        raise InputError("%s cannot be written: %s." % (path, error.message))
+    finally:
+        if tf.io.gfile.exists(temporary):
+            tf.io.gfile.remove(temporary)
+
+
+@contextlib.contextmanager
+def replacing_folder(path):
+    """As `replacing`, for a folder: yields the name of a new one that takes `path`'s place."""
+    temporary = _temporary_name(path)
+    tf.io.gfile.makedirs(os.path.dirname(path) or ".")
+    remove(temporary)
+    try:
+        yield temporary
+        remove(path)
+        tf.io.gfile.rename(temporary, path)
+    finally:
+        remove(temporary)
+
+
+def remove(path):
+    """Removes a file or a folder with all it holds; nothing happens if there is none."""
+    if tf.io.gfile.isdir(path):
+        tf.io.gfile.rmtree(path)
+    elif tf.io.gfile.exists(path):
+        tf.io.gfile.remove(path)
+
+
+def read_json(path):
+    """The object in a JSON file.
+
+    Raises:
+      InputError: the file is missing or not JSON.
+    """
+    try:
+        with tf.io.gfile.GFile(path) as stream:
+            return json.load(stream)
+    except tf.errors.NotFoundError:
+        raise InputError("%s does not exist." % path)
+    except ValueError as error:
+        raise InputError("%s is not valid JSON (%s): restore or delete it." % (path, error))
+
+
+def write_json(path, value):
+    """Writes `value` as JSON, indented, keys sorted."""
+    with replacing(path) as stream:
+        stream.write(json.dumps(value, indent=2, sort_keys=True) + "\n")
