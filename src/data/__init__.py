@@ -1,0 +1,1 @@
+"""TFRecords -> batches: shards and the holdout, readers, the input pipeline, segments."""

@@ -1,0 +1,166 @@
+"""Input pipeline: TFRecord shards -> batches, with errors that name the shard and the record."""
+import contextlib
+import re
+import struct
+
+from absl import flags
+import numpy as np
+import tensorflow as tf
+
+from src.common.errors import InputError
+from src.data import readers
+from src.data import segments
+
+_CORRUPT = re.compile(r"(corrupted|truncated) record at (\d+)")
+
+
+def define_flags():
+    """Flags of reading."""
+    flags.DEFINE_integer("num_readers", 8, "Shards read side by side.", lower_bound=1)
+
+
+def records(paths, num_readers):
+    """Dataset of `readers.Record` over a dataset of shard paths, `num_readers` shards interleaved."""
+    def shard(path):
+        serialized = tf.data.TFRecordDataset(path).apply(tf.data.experimental.enumerate_dataset())
+        return serialized.map(lambda index, record: (record, path, index)).prefetch(2)
+
+    # Each shard's prefetch reads ahead in a thread of its own. TensorFlow 1.15's parallel interleave is
+    # no faster, and sometimes crashes the process when a session closes before the data ends.
+    return paths.interleave(shard, cycle_length=num_readers)
+
+
+def training_batches(reader, paths, batch_size, frame_indices, num_epochs, num_readers, seed=None):
+    """Shuffled batches of `num_epochs` passes over the shards (None: without end); see the reader's `batches`."""
+    shards = tf.data.Dataset.from_tensor_slices(paths).shuffle(len(paths), seed=seed).repeat(num_epochs)
+    batches = reader.batches(records(shards, num_readers), batch_size, seed or 0, frame_indices)
+    return batches.prefetch(2)
+
+
+def evaluation_batches(reader, paths, batch_size, frame_indices, num_readers):
+    """One pass over the shards in a fixed order; see the reader's `batches`."""
+    shards = tf.data.Dataset.from_tensor_slices(paths)
+    batches = reader.batches(records(shards, num_readers), batch_size, None, frame_indices)
+    return batches.prefetch(2)
+
+
+def segment_batches(reader, paths, shifts, batch_size, num_readers):
+    """All segments of all videos, once for each of `shifts`, in one pass over the shards.
+
+    Args:
+      reader: a YT8MFrameFeatureReader.
+      paths: shards.
+      shifts: list of ints, frames; see `segments.cut`.
+      batch_size: segments a batch, about; a batch holds whole videos.
+      num_readers: shards read side by side.
+
+    Returns:
+      Dataset of `segments.cut`'s dict plus `shift`, an index into `shifts`; the batches of one
+      group of videos at each shift follow one another.
+    """
+    videos = max(1, batch_size * segments.SEGMENT_FRAMES // reader.max_frames)
+    whole = records(tf.data.Dataset.from_tensor_slices(paths), num_readers).map(
+        lambda *record: reader.parse_video(readers.Record(*record)), num_parallel_calls=readers.PARALLEL_CALLS)
+
+    def at_each_shift(batch):
+        every = tf.data.Dataset.from_tensor_slices((list(range(len(shifts))), shifts))
+        return every.map(lambda index, shift: dict(segments.cut(batch, shift), shift=index))
+
+    return whole.batch(videos).flat_map(at_each_shift).prefetch(2)
+
+
+def read_ratings(paths, num_readers=8):
+    """The segment ratings that the records of 3/frame/validate hold.
+
+    Returns:
+      NumPy arrays of one entry a rating: segment ids bytes `VIDEOID:START`, labels int64, scores float32.
+
+    Raises:
+      InputError: a shard is corrupt, or holds no ratings at all.
+    """
+    kinds = {"segment_start_times": tf.int64, "segment_labels": tf.int64, "segment_scores": tf.float32}
+    wanted = {name: tf.io.VarLenFeature(kind) for name, kind in kinds.items()}
+    wanted["id"] = tf.io.FixedLenFeature([], tf.string)
+
+    def parse(serialized, path, index):
+        del path, index
+        context, _ = tf.io.parse_single_sequence_example(serialized, wanted)
+        starts = context["segment_start_times"].values
+        return (tf.strings.join([context["id"], ":", tf.strings.as_string(starts)]),
+                context["segment_labels"].values, context["segment_scores"].values)
+
+    with tf.Graph().as_default(), explained(paths):
+        every = records(tf.data.Dataset.from_tensor_slices(paths), num_readers).map(parse, num_parallel_calls=readers.PARALLEL_CALLS)
+        chunk = tf.compat.v1.data.make_one_shot_iterator(
+            every.flat_map(lambda *ratings: tf.data.Dataset.from_tensor_slices(ratings)).batch(4096)).get_next()
+        chunks = []
+        with tf.compat.v1.Session() as session:
+            with contextlib.suppress(tf.errors.OutOfRangeError):
+                while True:
+                    chunks.append(session.run(chunk))
+    if not chunks:
+        raise InputError("The %d shards such as %s hold no segment ratings: segment labels come from "
+                         "3/frame/validate." % (len(paths), paths[0]))
+    return tuple(np.concatenate(parts) for parts in zip(*chunks))
+
+
+@contextlib.contextmanager
+def explained(paths):
+    """Turns TensorFlow's errors about the records of `paths` into an InputError that names shard and record."""
+    try:
+        yield
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+        corrupt = _CORRUPT.search(error.message)
+        if corrupt:
+            raise InputError(_corrupt_shard(paths, int(corrupt.group(2))))
+        if "Could not parse example input" in error.message:
+            raise InputError(_unparsable_shard(paths))
+        raise
+
+
+def _corrupt_shard(paths, offset):
+    """Sentence about the shard whose record at byte `offset` does not read."""
+    for path in paths:
+        index = _record_index(path, offset)
+        if index is not None and not _reads(path, index):
+            return ("%s, record %d (byte %d), is truncated or corrupt: fetch the shard again or leave it out."
+                    % (path, index, offset))
+    return ("A record at byte %d of one of the %d shards such as %s is truncated or corrupt: fetch them again."
+            % (offset, len(paths), paths[0]))
+
+
+def _record_index(path, offset):
+    """Index of the record that starts at byte `offset`, or None; reads record lengths only."""
+    with tf.io.gfile.GFile(path, "rb") as stream:
+        position = index = 0
+        while position < offset:
+            header = stream.read(8)
+            if len(header) < 8:
+                return None
+            # A record: length (8 bytes), its checksum (4), the data, its checksum (4).
+            position, index = position + 16 + struct.unpack("<Q", header)[0], index + 1
+            stream.seek(position)
+    return index if position == offset else None
+
+
+def _reads(path, index):
+    """Whether records 0..index of a shard are whole."""
+    try:
+        for count, _ in enumerate(tf.compat.v1.io.tf_record_iterator(path)):
+            if count == index:
+                return True
+    except tf.errors.DataLossError:
+        pass
+    return False
+
+
+def _unparsable_shard(paths):
+    """Sentence about the first record that is no protocol buffer of the expected kind."""
+    for path in paths:
+        for index, serialized in enumerate(tf.compat.v1.io.tf_record_iterator(path)):
+            try:
+                tf.train.SequenceExample.FromString(serialized)
+            except ValueError:  # protobuf's DecodeError is one
+                return ("%s, record %d, is not a SequenceExample: it is no YouTube-8M shard, leave it out of the "
+                        "pattern." % (path, index))
+    return "One of the %d shards such as %s holds records of another format." % (len(paths), paths[0])

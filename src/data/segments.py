@@ -1,0 +1,48 @@
+"""Cutting videos into 5-second segments, rolled along time for test-time augmentation."""
+import numpy as np
+import tensorflow as tf
+
+SEGMENT_FRAMES = 5  # one frame a second
+
+
+def segment_ids(video_ids, starts):
+    """`VIDEOID:START` of each pair; bytes arrays, NumPy in and out.
+
+    Args:
+      video_ids: [n] bytes.
+      starts: [n] ints, seconds.
+    """
+    return np.char.add(np.char.add(np.asarray(video_ids, "S"), b":"), np.asarray(starts, np.int64).astype("S"))
+
+
+def cut(videos, shift):
+    """Cuts a batch of padded videos into segments after rolling them along time.
+
+    Rolling by `shift` moves frame i to i + shift with wrap-around over the padded length;
+    num_frames stays. Segments start at 0, 5, .. below num_frames.
+
+    Args:
+      videos: dict of `id` [batch] string, `frames` uint8 [batch, max_frames, features] and
+        `num_frames` int32 [batch].
+      shift: int32 scalar, in frames; may be negative.
+
+    Returns:
+      dict of `id` [segments] `VIDEOID:START`, `frames` uint8 [segments, 5, features],
+      `frame_valid` bool [segments, 5] (False where the source lies beyond the video) and
+      `num_frames` int32 [segments] = min(5, num_frames - START).
+    """
+    frames, num_frames = videos["frames"], videos["num_frames"]
+    max_frames = tf.shape(frames)[1]
+    starts = tf.range(0, max_frames, SEGMENT_FRAMES)
+    chosen = tf.cast(tf.where(starts[tf.newaxis, :] < num_frames[:, tf.newaxis]), tf.int32)
+    video, start = chosen[:, 0], tf.gather(starts, chosen[:, 1])
+    position = start[:, tf.newaxis] + tf.range(SEGMENT_FRAMES)
+    source = tf.math.floormod(position - shift, max_frames)
+    length = tf.gather(num_frames, video)
+    flat = tf.reshape(frames, [-1, frames.shape[-1]])
+    return {
+        "id": tf.strings.join([tf.gather(videos["id"], video), ":", tf.as_string(start)]),
+        "frames": tf.gather(flat, video[:, tf.newaxis] * max_frames + source),
+        "frame_valid": (position < max_frames) & (source < length[:, tf.newaxis]),
+        "num_frames": tf.minimum(SEGMENT_FRAMES, length - start),
+    }

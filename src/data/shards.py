@@ -1,0 +1,92 @@
+"""Canonical order of YouTube-8M shards, and the holdout it defines.
+
+A partition has 3,844 shards. Cloud names (what data.yt8m.org serves) end in two
+characters of 0-9a-zA-Z, ordered by the second and then the first: 00 10 .. Z0 01 11 ..;
+local names end in 0000..3843. The holdout is the first shards in that order, whatever
+happens to be on disk, so every machine agrees on it.
+"""
+import logging
+import os
+import re
+import string
+
+from absl import flags
+
+from src.common.errors import InputError
+
+log = logging.getLogger("yt8m")
+
+_CHARACTERS = string.digits + string.ascii_lowercase + string.ascii_uppercase
+CLOUD_SUFFIXES = [first + second for second in _CHARACTERS for first in _CHARACTERS]
+NUM_SHARDS = len(CLOUD_SUFFIXES)
+LOCAL_SUFFIXES = ["%04d" % rank for rank in range(NUM_SHARDS)]
+_RANKS = {"cloud": {suffix: rank for rank, suffix in enumerate(CLOUD_SUFFIXES)},
+          "local": {suffix: rank for rank, suffix in enumerate(LOCAL_SUFFIXES)}}
+
+_STEM = re.compile(r"^(?:train|validate|test)([0-9A-Za-z]{2}|[0-9]{4})$"  # the published names
+                   r"|^.*?([0-9]{4}|[0-9A-Za-z]{2})$")  # any other prefix: four digits before two characters
+
+
+def define_flags():
+    """Flags of the split; `google_cloud` is accepted for the published commands' sake."""
+    flags.DEFINE_integer("holdout_shards", 300, "First shards of the validation partition, in canonical order, "
+                         "held out of training for evaluation and out-of-fold predictions; 0 = no split.",
+                         lower_bound=0, upper_bound=NUM_SHARDS)
+    flags.DEFINE_bool("google_cloud", False, "Accepted and without effect: cloud and local shard names are "
+                      "told apart by the names themselves.")
+
+
+def ranks(paths):
+    """Canonical rank, 0..3843, of each shard.
+
+    Raises:
+      InputError: a name has no shard suffix, or cloud and local names are mixed.
+    """
+    result, namings = [], {}
+    for path in paths:
+        matched = _STEM.match(os.path.splitext(os.path.basename(path))[0])
+        suffix = matched and (matched.group(1) or matched.group(2))
+        naming = suffix and ("local" if len(suffix) == 4 else "cloud")
+        if not suffix or suffix not in _RANKS[naming]:
+            raise InputError("%s is not named like a YouTube-8M shard (validate00..validateZZ or "
+                             "validate0000..validate3843), so it is in no split: rename it, or pass "
+                             "--holdout_shards=0 to read every file." % path)
+        namings.setdefault(naming, path)
+        result.append(_RANKS[naming][suffix])
+    if len(namings) > 1:
+        raise InputError("%s has a cloud shard name and %s a local one: give a pattern that matches only one kind."
+                         % (namings["cloud"], namings["local"]))
+    return result
+
+
+def holdout(paths, size):
+    """The shards among the first `size` of the partition, in canonical order; all when `size` is 0.
+
+    Raises:
+      InputError: none of `paths` is one of them.
+    """
+    if not size:
+        return paths
+    return _part(paths, "holdout", lambda rank: rank < size, size,
+                 "lower-ranked shards are missing, or raise --holdout_shards (0 = no split)")
+
+
+def training(paths, size):
+    """The shards outside the holdout, in canonical order; all when `size` is 0.
+
+    Raises:
+      InputError: none of `paths` is one of them.
+    """
+    if not size:
+        return paths
+    return _part(paths, "training part", lambda rank: rank >= size, NUM_SHARDS - size,
+                 "lower --holdout_shards (0 = no split)")
+
+
+def _part(paths, name, belongs, expected, remedy):
+    ranked = sorted((rank, path) for rank, path in zip(ranks(paths), paths) if belongs(rank))
+    if not ranked:
+        raise InputError("None of the %d shards such as %s belongs to the %s: %s." % (len(paths), paths[0], name, remedy))
+    log.info("%s: %d of %d shards are there, %s to %s", name, len({rank for rank, _ in ranked}), expected,
+             os.path.basename(ranked[0][1]), os.path.basename(ranked[-1][1]))
+    return [path for _, path in ranked]
