@@ -1,0 +1,206 @@
+"""BERT over frames as tokens.
+
+The encoder is that of Devlin et al., "BERT: Pre-training of Deep Bidirectional
+Transformers", with the variable names of google-research/bert, fed with frame features in
+place of word embeddings (Liu and Shao, "BERT and frame-level models for large-scale video
+segment classification with test-time augmentation", 2019).
+"""
+import collections
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from src.common import files
+from src.common.errors import InputError
+from src.models import classifiers
+from src.models import sampling
+from src.models.frame_level import FrameLevelModel
+from src.models.hparams import Hparam
+
+HPARAMS = [
+    Hparam("bert_config_file", "bert_config.json", "BERT configuration; intermediate_size, initializer_range and "
+           "max_position_embeddings are read from it."),
+    Hparam("bert_hidden_layer", 2, "Encoder layers."),
+    Hparam("bert_attention_heads", 12, "Attention heads; they must divide the width."),
+    Hparam("bert_dropout_prob", 0.1, "Dropout of hidden states and attention in training."),
+    Hparam("pooling_strategy", "mean", "How the positions' outputs become one vector: mean, first, last, attn or "
+           "none (concatenated)."),
+    Hparam("use_position", False, "Add position encodings to the frames, sinusoidal ones."),
+    Hparam("bert_position", False, "With use_position: learned position embeddings instead of sinusoidal ones."),
+]
+
+EncoderConfig = collections.namedtuple(
+    "EncoderConfig", "num_layers num_heads intermediate_size dropout initializer_range max_positions")
+
+
+def encoder_config(hparams):
+    """EncoderConfig of a dict of HPARAMS.
+
+    Raises:
+      InputError: the configuration file is missing or lacks a key.
+    """
+    path = files.beside_project(hparams["bert_config_file"])
+    config = files.read_json(path)
+    try:
+        return EncoderConfig(hparams["bert_hidden_layer"], hparams["bert_attention_heads"],
+                             config["intermediate_size"], hparams["bert_dropout_prob"],
+                             config["initializer_range"], config["max_position_embeddings"])
+    except (KeyError, TypeError):
+        raise InputError("%s lacks intermediate_size, initializer_range or max_position_embeddings: give a BERT "
+                         "configuration to --bert_config_file." % path)
+
+
+def gelu(x):
+    """Gaussian error linear unit, tanh approximation (Hendrycks and Gimpel, 2016)."""
+    return 0.5 * x * (1.0 + tf.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * tf.pow(x, 3))))
+
+
+def _dense(x, units, name, config, activation=None):
+    return tf.compat.v1.layers.dense(
+        x, units, activation, name=name,
+        kernel_initializer=tf.compat.v1.truncated_normal_initializer(stddev=config.initializer_range))
+
+
+def _dropout(x, config, is_training):
+    return tf.nn.dropout(x, rate=config.dropout) if is_training and config.dropout else x
+
+
+def layer_norm(x):
+    """Layer normalization of the last axis, variables `LayerNorm/gamma` and `LayerNorm/beta`."""
+    with tf.compat.v1.variable_scope("LayerNorm"):
+        width = x.shape[-1]
+        gamma = tf.compat.v1.get_variable("gamma", [width], tf.float32, tf.compat.v1.ones_initializer())
+        beta = tf.compat.v1.get_variable("beta", [width], tf.float32, tf.compat.v1.zeros_initializer())
+        mean, variance = tf.nn.moments(x, axes=[-1], keepdims=True)
+        return tf.nn.batch_normalization(x, mean, variance, beta, gamma, 1e-12)
+
+
+def attention(x, positions, config, is_training):
+    """Multi-head self-attention without a mask.
+
+    Args:
+      x: [batch * positions, width].
+      positions: positions a sequence.
+
+    Returns:
+      [batch * positions, width], the heads side by side.
+    """
+    width = x.shape[-1].value
+    per_head = width // config.num_heads
+
+    def heads(name):
+        projected = tf.reshape(_dense(x, width, name, config), [-1, positions, config.num_heads, per_head])
+        return tf.transpose(projected, [0, 2, 1, 3])
+
+    with tf.compat.v1.variable_scope("self"):
+        query, key, value = heads("query"), heads("key"), heads("value")
+        scores = tf.matmul(query, key, transpose_b=True) / math.sqrt(per_head)
+        weights = _dropout(tf.nn.softmax(scores), config, is_training)
+        mixed = tf.transpose(tf.matmul(weights, value), [0, 2, 1, 3])
+        return tf.reshape(mixed, [-1, width])
+
+
+def layer(x, positions, config, is_training):
+    """One post-layer-norm encoder layer over [batch * positions, width]."""
+    width = x.shape[-1].value
+    with tf.compat.v1.variable_scope("attention"):
+        attended = attention(x, positions, config, is_training)
+        with tf.compat.v1.variable_scope("output"):
+            x = layer_norm(x + _dropout(_dense(attended, width, "dense", config), config, is_training))
+    with tf.compat.v1.variable_scope("intermediate"):
+        intermediate = _dense(x, config.intermediate_size, "dense", config, gelu)
+    with tf.compat.v1.variable_scope("output"):
+        return layer_norm(x + _dropout(_dense(intermediate, width, "dense", config), config, is_training))
+
+
+def encoder(x, scope, config, is_training):
+    """Encodes [batch, positions, width] into the same shape; variables `scope/layer_i/..`.
+
+    Raises:
+      InputError: the heads do not divide the width.
+    """
+    width = x.shape[-1].value
+    if width % config.num_heads:
+        raise InputError("--bert_attention_heads=%d does not divide the width %d of %s: choose a divisor."
+                         % (config.num_heads, width, scope))
+    positions = tf.shape(x)[1]
+    hidden = tf.reshape(x, [-1, width])
+    with tf.compat.v1.variable_scope(scope):
+        for index in range(config.num_layers):
+            with tf.compat.v1.variable_scope("layer_%d" % index):
+                hidden = layer(hidden, positions, config, is_training)
+    return tf.reshape(hidden, tf.shape(x))
+
+
+def sinusoids(positions, width):
+    """float32 [positions, width]: sines in the even columns, cosines in the odd (Vaswani et al., 2017, 3.5)."""
+    rates = 10000.0 ** (-2.0 * (np.arange(width) // 2) / width)
+    angles = np.arange(positions)[:, np.newaxis] * rates
+    return np.where(np.arange(width) % 2, np.cos(angles), np.sin(angles)).astype(np.float32)
+
+
+def add_positions(x, learned, config):
+    """Adds position encodings to [batch, positions, width], positions at most config.max_positions."""
+    shape = [config.max_positions, x.shape[-1].value]
+    if learned:
+        table = tf.compat.v1.get_variable(
+            "position_embeddings", shape, tf.float32,
+            tf.compat.v1.truncated_normal_initializer(stddev=config.initializer_range))
+    else:
+        table = tf.constant(sinusoids(*shape))
+    return x + table[:tf.shape(x)[1]]
+
+
+def attention_pooling(x):
+    """Mean of [batch, positions, width] weighted by softmax(x . query / sqrt(width)), query learned."""
+    width = x.shape[-1].value
+    with tf.compat.v1.variable_scope("pooler"):
+        query = tf.compat.v1.get_variable("query", [1, width, 1], tf.float32,
+                                          tf.compat.v1.truncated_normal_initializer(stddev=0.02))
+    scores = tf.tensordot(x, query[0], 1) / math.sqrt(width)
+    return tf.reduce_sum(tf.nn.softmax(scores, axis=1) * x, axis=1)
+
+
+POOLINGS = {
+    "mean": lambda x: tf.reduce_mean(x, axis=1),
+    "first": lambda x: x[:, 0],
+    "last": lambda x: x[:, -1],
+    "attn": attention_pooling,
+    "none": lambda x: tf.reshape(x, [-1, x.shape[1].value * x.shape[2].value]),
+}
+
+
+class Bert(FrameLevelModel):
+    """A BERT encoder over the frames, pooled and classified.
+
+    Evaluation takes the frames as they are, with one exception: `none` concatenates a fixed
+    number of positions, `iterations`, and where a video has another number of frames takes
+    as many, evenly spread.
+    """
+
+    hparams_declared = HPARAMS + sampling.HPARAMS + classifiers.HEAD_HPARAMS
+
+    def __init__(self, hparams):
+        super(Bert, self).__init__(hparams)
+        if hparams["pooling_strategy"] not in POOLINGS:
+            raise InputError("--pooling_strategy=%s is unknown: choose one of %s."
+                             % (hparams["pooling_strategy"], ", ".join(sorted(POOLINGS))))
+        self.config = encoder_config(hparams)
+
+    def frame_indices(self, num_frames, max_frames, is_training):
+        iterations = self.hparams["iterations"]
+        if is_training:
+            return sampling.training_indices(num_frames, iterations, self.hparams["sample_random_frames"])
+        if self.hparams["pooling_strategy"] != "none":
+            return None
+        spread = sampling.spread_indices(num_frames, iterations)
+        as_they_are = tf.zeros_like(spread) + tf.range(iterations)
+        return tf.where(tf.fill(tf.shape(spread), tf.equal(max_frames, iterations)), as_they_are, spread)
+
+    def pool(self, frames, is_training):
+        if self.hparams["use_position"]:
+            frames = add_positions(frames, self.hparams["bert_position"], self.config)
+        encoded = encoder(frames, "encoder", self.config, is_training)
+        encoded.set_shape(frames.shape)
+        return POOLINGS[self.hparams["pooling_strategy"]](encoded)

@@ -1,0 +1,166 @@
+"""Video-level classifiers; frame-level models use them as heads."""
+import tensorflow as tf
+
+from src.common.errors import InputError
+from src.models.hparams import Hparam
+
+LOGISTIC_HPARAMS = [
+    Hparam("l2_penalty", 1e-8, "L2 penalty on the weights and biases of LogisticModel."),
+]
+MOE_HPARAMS = [
+    Hparam("moe_num_mixtures", 5, "Experts a class of MoeModel, without the dummy expert."),
+    Hparam("moe_l2", 1e-8, "L2 penalty on the weights of MoeModel."),
+    Hparam("moe_low_rank_gating", -1, "Rank of a linear layer before MoeModel's gates; -1 = none."),
+    Hparam("moe_prob_gating", False, "Multiply MoeModel's probabilities by a learned gate."),
+    Hparam("moe_prob_gating_input", "prob", "What that gate sees: prob (the probabilities) or input."),
+    Hparam("gating_remove_diag", False, "Leave a class's own probability out of its gate."),
+]
+HEAD_HPARAMS = [
+    Hparam("video_level_classifier_model", "MoeModel", "Head of the frame-level models: MoeModel or LogisticModel."),
+] + LOGISTIC_HPARAMS + MOE_HPARAMS
+
+_BATCH_NORM_DECAY = 0.999
+
+
+def dense(inputs, units, scope, l2_penalty, use_bias=True, bias_l2_penalty=0.0, initializer=None):
+    """Linear layer with variables `weights` and `biases` under `scope`, as tf.contrib.slim names them.
+
+    Args:
+      inputs: [batch, features].
+      units: size of the output.
+      l2_penalty: times half the squared weights is added to the regularization losses.
+      bias_l2_penalty: the same for the biases.
+      initializer: of the weights, Glorot's uniform by default.
+
+    Returns:
+      [batch, units].
+    """
+    with tf.compat.v1.variable_scope(scope):
+        weights = tf.compat.v1.get_variable(
+            "weights", [inputs.shape[-1], units], tf.float32,
+            initializer or tf.compat.v1.glorot_uniform_initializer(), regularizer=_l2(l2_penalty))
+        outputs = tf.matmul(inputs, weights)
+        if use_bias:
+            outputs += tf.compat.v1.get_variable("biases", [units], tf.float32, tf.compat.v1.zeros_initializer(),
+                                                 regularizer=_l2(bias_l2_penalty))
+        return outputs
+
+
+def _l2(penalty):
+    return (lambda weights: penalty * tf.nn.l2_loss(weights)) if penalty else None
+
+
+def batch_norm(inputs, scope, is_training, fused=True):
+    """Batch normalization of [batch, features] with slim's defaults (decay 0.999, epsilon 0.001).
+
+    Fused as slim fuses it: the moving variance then takes Bessel's correction. The
+    statistics' updates go to the UPDATE_OPS collection.
+    """
+    rank_4 = inputs[:, tf.newaxis, tf.newaxis, :] if fused else inputs  # the fused kernel wants images
+    outputs = tf.compat.v1.layers.batch_normalization(
+        rank_4, momentum=_BATCH_NORM_DECAY, epsilon=0.001, training=is_training, fused=fused, name=scope)
+    return outputs[:, 0, 0, :] if fused else outputs
+
+
+def logistic_model(model_input, vocab_size, l2_penalty):
+    """One dense layer and a sigmoid.
+
+    Args:
+      model_input: [batch, features].
+
+    Returns:
+      dict of `predictions` and `logits`, [batch, vocab_size].
+    """
+    logits = dense(model_input, vocab_size, "fully_connected", l2_penalty, bias_l2_penalty=l2_penalty,
+                   initializer=tf.compat.v1.variance_scaling_initializer())
+    return {"predictions": tf.nn.sigmoid(logits), "logits": logits}
+
+
+def moe_model(model_input, vocab_size, is_training, hparams):
+    """Mixture of logistic experts, one mixture a class (Jordan and Jacobs, 1994).
+
+    The softmax over a class's gates has one dummy expert that always says no. Probability
+    gating follows Miech et al., "Learnable pooling with context gating", section 3.
+
+    Args:
+      model_input: [batch, features].
+      hparams: dict holding MOE_HPARAMS.
+
+    Returns:
+      dict of `predictions` [batch, vocab_size].
+    """
+    mixtures, l2_penalty = hparams["moe_num_mixtures"], hparams["moe_l2"]
+    if hparams["moe_low_rank_gating"] > 0:
+        low_rank = dense(model_input, hparams["moe_low_rank_gating"], "gates1", l2_penalty, use_bias=False)
+        gates = dense(low_rank, vocab_size * (mixtures + 1), "gates2", l2_penalty, use_bias=False)
+    else:
+        gates = dense(model_input, vocab_size * (mixtures + 1), "gates", l2_penalty, use_bias=False)
+    experts = dense(model_input, vocab_size * mixtures, "experts", l2_penalty)
+    gates = tf.nn.softmax(tf.reshape(gates, [-1, vocab_size, mixtures + 1]))
+    experts = tf.nn.sigmoid(tf.reshape(experts, [-1, vocab_size, mixtures]))
+    probabilities = tf.reduce_sum(gates[:, :, :mixtures] * experts, axis=2)
+    if hparams["moe_prob_gating"]:
+        probabilities *= _probability_gates(model_input, probabilities, is_training, hparams)
+    return {"predictions": probabilities}
+
+
+def _probability_gates(model_input, probabilities, is_training, hparams):
+    """sigmoid(batch_norm(x W)), [batch, vocab_size]; x = probabilities or the model's input."""
+    if hparams["moe_prob_gating_input"] not in ("prob", "input"):
+        raise InputError("--moe_prob_gating_input=%s is unknown: give prob or input." % hparams["moe_prob_gating_input"])
+    source = probabilities if hparams["moe_prob_gating_input"] == "prob" else model_input
+    vocab_size = probabilities.shape[-1].value
+    weights = tf.compat.v1.get_variable(
+        "gating_prob_weights", [source.shape[-1], vocab_size], tf.float32,
+        tf.compat.v1.random_normal_initializer(stddev=vocab_size ** -0.5))
+    gates = tf.matmul(source, weights)
+    if hparams["gating_remove_diag"]:
+        if source is not probabilities:
+            raise InputError("--gating_remove_diag needs --moe_prob_gating_input=prob: only probabilities have one "
+                             "entry a class to remove.")
+        gates -= probabilities * tf.linalg.diag_part(weights)
+    return tf.nn.sigmoid(batch_norm(gates, "gating_prob_bn", is_training))
+
+
+class LogisticModel(object):
+    """Logistic regression over a video's features."""
+
+    frame_level = False
+    hparams_declared = LOGISTIC_HPARAMS
+
+    def __init__(self, hparams):
+        self.hparams = hparams
+
+    def create_model(self, model_input, vocab_size, num_frames=None, is_training=True, labels=None, **unused):
+        """Args: model_input [batch, features]. Returns: dict of `predictions`, `logits` [batch, vocab_size]."""
+        return logistic_model(model_input, vocab_size, self.hparams["l2_penalty"])
+
+
+class MoeModel(object):
+    """Mixture of experts over a video's features."""
+
+    frame_level = False
+    hparams_declared = MOE_HPARAMS
+
+    def __init__(self, hparams):
+        self.hparams = hparams
+
+    def create_model(self, model_input, vocab_size, num_frames=None, is_training=True, labels=None, **unused):
+        """Args: model_input [batch, features]. Returns: dict of `predictions` [batch, vocab_size]."""
+        return moe_model(model_input, vocab_size, is_training, self.hparams)
+
+
+HEADS = {"LogisticModel": LogisticModel, "MoeModel": MoeModel}
+
+
+def head(model_input, vocab_size, is_training, hparams):
+    """Classifies [batch, features] with the head that `video_level_classifier_model` names.
+
+    Raises:
+      InputError: there is no such head.
+    """
+    name = hparams["video_level_classifier_model"]
+    if name not in HEADS:
+        raise InputError("--video_level_classifier_model=%s is unknown: choose one of %s."
+                         % (name, ", ".join(sorted(HEADS))))
+    return HEADS[name](hparams).create_model(model_input, vocab_size, is_training=is_training)

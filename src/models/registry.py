@@ -1,0 +1,64 @@
+"""Models by name, and their hyperparameters as flags."""
+from absl import flags
+
+from src.common.errors import InputError
+from src.models import bert
+from src.models import classifiers
+from src.models import frame_level
+from src.models.hparams import defaults
+
+_MODELS = {
+    "Bert": bert.Bert,
+    "FrameLevelLogisticModel": frame_level.FrameLevelLogisticModel,
+    "LogisticModel": classifiers.LogisticModel,
+    "MoeModel": classifiers.MoeModel,
+}
+
+_DEFINERS = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float, str: flags.DEFINE_string}
+
+
+def names():
+    """Sorted names of the known models."""
+    return sorted(_MODELS)
+
+
+def _declared():
+    """{name: Hparam} over all models."""
+    return {hparam.name: hparam for model in _MODELS.values() for hparam in model.hparams_declared}
+
+
+def define_flags():
+    """Flags `model` and one for each hyperparameter of any model."""
+    flags.DEFINE_string("model", "LogisticModel", "Which model: %s." % ", ".join(names()))
+    for name, hparam in sorted(_declared().items()):
+        _DEFINERS[type(hparam.default)](name, hparam.default, hparam.help)
+
+
+def hparams_from_flags(parsed):
+    """{name: value} of every hyperparameter flag."""
+    return {name: parsed[name].value for name in _declared()}
+
+
+def create(name, **hparams):
+    """Creates a model.
+
+    Args:
+      name: one of `names()`.
+      **hparams: hyperparameters; those left out take the flags' defaults, those of other models
+        only are ignored, as one set of flags serves all models.
+
+    Returns:
+      A model with `create_model`, `frame_level` and `hparams`, the values of its own hyperparameters.
+
+    Raises:
+      InputError: no model has that name, or none has such a hyperparameter.
+    """
+    if name not in _MODELS:
+        raise InputError("--model=%s is unknown: choose one of %s." % (name, ", ".join(names())))
+    unknown = sorted(set(hparams) - set(_declared()))
+    if unknown:
+        raise InputError("No model has a hyperparameter %s: known are %s."
+                         % (", ".join(unknown), ", ".join(sorted(_declared()))))
+    own = defaults(_MODELS[name].hparams_declared)
+    own.update((key, value) for key, value in hparams.items() if key in own)
+    return _MODELS[name](own)

@@ -1,0 +1,61 @@
+"""Which frames of a video a model sees."""
+import tensorflow as tf
+
+from src.models.hparams import Hparam
+
+HPARAMS = [
+    Hparam("iterations", 5, "Frames of a video that a training example shows the model (VLAD models and "
+           "FrameLevelLogisticModel: in evaluation too). 5 is a segment's length."),
+    Hparam("sample_random_frames", True, "Training draws single frames at random, with replacement; else a "
+           "random run of consecutive frames."),
+]
+
+
+def training_indices(num_frames, iterations, random_frames):
+    """Random frame indices for training.
+
+    Args:
+      num_frames: int32 of any shape, at least 1.
+      iterations: frames to pick.
+      random_frames: single frames with replacement; else `iterations` consecutive ones from a
+        random start, in 0..max(num_frames - iterations, 0), the last frame repeated past the end.
+
+    Returns:
+      int32 of num_frames' shape + [iterations], each below its num_frames.
+    """
+    last = num_frames[..., tf.newaxis] - 1
+    if random_frames:
+        shape = tf.concat([tf.shape(num_frames), [iterations]], axis=0)
+        indices = tf.floor(tf.random.uniform(shape) * tf.cast(last + 1, tf.float32))
+        # A uniform just below 1 may round up to num_frames.
+        indices = tf.minimum(tf.cast(indices, tf.int32), last)
+    else:
+        starts = tf.cast(tf.maximum(num_frames - iterations, 0) + 1, tf.float32)
+        start = tf.cast(tf.floor(tf.random.uniform(tf.shape(num_frames)) * starts), tf.int32)
+        indices = tf.minimum(start[..., tf.newaxis] + tf.range(iterations), last)
+    indices.set_shape(num_frames.shape.concatenate([iterations]))
+    return indices
+
+
+def spread_indices(num_frames, iterations):
+    """Evenly spread frames floor((i + 0.5) * num_frames / iterations); shapes as `training_indices`."""
+    middles = 2 * tf.range(iterations) + 1
+    return middles * num_frames[..., tf.newaxis] // (2 * iterations)
+
+
+def middle_indices(num_frames, iterations):
+    """The middle run of frames, the last one repeated past the end; shapes as `training_indices`."""
+    start = tf.maximum((num_frames - iterations) // 2, 0)
+    return tf.maximum(tf.minimum(start[..., tf.newaxis] + tf.range(iterations), num_frames[..., tf.newaxis] - 1), 0)
+
+
+def vlad_indices(num_frames, iterations, random_frames, is_training):
+    """The frames of models that see `iterations` frames in training and evaluation alike."""
+    if is_training:
+        return training_indices(num_frames, iterations, random_frames)
+    return (spread_indices if random_frames else middle_indices)(num_frames, iterations)
+
+
+def gather_frames(model_input, indices):
+    """[batch, frames, features] at `indices` [batch, iterations] -> [batch, iterations, features]."""
+    return tf.gather(model_input, indices, batch_dims=1)
