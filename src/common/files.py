@@ -10,6 +10,14 @@ from src.common.errors import InputError
 PROJECT_DIR = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
+def glob(pattern):
+    """Sorted paths that match a glob; [] also where its folder does not exist."""
+    try:
+        return sorted(tf.io.gfile.glob(pattern))
+    except tf.errors.NotFoundError:
+        return []
+
+
 def find(pattern, flag):
     """Sorted paths that match a glob.
 
@@ -23,7 +31,7 @@ def find(pattern, flag):
     if not pattern:
         raise InputError("--%s is empty: give it a path or a glob of TFRecord files." % flag)
     try:
-        paths = sorted(tf.io.gfile.glob(pattern))
+        paths = glob(pattern)
     except tf.errors.OpError as error:
         raise InputError("--%s=%s cannot be listed: %s." % (flag, pattern, error.message))
     if not paths:

@@ -21,33 +21,50 @@ class Progress(object):
       what: what is being done, e.g. "inference".
       unit: what is counted, plural, e.g. "videos".
       total: how many there are in all, or None when unknown.
+      first: how many were done before.
       every: seconds between lines.
     """
 
-    def __init__(self, what, unit, total=None, every=10.0):
-        self._what, self._unit, self._total, self._every = what, unit, total, every
+    def __init__(self, what, unit, total=None, first=0, every=10.0):
+        self._what, self._unit, self._total, self._first, self._every = what, unit, total, first, every
         self._start = self._last = time.time()
-        self.done = 0
+        self.done = first
 
-    def add(self, count, note=""):
-        """Counts `count` more as done; `note` is appended when a line is due."""
+    def add(self, count, note="", share=None):
+        """Counts `count` more as done and logs a line if one is due.
+
+        Args:
+          note: ends the line.
+          share: part of the work that is done, 0..1, where `total` is unknown.
+        """
         self.done += count
-        now = time.time()
-        if now - self._last >= self._every:
-            self._last = now
-            self._log(now, note)
+        if time.time() - self._last >= self._every:
+            self.report(note, share)
+
+    def report(self, note="", share=None):
+        """Logs a line now."""
+        self._last = time.time()
+        elapsed = max(self._last - self._start, 1e-6)
+        rate = (self.done - self._first) / elapsed
+        parts = ["%d %s" % (self.done, self._unit)]
+        left = None
+        if self._total:
+            parts[0] = "%d of %d %s" % (self.done, self._total, self._unit)
+            share, left = self.done / self._total, (self._total - self.done) / max(rate, 1e-6)
+        elif share:
+            left = elapsed * (1 - share) / share
+        if left is not None:
+            parts[0] += " (%.0f%%)" % (100 * share)
+        if rate:
+            parts.append("%.3g %s/s" % (rate, self._unit))
+            if left is not None:
+                parts.append("%s left" % duration(left))
+        log.info("%s: %s", self._what, ", ".join(parts + [note] * bool(note)))
 
     def finish(self, note=""):
         """Logs the closing line."""
         elapsed = time.time() - self._start
-        log.info("%s: %d %s in %s (%.1f/s)%s", self._what, self.done, self._unit, duration(elapsed),
-                 self.done / max(elapsed, 1e-6), note)
-
-    def _log(self, now, note):
-        rate = self.done / max(now - self._start, 1e-6)
-        if self._total:
-            log.info("%s: %d of %d %s (%.0f%%), %.1f/s, %s left%s", self._what, self.done, self._total,
-                     self._unit, 100.0 * self.done / self._total, rate,
-                     duration((self._total - self.done) / max(rate, 1e-6)), note)
-        else:
-            log.info("%s: %d %s, %.1f/s%s", self._what, self.done, self._unit, rate, note)
+        rate = (self.done - self._first) / max(elapsed, 1e-6)
+        log.info("%s: %s", self._what, ", ".join(
+            ["%d %s in %s" % (self.done - self._first, self._unit, duration(elapsed)),
+             "%.3g %s/s" % (rate, self._unit)] + [note] * bool(note)))

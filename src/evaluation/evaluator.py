@@ -1,0 +1,96 @@
+"""Scores a checkpoint on labelled records."""
+import contextlib
+import logging
+
+import tensorflow as tf
+
+from src.common.errors import InputError
+from src.common.progress import Progress
+from src.data import pipeline
+from src.data import readers
+from src.evaluation.metrics import EvaluationMetrics
+
+tf1 = tf.compat.v1
+log = logging.getLogger("yt8m")
+
+
+class Evaluator(object):
+    """A model, the records to score it on, and the graph that does it; reused for every checkpoint.
+
+    In segment mode predictions and the loss are confined to the rated classes of each segment.
+
+    Args:
+      model: see `models.create`.
+      reader: see `data.readers`.
+      label_loss: see `training.losses`.
+      paths: shards.
+      batch_size: examples a batch.
+      num_readers: shards read side by side.
+      top_k: predictions an example that count for MAP and GAP.
+      max_examples: stop after so many, or None.
+    """
+
+    def __init__(self, model, reader, label_loss, paths, batch_size, num_readers, top_k, max_examples=None):
+        self._paths, self._max_examples = paths, max_examples
+        self._metrics = EvaluationMetrics(reader.num_classes, top_k)
+        self._graph = tf.Graph()
+        with self._graph.as_default():
+            frame_indices, segment_labels = None, getattr(reader, "segment_labels", False)
+            if model.frame_level and not segment_labels:
+                frame_indices = lambda num_frames: model.frame_indices(num_frames, reader.max_frames, False)
+            sampled = frame_indices is not None and frame_indices(tf.constant(1)) is not None
+            with tf.device("/cpu:0"):
+                self._iterator = tf1.data.make_initializable_iterator(pipeline.evaluation_batches(
+                    reader, paths, batch_size, frame_indices if sampled else None, num_readers))
+                batch = self._iterator.get_next()
+            labels = readers.dense_labels(batch)
+            weights = readers.label_weights(batch) if segment_labels else None
+            with tf1.variable_scope("tower"):
+                predictions = model.create_model(
+                    readers.normalize(reader.model_input_raw(batch)), vocab_size=reader.num_classes,
+                    num_frames=batch.get("num_frames"), is_training=False, labels=labels,
+                    frames_sampled=sampled)["predictions"]
+            loss = label_loss.calculate_loss(predictions, labels, weights)
+            if segment_labels:
+                predictions *= weights
+            self._fetches = {"id": batch["id"], "predictions": predictions, "labels": labels, "loss": loss}
+        self.variables = self._graph.get_collection(tf1.GraphKeys.GLOBAL_VARIABLES)
+
+    def batches(self, restore):
+        """Yields the dicts of NumPy `id`, `predictions`, `labels` [batch, classes] and `loss`, batch by batch.
+
+        Args:
+          restore: function that restores `variables` into the session it is given.
+        """
+        config = tf1.ConfigProto(allow_soft_placement=True)
+        config.gpu_options.allow_growth = True
+        with self._graph.as_default(), pipeline.explained(self._paths), tf1.Session(config=config) as session:
+            restore(session)
+            session.run(self._iterator.initializer)
+            with contextlib.suppress(tf.errors.OutOfRangeError):
+                while True:
+                    yield session.run(self._fetches)
+
+    def evaluate(self, restore):
+        """`metrics.Metrics` of one pass over the records; arguments as `batches`.
+
+        Raises:
+          InputError: the records hold no example, or a prediction is not a number.
+        """
+        self._metrics.clear()
+        progress = Progress("evaluation", "examples", self._max_examples)
+        batches = self.batches(restore)
+        with contextlib.closing(batches):
+            for batch in batches:
+                if batch["predictions"].size and not batch["predictions"].min() >= 0:
+                    raise InputError("The checkpoint predicts numbers that are no probabilities: it is broken, "
+                                     "evaluate an earlier one.")
+                values = self._metrics.accumulate(batch["predictions"], batch["labels"], batch["loss"])
+                progress.add(len(batch["id"]), ", ".join("%s %.4g" % pair for pair in sorted(values.items())))
+                if self._max_examples and progress.done >= self._max_examples:
+                    break
+        if not progress.done:
+            raise InputError("The %d evaluation shards such as %s hold no example: segment labels come from "
+                             "3/frame/validate." % (len(self._paths), self._paths[0]))
+        progress.finish()
+        return self._metrics.get()

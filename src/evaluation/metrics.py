@@ -1,0 +1,123 @@
+"""The challenge's metrics: Hit@1, PERR, MAP and GAP.
+
+Definitions as in Abu-El-Haija et al., "YouTube-8M: a large-scale video classification
+benchmark", section 5, and the starter code.
+"""
+import collections
+
+import numpy as np
+
+Metrics = collections.namedtuple("Metrics", "examples hit_at_one perr loss map gap aps")
+
+
+def _top(predictions, k):
+    """Columns and values of the k largest entries a row, best first; [rows, k] each."""
+    k = min(k, predictions.shape[1])
+    columns = np.argpartition(predictions, predictions.shape[1] - k, axis=1)[:, -k:]
+    values = np.take_along_axis(predictions, columns, axis=1)
+    order = np.argsort(-values, axis=1, kind="stable")
+    return np.take_along_axis(columns, order, axis=1), np.take_along_axis(values, order, axis=1)
+
+
+def hit_at_one(predictions, labels):
+    """Share of examples whose best class is a label; arguments [examples, classes]."""
+    return float(np.mean(labels[np.arange(len(labels)), predictions.argmax(axis=1)] > 0))
+
+
+def precision_at_equal_recall(predictions, labels):
+    """PERR: mean precision among an example's G best classes, G its number of labels; 0 where G = 0."""
+    counts = (labels > 0).sum(axis=1)
+    columns, values = _top(predictions, max(1, counts.max()))
+    hits = (np.take_along_axis(labels, columns, axis=1) > 0) & (values > 0)
+    considered = np.arange(columns.shape[1]) < counts[:, np.newaxis]
+    return float(np.mean((hits & considered).sum(axis=1) / np.maximum(counts, 1)))
+
+
+def average_precisions(groups, scores, hits, num_positives):
+    """Average precision of each group of scored entries.
+
+    Equal scores are taken in random but reproducible order, so that the order of input
+    cannot overestimate.
+
+    Args:
+      groups: int [entries], each entry's group, 0..len(num_positives) - 1.
+      scores: float [entries].
+      hits: bool [entries].
+      num_positives: [groups], positives found or not.
+
+    Returns:
+      float64 [groups]; 0 for a group without positives.
+    """
+    shuffled = np.random.RandomState(0).permutation(len(scores))
+    order = shuffled[np.lexsort((-scores[shuffled], groups[shuffled]))]
+    groups, hits = groups[order], hits[order]
+    begins = np.searchsorted(groups, np.arange(len(num_positives)))
+    found_before = np.concatenate([[0], np.cumsum(hits)])
+    found = found_before[1:] - found_before[begins[groups]]
+    ranks = np.arange(1, len(groups) + 1) - begins[groups]
+    sums = np.bincount(groups, hits * found / ranks, minlength=len(num_positives))
+    return sums / np.maximum(num_positives, 1)
+
+
+class EvaluationMetrics(object):
+    """Accumulates the metrics over batches.
+
+    Holds top_k predictions an example, 7 bytes each: 160 MB for a million videos at 20.
+
+    Args:
+      num_class: number of classes.
+      top_k: predictions an example that count for MAP and GAP.
+    """
+
+    def __init__(self, num_class, top_k):
+        self._num_class, self._top_k = num_class, top_k
+        self.clear()
+
+    def clear(self):
+        """Forgets all batches."""
+        self._sums = collections.Counter()
+        self._num_positives = np.zeros(self._num_class, np.int64)
+        self._classes, self._scores, self._hits = [], [], []
+
+    def accumulate(self, predictions, labels, loss):
+        """Adds a batch.
+
+        Args:
+          predictions, labels: [batch, classes].
+          loss: its mean loss.
+
+        Returns:
+          dict of the batch's hit_at_one, perr and loss.
+        """
+        batch = {"hit_at_one": hit_at_one(predictions, labels),
+                 "perr": precision_at_equal_recall(predictions, labels), "loss": float(loss)}
+        self._sums.update({name: value * len(labels) for name, value in batch.items()})
+        self._sums["examples"] += len(labels)
+        columns, values = _top(predictions, self._top_k)
+        self._classes.append(columns.astype(np.int16).ravel())
+        self._scores.append(values.astype(np.float32).ravel())
+        self._hits.append((np.take_along_axis(labels, columns, axis=1) > 0).ravel())
+        self._num_positives += (labels > 0).sum(axis=0)
+        return batch
+
+    def get(self):
+        """Metrics over all batches; `aps` and `map` are over the classes with a positive.
+
+        Raises:
+          ValueError: there was no batch.
+        """
+        examples = self._sums["examples"]
+        if not examples:
+            raise ValueError("no batch was accumulated")
+        classes, scores, hits = (np.concatenate(parts) for parts in (self._classes, self._scores, self._hits))
+        aps = average_precisions(classes, scores, hits, self._num_positives)[self._num_positives > 0]
+        gap = average_precisions(np.zeros_like(classes), scores, hits, [self._num_positives.sum()])[0]
+        return Metrics(examples, self._sums["hit_at_one"] / examples, self._sums["perr"] / examples,
+                       self._sums["loss"] / examples, float(aps.mean()) if len(aps) else 0.0, float(gap), aps)
+
+
+def batch_metrics(predictions, labels):
+    """{name: value} of Hit@1, PERR and GAP of one batch, [batch, classes] each."""
+    metrics = EvaluationMetrics(predictions.shape[1], 20)
+    metrics.accumulate(predictions, labels, 0.0)
+    return {"GAP": metrics.get().gap, "Hit@1": metrics.get().hit_at_one, "PERR": metrics.get().perr}

@@ -1,0 +1,1 @@
+"""Probabilities -> updates: losses, optimizers, towers, the training loop, checkpoints, export."""

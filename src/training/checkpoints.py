@@ -1,0 +1,99 @@
+"""Finding checkpoints and restoring what a graph needs of them."""
+import os
+import re
+
+import tensorflow as tf
+
+from src.common import files
+from src.common.errors import InputError
+
+tf1 = tf.compat.v1
+_STEP = re.compile(r"model\.ckpt-(\d+)\.index$")
+
+
+def create_global_step():
+    """The step as an int32 scalar, as the starter code's checkpoints hold it."""
+    with tf.device("/cpu:0"):
+        return tf1.get_variable("global_step", [], tf.int32, tf1.zeros_initializer(), trainable=False,
+                                collections=[tf1.GraphKeys.GLOBAL_VARIABLES, tf1.GraphKeys.GLOBAL_STEP])
+
+
+def path(train_dir, step):
+    """`train_dir/model.ckpt-STEP`."""
+    return os.path.join(train_dir, "model.ckpt-%d" % step)
+
+
+def best_path(train_dir):
+    """The file that names the best evaluated checkpoint."""
+    return os.path.join(train_dir, "best_checkpoint.json")
+
+
+def steps(train_dir):
+    """Ascending steps of the checkpoints in a folder; [] when there are none."""
+    matched = (_STEP.search(name) for name in files.glob(path(train_dir, 0)[:-1] + "*.index"))
+    return sorted(int(match.group(1)) for match in matched if match)
+
+
+def resolve(train_dir, which):
+    """Path of a checkpoint.
+
+    Args:
+      train_dir: the folder it is in.
+      which: a step, `model.ckpt-N`, `latest` (also ''), `best`, or a checkpoint's path.
+
+    Raises:
+      InputError: there is no such checkpoint; says which there are.
+    """
+    there = steps(train_dir)
+    step = re.match(r"(?:model\.ckpt-)?(\d+)$", which)
+    if which in ("", "latest") and there:
+        return path(train_dir, there[-1])
+    if which == "best" and tf.io.gfile.exists(best_path(train_dir)):
+        found = path(train_dir, files.read_json(best_path(train_dir))["step"])
+    elif step:
+        found = path(train_dir, int(step.group(1)))
+    else:
+        found = which
+    if not tf.io.gfile.exists(found + ".index"):
+        listed = "it has " + ", ".join("model.ckpt-%d" % one for one in there) if there else "it has none"
+        if which == "best":
+            listed += "; best_checkpoint.json is written by eval.py"
+        raise InputError("%s holds no checkpoint '%s': %s." % (train_dir, which or "latest", listed))
+    return found
+
+
+def step_of(checkpoint):
+    """The global step that a checkpoint holds, or 0."""
+    reader = tf.train.load_checkpoint(checkpoint)
+    return int(reader.get_tensor("global_step")) if reader.has_tensor("global_step") else 0
+
+
+def restorable(checkpoint, required, optional=()):
+    """Checks that a checkpoint fits and returns the variables to restore from it.
+
+    Args:
+      checkpoint: its path.
+      required: variables that must be in it.
+      optional: variables restored where it has them.
+
+    Raises:
+      InputError: a required variable is missing or any has another shape or type.
+    """
+    try:
+        reader = tf.train.load_checkpoint(checkpoint)
+        shapes, types = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
+    except (tf.errors.OpError, ValueError) as error:
+        raise InputError("%s is no readable checkpoint (%s): choose another one."
+                         % (checkpoint, str(error).split("\n")[0]))
+    for variable in required:
+        if variable.op.name not in shapes:
+            raise InputError("%s does not fit the model: it has no variable %s. Check --model and its flags."
+                             % (checkpoint, variable.op.name))
+    found = [variable for variable in list(required) + list(optional) if variable.op.name in shapes]
+    for variable in found:
+        here, there = variable.shape.as_list(), list(shapes[variable.op.name])
+        if here != there or variable.dtype.base_dtype != types[variable.op.name]:
+            raise InputError("%s does not fit the model: %s is %s %s there and %s %s here. Check --model and its flags."
+                             % (checkpoint, variable.op.name, types[variable.op.name].name, there,
+                                variable.dtype.base_dtype.name, here))
+    return found

@@ -1,0 +1,88 @@
+"""SavedModels of a training run, and the inference model that eval.py leaves."""
+import os
+
+import tensorflow as tf
+
+from src.common import files
+from src.data import readers
+from src.training import checkpoints
+
+tf1 = tf.compat.v1
+TOP_PREDICTIONS = 20
+
+
+def restore_model(session, checkpoint, variables):
+    """Restores a model's variables, all of which the checkpoint must hold."""
+    found = checkpoints.restorable(checkpoint, variables)
+    tf1.train.Saver(found).restore(session, checkpoint)
+
+
+class SavedModelExporter(object):
+    """Exports checkpoints as SavedModels that take serialized records.
+
+    Args:
+      model: see `models.create`.
+      reader: parses the records; see `data.readers`.
+    """
+
+    def __init__(self, model, reader):
+        self._graph = tf.Graph()
+        with self._graph.as_default(), tf.device("/cpu:0"):
+            self._examples = tf1.placeholder(tf.string, [None], "example_bytes")
+            batch = reader.serving_batch(self._examples)
+            with tf1.variable_scope("tower"):
+                predictions = model.create_model(
+                    readers.normalize(reader.model_input_raw(batch)), vocab_size=reader.num_classes,
+                    num_frames=batch.get("num_frames"), is_training=False)["predictions"]
+            top = tf.nn.top_k(predictions, min(TOP_PREDICTIONS, reader.num_classes))
+            self._outputs = {"video_id": batch["id"], "class_indexes": top.indices, "predictions": top.values}
+            self._saver = tf1.train.Saver(tf1.global_variables(), sharded=True)
+
+    def export(self, checkpoint, folder):
+        """Writes the SavedModel of a checkpoint to `folder`, replacing what is there."""
+        with files.replacing_folder(folder) as temporary, self._graph.as_default(), tf1.Session() as session:
+            self._saver.restore(session, checkpoint)
+            info = tf1.saved_model.utils.build_tensor_info
+            signature = tf1.saved_model.signature_def_utils.build_signature_def(
+                {"example_bytes": info(self._examples)},
+                {name: info(tensor) for name, tensor in self._outputs.items()},
+                tf1.saved_model.signature_constants.PREDICT_METHOD_NAME)
+            builder = tf1.saved_model.builder.SavedModelBuilder(temporary)
+            builder.add_meta_graph_and_variables(
+                session, [tf1.saved_model.tag_constants.SERVING],
+                {tf1.saved_model.signature_constants.DEFAULT_SERVING_SIGNATURE_DEF_KEY: signature},
+                saver=self._saver, clear_devices=True)
+            builder.save()
+
+
+class InferenceModelExporter(object):
+    """Writes `train_dir/inference_model/inference_model.*`: weights and a graph to feed.
+
+    The graph's collections `input_batch_raw` ([batch, frames, features], dequantized, not
+    normalised), `num_frames` ([batch]) and `predictions` are what the starter code's
+    inference loads.
+
+    Args:
+      model, reader: as SavedModelExporter's.
+    """
+
+    def __init__(self, model, reader):
+        self._graph = tf.Graph()
+        with self._graph.as_default():
+            raw = reader.input_placeholder()
+            num_frames = tf1.placeholder(tf.int32, [None], "num_frames")
+            checkpoints.create_global_step()
+            with tf1.variable_scope("tower"):
+                predictions = model.create_model(readers.normalize(raw), vocab_size=reader.num_classes,
+                                                 num_frames=num_frames, is_training=False)["predictions"]
+            for name, tensor in (("input_batch_raw", raw), ("num_frames", num_frames), ("predictions", predictions)):
+                tf1.add_to_collection(name, tensor)
+            self._saver = tf1.train.Saver(tf1.global_variables())
+
+    def export(self, checkpoint, train_dir):
+        """Writes the inference model of a checkpoint, replacing the one before."""
+        folder = os.path.join(train_dir, "inference_model")
+        with files.replacing_folder(folder) as temporary, self._graph.as_default(), tf1.Session() as session:
+            tf.io.gfile.makedirs(temporary)
+            self._saver.restore(session, checkpoint)
+            self._saver.save(session, os.path.join(temporary, "inference_model"), write_state=False)

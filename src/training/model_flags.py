@@ -1,0 +1,78 @@
+"""model_flags.json: what a trained model is, so that later programs need not be told again."""
+import os
+
+import tensorflow as tf
+
+from src.common import files
+from src.common.errors import InputError
+from src import models
+
+_NAMES = ["model", "feature_names", "feature_sizes", "frame_features", "label_loss"]
+
+
+def path(train_dir):
+    return os.path.join(train_dir, "model_flags.json")
+
+
+def from_flags(parsed):
+    """{name: value} of the flags that say what the model is, its own hyperparameters only.
+
+    Raises:
+      InputError: the flags describe no model.
+    """
+    values = {name: parsed[name].value for name in _NAMES}
+    values.update(models.create(parsed.model, **models.hparams_from_flags(parsed)).hparams)
+    return values
+
+
+def record(train_dir, parsed):
+    """Writes model_flags.json, or checks that the one there says the same; returns its content.
+
+    Raises:
+      InputError: the folder holds another model; names the differing flags.
+    """
+    values = from_flags(parsed)
+    if not tf.io.gfile.exists(path(train_dir)):
+        files.write_json(path(train_dir), values)
+        return values
+    _contradiction(path(train_dir), [
+        (name, values[name], there) for name, there in sorted(_read(train_dir).items())
+        if name in values and values[name] != there], "pass --start_new_model or another --train_dir to train anew")
+    return values
+
+
+def adopt(train_dir, parsed):
+    """The recorded flags, those that the file lacks taken from the command line.
+
+    Raises:
+      InputError: the file is missing, or a flag given on the command line contradicts it.
+    """
+    recorded = _read(train_dir)
+    _contradiction(path(train_dir), [
+        (name, parsed[name].value, there) for name, there in sorted(recorded.items())
+        if name in parsed and parsed[name].present and parsed[name].value != there],
+                   "leave these flags out")
+    values = {name: parsed[name].value for name in _NAMES}
+    values.update(models.hparams_from_flags(parsed))
+    values.update((name, there) for name, there in recorded.items() if name in values)
+    return values
+
+
+def create_model(values):
+    """The model that recorded flags describe."""
+    return models.create(values["model"], **{name: value for name, value in values.items() if name not in _NAMES})
+
+
+def _read(train_dir):
+    if not tf.io.gfile.exists(path(train_dir)):
+        raise InputError("%s does not exist: --train_dir must be a folder that train.py has written." % path(train_dir))
+    recorded = files.read_json(path(train_dir))
+    if not isinstance(recorded, dict):
+        raise InputError("%s holds no JSON object: restore it from the training run." % path(train_dir))
+    return recorded
+
+
+def _contradiction(where, differing, remedy):
+    if differing:
+        raise InputError("%s contradicts the command line: %s; %s." % (
+            where, ", ".join("--%s=%s given, %s recorded" % difference for difference in differing), remedy))

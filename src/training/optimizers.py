@@ -1,0 +1,119 @@
+"""Optimizers and learning-rate schedules."""
+import tensorflow as tf
+
+from src.common.errors import InputError
+
+tf1 = tf.compat.v1
+OPTIMIZERS = {name: getattr(tf1.train, name) for name in (
+    "AdadeltaOptimizer", "AdagradOptimizer", "AdamOptimizer", "FtrlOptimizer", "GradientDescentOptimizer",
+    "RMSPropOptimizer")}
+CUSTOM_OPTIMIZERS = ("", "bert", "radam")
+
+
+def step_decay(base_learning_rate, decay, decay_examples, examples_seen):
+    """base * decay ** floor(examples_seen / decay_examples)."""
+    periods = tf.floor(tf.cast(examples_seen, tf.float64) / decay_examples)
+    return tf.cast(base_learning_rate * tf.pow(tf.constant(decay, tf.float64), periods), tf.float32)
+
+
+def linear_decay(base_learning_rate, step, max_steps):
+    """base * (1 - step / max_steps), zero past the end."""
+    return base_learning_rate * tf.maximum(0.0, 1.0 - tf.cast(step, tf.float32) / max_steps)
+
+
+def create(name, custom, learning_rate):
+    """An optimizer.
+
+    Args:
+      name: one of OPTIMIZERS, used unless `custom` is given.
+      custom: '', `bert` (AdamW) or `radam`.
+      learning_rate: scalar tensor.
+
+    Raises:
+      InputError: there is no such optimizer.
+    """
+    if custom not in CUSTOM_OPTIMIZERS:
+        raise InputError("--custom_optimizer=%s is unknown: leave it empty or choose bert or radam." % custom)
+    if custom == "bert":
+        return AdamWeightDecayOptimizer(learning_rate)
+    if custom == "radam":
+        return RAdamOptimizer(learning_rate)
+    if name not in OPTIMIZERS:
+        raise InputError("--optimizer=%s is unknown: choose one of %s." % (name, ", ".join(sorted(OPTIMIZERS))))
+    return OPTIMIZERS[name](learning_rate)
+
+
+class _MomentsOptimizer(tf1.train.Optimizer):
+    """Keeps running means `m` and `v` of each variable's gradient and its square; subclasses step from them."""
+
+    beta1, beta2 = 0.9, 0.999
+
+    def __init__(self, learning_rate, name):
+        super(_MomentsOptimizer, self).__init__(use_locking=False, name=name)
+        self._learning_rate = learning_rate
+
+    def _create_slots(self, var_list):
+        for variable in var_list:
+            self._zeros_slot(variable, "m", self._name)
+            self._zeros_slot(variable, "v", self._name)
+
+    def _moments(self, gradient, variable):
+        m, v = self.get_slot(variable, "m"), self.get_slot(variable, "v")
+        return (m.assign(self.beta1 * m + (1 - self.beta1) * gradient),
+                v.assign(self.beta2 * v + (1 - self.beta2) * tf.square(gradient)))
+
+    def _resource_apply_dense(self, grad, handle):
+        return self._apply_dense(grad, handle)
+
+
+class AdamWeightDecayOptimizer(_MomentsOptimizer):
+    """Adam without bias correction, with decoupled weight decay, as BERT is fine-tuned.
+
+    Biases and layer norms do not decay (google-research/bert; Loshchilov and Hutter,
+    "Decoupled weight decay regularization").
+    """
+
+    def __init__(self, learning_rate, weight_decay=0.01, epsilon=1e-6):
+        super(AdamWeightDecayOptimizer, self).__init__(learning_rate, "AdamWeightDecay")
+        self._weight_decay, self._epsilon = weight_decay, epsilon
+
+    def _apply_dense(self, grad, var):
+        m, v = self._moments(grad, var)
+        update = m / (tf.sqrt(v) + self._epsilon)
+        leaf = var.op.name.rsplit("/", 1)[-1]
+        if leaf not in ("bias", "biases", "beta", "gamma"):
+            update += self._weight_decay * var
+        return var.assign_sub(self._learning_rate * update).op
+
+
+class RAdamOptimizer(_MomentsOptimizer):
+    """Rectified Adam (Liu et al., "On the variance of the adaptive learning rate and beyond", algorithm 2)."""
+
+    def __init__(self, learning_rate, epsilon=1e-8):
+        super(RAdamOptimizer, self).__init__(learning_rate, "RAdam")
+        self._epsilon = epsilon
+
+    def _create_slots(self, var_list):
+        super(RAdamOptimizer, self)._create_slots(var_list)
+        self._create_non_slot_variable(0.0, "radam_step", min(var_list, key=lambda variable: variable.name))
+
+    def _prepare(self):
+        graph = tf1.get_default_graph()
+        self._step = self._get_non_slot_variable("radam_step", graph) + 1.0
+
+    def _apply_dense(self, grad, var):
+        m, v = self._moments(grad, var)
+        decayed = tf.pow(self.beta2, self._step)
+        longest = 2 / (1 - self.beta2) - 1
+        length = longest - 2 * self._step * decayed / (1 - decayed)
+        rectifier = tf.sqrt(tf.maximum(0.0, (length - 4) * (length - 2) * longest
+                                       / ((longest - 4) * (longest - 2) * length)))
+        mean = m / (1 - tf.pow(self.beta1, self._step))
+        # The variance of 1/sqrt(v) is intractable in the first steps: plain momentum then.
+        update = tf.where(length > 4, rectifier * mean / (tf.sqrt(v / (1 - decayed)) + self._epsilon), mean)
+        return var.assign_sub(self._learning_rate * update).op
+
+    def _finish(self, update_ops, name_scope):
+        step = self._get_non_slot_variable("radam_step", tf1.get_default_graph())
+        with tf.control_dependencies(update_ops), tf1.colocate_with(step):
+            return tf.group(*(update_ops + [step.assign(self._step).op]), name=name_scope)

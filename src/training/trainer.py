@@ -1,0 +1,236 @@
+"""The training loop: sessions, checkpoints, progress, signals; on one machine or in a cluster."""
+import contextlib
+import json
+import logging
+import signal
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from src.common.errors import InputError
+from src.common.progress import Progress
+from src.training import checkpoints
+
+tf1 = tf.compat.v1
+log = logging.getLogger("yt8m")
+
+SUMMARY_SECONDS = 10.0
+
+
+class Task(object):
+    """This process's part in the cluster that TF_CONFIG describes; alone without one.
+
+    Raises:
+      InputError: TF_CONFIG is not what AI Platform and Vertex AI set.
+    """
+
+    def __init__(self, tf_config):
+        try:
+            config = json.loads(tf_config or "{}")
+            cluster = {job: tasks for job, tasks in config.get("cluster", {}).items() if job != "evaluator"}
+            task = config.get("task", {})
+            self.job, self.index = task.get("type", "master"), int(task.get("index", 0))
+        except (ValueError, AttributeError, TypeError):
+            raise InputError("TF_CONFIG is not a JSON object with cluster and task: %s." % tf_config)
+        self.is_chief = self.job in ("master", "chief")
+        self.cluster_spec = self.server = None
+        self.target, self.prefix = "", ""
+        if sum(len(tasks) for tasks in cluster.values()) > 1:
+            if not cluster.get("ps"):
+                raise InputError("TF_CONFIG has several tasks but no parameter server (ps): add one.")
+            if self.index >= len(cluster.get(self.job, [])):
+                raise InputError("TF_CONFIG's task %s %d is not in its cluster." % (self.job, self.index))
+            self.cluster_spec = tf.train.ClusterSpec(cluster)
+            self.server = tf.distribute.Server(self.cluster_spec, job_name=self.job, task_index=self.index)
+            self.target, self.prefix = self.server.target, "/job:%s/task:%d" % (self.job, self.index)
+
+
+class StopRequest(object):
+    """Notes SIGTERM and Ctrl-C, so that the loop can save a checkpoint and leave."""
+
+    def __init__(self):
+        self.signal = None
+
+    @contextlib.contextmanager
+    def listening(self):
+        """Takes over the signals; a second one has its usual effect."""
+        before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _note(self, number, frame):
+        del frame
+        log.info("%s: saving a checkpoint and leaving.", "SIGTERM" if number == signal.SIGTERM else "Ctrl-C")
+        self.signal = number
+        signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler)
+
+
+class _CheckpointHook(tf1.train.SessionRunHook):
+    """Saves `train_dir/model.ckpt-N` at every multiple of `every` steps and at the end, if all is finite."""
+
+    def __init__(self, train_dir, graph, every, after_save):
+        self._train_dir, self._graph, self._every, self._after_save = train_dir, graph, every, after_save
+
+    def begin(self):
+        self._saver = tf1.train.Saver(max_to_keep=0)
+        self._finite = tf.reduce_all(tf.stack(
+            [tf.reduce_all(tf.math.is_finite(variable)) for variable in tf1.trainable_variables()]))
+
+    def after_create_session(self, session, coord):
+        del coord
+        self._saved = session.run(tf1.train.get_global_step())
+
+    def before_run(self, run_context):
+        return tf1.train.SessionRunArgs((self._graph.step, self._graph.loss))
+
+    def after_run(self, run_context, run_values):
+        step, loss = run_values.results
+        if not np.isfinite(loss):
+            raise InputError(self._divergence("The loss is %s at step %d" % (loss, step)))
+        if step // self._every > self._saved // self._every:
+            self._save(run_context.session, step)
+
+    def end(self, session):
+        step = session.run(tf1.train.get_global_step())
+        if step > self._saved:
+            self._save(session, step)
+
+    def _save(self, session, step):
+        if not session.run(self._finite):
+            raise InputError(self._divergence("A variable is no longer finite at step %d" % step))
+        path = self._saver.save(session, checkpoints.path(self._train_dir, 0)[:-2], global_step=step)
+        self._saved = step
+        log.info("checkpoint: %s", path)
+        self._after_save(path, step)
+
+    def _divergence(self, what):
+        there = checkpoints.steps(self._train_dir)
+        kept = checkpoints.path(self._train_dir, there[-1]) if there else "none was saved yet"
+        return "%s: training stops; the last good checkpoint: %s. Lower --base_learning_rate." % (what, kept)
+
+
+def train(graph, train_dir, task, max_steps, examples_per_step, export_model_steps, start_from=None,
+          after_save=None, batch_metrics=None, log_device_placement=False):
+    """Trains until max_steps, the end of the data, or a signal.
+
+    Args:
+      graph: towers.TrainGraph, built in the default graph.
+      train_dir: where checkpoints and TensorBoard summaries go, and where training resumes from.
+      task: this process's Task.
+      max_steps: global step to stop at, or None.
+      examples_per_step: examples of all towers.
+      export_model_steps: steps between checkpoints.
+      start_from: checkpoint to continue from while train_dir has none of its own.
+      after_save: called with (checkpoint, step) after each save.
+      batch_metrics: function from NumPy (predictions, labels) to {name: value}, for progress lines
+        and TensorBoard.
+      log_device_placement: log where each op runs.
+
+    Returns:
+      The signal that stopped it, or None.
+
+    Raises:
+      InputError: the loss is not finite, the checkpoint does not fit, there is no data.
+    """
+    checkpoint = _latest(train_dir, start_from)
+    first_step = checkpoints.step_of(checkpoint) if checkpoint else 0
+    if max_steps is not None and first_step >= max_steps:
+        log.info("%s is at step %d of --max_steps=%d: nothing left to train.", checkpoint, first_step, max_steps)
+        return None
+    session_creator = _session_creator(graph, train_dir, task, start_from, log_device_placement)
+    hooks = [_CheckpointHook(train_dir, graph, export_model_steps, after_save or (lambda *_: None))]
+    stop = StopRequest()
+    report = _Report(graph, train_dir if task.is_chief else None, max_steps, first_step, examples_per_step, batch_metrics)
+    step = first_step
+    with stop.listening():
+        with tf1.train.MonitoredSession(session_creator, hooks if task.is_chief else []) as session:
+            while not session.should_stop() and stop.signal is None and (max_steps is None or step < max_steps):
+                step = report.run_step(session)
+        if step == first_step and stop.signal is None:
+            raise InputError("The training records hold no example: check the patterns, and with --segment_labels that "
+                             "they are of 3/frame/validate.")
+    report.finish()
+    return stop.signal
+
+
+def _latest(train_dir, otherwise):
+    saved = checkpoints.steps(train_dir)
+    return checkpoints.path(train_dir, saved[-1]) if saved else otherwise
+
+
+def _session_creator(graph, train_dir, task, start_from, log_device_placement):
+    """Creates sessions that begin at the latest checkpoint, or at `start_from`, or with fresh variables."""
+    config = tf1.ConfigProto(allow_soft_placement=True, log_device_placement=log_device_placement)
+    config.gpu_options.allow_growth = True
+    if not task.is_chief:
+        return tf1.train.WorkerSessionCreator(tf1.train.Scaffold(), task.target, config)
+    first = _latest(train_dir, start_from)
+    own_saver = tf1.train.Saver(max_to_keep=0)
+    first_saver = tf1.train.Saver(_variables_of(first, graph)) if first else None
+
+    def restore(scaffold, session):
+        del scaffold
+        # A session is made again when a task of the cluster comes back: by then there are newer checkpoints.
+        latest = _latest(train_dir, start_from)
+        if latest:
+            (first_saver if latest == first else own_saver).restore(session, latest)
+            log.info("continues from %s", latest)
+
+    return tf1.train.ChiefSessionCreator(tf1.train.Scaffold(init_fn=restore, saver=own_saver), task.target, config)
+
+
+def _variables_of(checkpoint, graph):
+    """The variables to restore: the whole model, and the optimizer's state as far as it is there."""
+    others = [variable for variable in tf1.global_variables() if variable not in graph.model_variables]
+    found = checkpoints.restorable(checkpoint, graph.model_variables, others)
+    fresh = [variable.op.name for variable in others if variable not in found]
+    if fresh:
+        log.info("%s lacks %d variables of the optimizer such as %s: they start afresh.", checkpoint, len(fresh), fresh[0])
+    return found
+
+
+class _Report(object):
+    """Runs steps; every SUMMARY_SECONDS, at the first and at the last one logs and writes summaries."""
+
+    def __init__(self, graph, summary_dir, max_steps, first_step, examples_per_step, batch_metrics):
+        self._graph, self._max_steps, self._examples_per_step = graph, max_steps, examples_per_step
+        self._batch_metrics = batch_metrics or (lambda predictions, labels: {})
+        self._writer = tf1.summary.FileWriter(summary_dir) if summary_dir else None
+        self._progress = Progress("training", "steps", max_steps, first_step)
+        self._step, self._last_time, self._last_step = first_step, None, first_step
+
+    def run_step(self, session):
+        """One update; returns the global step after it."""
+        graph = self._graph
+        due = (self._last_time is None or time.time() - self._last_time >= SUMMARY_SECONDS
+               or (self._max_steps is not None and self._step + 1 >= self._max_steps))
+        if not due:
+            self._step = session.run((graph.train_op, graph.step))[1]
+            return self._step
+        _, self._step, loss, regularization, rate, predictions, labels = session.run((
+            graph.train_op, graph.step, graph.loss, graph.regularization_loss, graph.learning_rate,
+            graph.predictions, graph.labels))
+        values = {"loss": loss, "regularization_loss": regularization, "learning_rate": rate}
+        values.update(self._batch_metrics(predictions, labels))
+        now = time.time()
+        if self._last_time is not None:
+            seconds = max(now - self._last_time, 1e-6)
+            values["examples_per_second"] = (self._step - self._last_step) * self._examples_per_step / seconds
+        self._last_time, self._last_step = now, self._step
+        self._progress.done = self._step
+        self._progress.report(", ".join("%s %.4g" % pair for pair in sorted(values.items())))
+        if self._writer:
+            summary = tf1.Summary(value=[tf1.Summary.Value(tag=name, simple_value=value)
+                                         for name, value in values.items()])
+            self._writer.add_summary(summary, self._step)
+            self._writer.flush()
+        return self._step
+
+    def finish(self):
+        """Closes the summaries."""
+        if self._writer:
+            self._writer.close()
