@@ -1,0 +1,159 @@
+"""Evaluates checkpoints on labelled records: Hit@1, PERR, MAP, GAP and the loss.
+
+  python src/eval.py --train_dir=model --segment_labels --run_once \\
+    --eval_data_pattern='3/frame/validate/validate*.tfrecord'
+"""
+import os
+import sys
+
+if __name__ == "__main__" and not __package__:  # run as a file
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+import csv
+import logging
+import time
+
+from absl import flags
+import tensorflow as tf
+
+from src import models
+from src.common import files
+from src.common import program
+from src.common.errors import InputError
+from src.data import pipeline
+from src.data import readers
+from src.data import shards
+from src.evaluation.evaluator import Evaluator
+from src.training import checkpoints
+from src.training import export
+from src.training import losses
+from src.training import model_flags
+
+tf1 = tf.compat.v1
+log = logging.getLogger("yt8m")
+
+_COLUMNS = ["step", "examples", "hit_at_one", "perr", "map", "gap", "loss", "segment_labels", "holdout_shards",
+            "eval_data_pattern"]
+_POLL_SECONDS = 10.0
+
+
+def define_flags():
+    models.define_flags()
+    readers.define_flags()
+    pipeline.define_flags()
+    shards.define_flags()
+    flags.DEFINE_string("train_dir", "/tmp/yt8m_model/", "The folder that train.py wrote.")
+    flags.DEFINE_string("eval_data_pattern", "", "Glob of labelled TFRecords; their holdout is read.")
+    flags.DEFINE_integer("batch_size", 1024, "Examples a batch.", lower_bound=1)
+    flags.DEFINE_string("label_loss", "CrossEntropyLoss", "CrossEntropyLoss, HingeLoss or SoftmaxLoss.")
+    flags.DEFINE_bool("run_once", False, "Evaluate --checkpoint_file only; else every checkpoint from it on.")
+    flags.DEFINE_string("checkpoint_file", "", "A step, model.ckpt-N, latest or best. Empty: latest with --run_once, "
+                        "else the first there is.")
+    flags.DEFINE_integer("checkpoint_timeout_secs", 1800, "Without --run_once: end when no new checkpoint comes for so "
+                         "many seconds.", lower_bound=0)
+    flags.DEFINE_integer("top_k", 20, "Predictions an example that count for MAP and GAP.", lower_bound=1)
+
+
+class Results(object):
+    """What evaluations leave in train_dir: eval/results.csv, TensorBoard points, best_checkpoint.json.
+
+    Args:
+      train_dir: the model's folder.
+      kind: dict of what the metrics were measured on; checkpoints are compared on the same only.
+    """
+
+    def __init__(self, train_dir, kind):
+        self._train_dir, self._kind = train_dir, kind
+        self._csv = os.path.join(train_dir, "eval", "results.csv")
+        self._writer = tf1.summary.FileWriter(os.path.join(train_dir, "eval"))
+
+    def add(self, step, metrics):
+        """Records `metrics.Metrics` of the checkpoint at `step`."""
+        values = dict(metrics._asdict(), step=step, **self._kind)
+        before = None
+        if tf.io.gfile.exists(self._csv):
+            with tf.io.gfile.GFile(self._csv) as stream:
+                before = stream.read()
+        with files.replacing(self._csv) as stream:
+            stream.write(before or ",".join(_COLUMNS) + "\n")
+            csv.writer(stream, lineterminator="\n").writerow([values[name] for name in _COLUMNS])
+        points = [("Hit@1", metrics.hit_at_one), ("PERR", metrics.perr), ("MAP", metrics.map), ("GAP", metrics.gap),
+                  ("loss", metrics.loss)]
+        self._writer.add_summary(tf1.Summary(value=[tf1.Summary.Value(tag="eval/" + name, simple_value=value)
+                                                    for name, value in points]), step)
+        self._writer.flush()
+        log.info("step %d: %s, %d examples", step, ", ".join("%s %.4f" % point for point in points), metrics.examples)
+        self._update_best(step, metrics)
+
+    def _update_best(self, step, metrics):
+        """Segments are judged by MAP, as in the challenge; videos by GAP."""
+        metric = "map" if self._kind["segment_labels"] else "gap"
+        value = getattr(metrics, metric)
+        path = checkpoints.best_path(self._train_dir)
+        if tf.io.gfile.exists(path):
+            best = files.read_json(path)
+            if all(best.get(name) == of_kind for name, of_kind in self._kind.items()) and best["value"] >= value:
+                return
+        files.write_json(path, dict(self._kind, step=step, checkpoint="model.ckpt-%d" % step, metric=metric, value=value))
+
+
+def checkpoints_from(train_dir, first, timeout_secs):
+    """Yields the checkpoints from step `first` on, in order, as they come.
+
+    Ends when none has come for `timeout_secs`.
+    """
+    last, since = first - 1, time.time()
+    while True:
+        ahead = [step for step in checkpoints.steps(train_dir) if step > last]
+        if ahead:
+            last = ahead[0]
+            yield checkpoints.path(train_dir, last)
+            since = time.time()
+        elif time.time() - since >= timeout_secs:
+            return
+        else:
+            time.sleep(min(_POLL_SECONDS, max(0.1, timeout_secs - (time.time() - since))))
+
+
+def chosen_checkpoints(args):
+    """The checkpoints that the flags name, in order.
+
+    Raises:
+      InputError: there is no such checkpoint.
+    """
+    if args.run_once:
+        return [checkpoints.resolve(args.train_dir, args.checkpoint_file)]
+    first = 0
+    if args.checkpoint_file:
+        first = checkpoints.step_of(checkpoints.resolve(args.train_dir, args.checkpoint_file))
+    return checkpoints_from(args.train_dir, first, args.checkpoint_timeout_secs)
+
+
+def main(args):
+    """Evaluates as the flags say."""
+    values = model_flags.adopt(args.train_dir, args)
+    model = model_flags.create_model(values)
+    reader = readers.create(values["feature_names"], values["feature_sizes"], values["frame_features"],
+                            args.segment_labels, args.max_frames)
+    paths = shards.holdout(files.find(args.eval_data_pattern, "eval_data_pattern"), args.holdout_shards)
+    chosen = chosen_checkpoints(args)
+    evaluator = Evaluator(model, reader, losses.create(values["label_loss"]), paths, args.batch_size, args.num_readers,
+                          args.top_k)
+    exporter = export.InferenceModelExporter(model, reader)
+    results = Results(args.train_dir, {
+        "segment_labels": args.segment_labels, "holdout_shards": args.holdout_shards,
+        "eval_data_pattern": args.eval_data_pattern})
+    evaluated = 0
+    for checkpoint in chosen:
+        metrics = evaluator.evaluate(
+            lambda session: export.restore_model(session, checkpoint, evaluator.variables))
+        results.add(checkpoints.step_of(checkpoint), metrics)
+        exporter.export(checkpoint, args.train_dir)
+        evaluated += 1
+    if not evaluated:
+        raise InputError("%s got no checkpoint within --checkpoint_timeout_secs=%d: train first, or wait longer."
+                         % (args.train_dir, args.checkpoint_timeout_secs))
+
+
+if __name__ == "__main__":
+    program.run(define_flags, main)

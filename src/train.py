@@ -1,0 +1,219 @@
+"""Trains a model: pre-training on video labels, fine-tuning on segment labels.
+
+  python src/train.py --model=Bert --frame_features --feature_names=rgb,audio \\
+    --feature_sizes=1024,128 --train_data_pattern='2/frame/train/train*.tfrecord' --train_dir=model
+"""
+import os
+import sys
+
+if __name__ == "__main__" and not __package__:  # run as a file
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+import logging
+
+from absl import flags
+import tensorflow as tf
+
+from src import models
+from src.common import files
+from src.common import program
+from src.common.errors import InputError
+from src.data import pipeline
+from src.data import readers
+from src.data import shards
+from src.evaluation.evaluator import Evaluator
+from src.evaluation.metrics import batch_metrics
+from src.training import checkpoints
+from src.training import export
+from src.training import losses
+from src.training import model_flags
+from src.training import optimizers
+from src.training import towers
+from src.training import trainer
+
+tf1 = tf.compat.v1
+log = logging.getLogger("yt8m")
+
+# What training leaves in train_dir, and --start_new_model removes.
+_OUTPUTS = ("model.ckpt-*", "checkpoint", "graph.pbtxt", "model_flags.json", "best_checkpoint.json",
+            "events.out.tfevents.*", "export", "eval", "inference_model")
+
+
+def define_flags():
+    models.define_flags()
+    readers.define_flags()
+    pipeline.define_flags()
+    shards.define_flags()
+    flags.DEFINE_string("train_dir", "/tmp/yt8m_model/", "Where the model, its checkpoints and summaries go.")
+    flags.DEFINE_string("train_data_pattern", "", "Glob of the training TFRecords.")
+    flags.DEFINE_bool("train_all", False, "Train on --train_valid_data_pattern's shards outside the holdout, too.")
+    flags.DEFINE_string("train_valid_data_pattern", "", "Glob of the validation partition for --train_all.")
+    flags.DEFINE_bool("start_new_model", False, "Remove what an earlier training left in train_dir and start anew.")
+    flags.DEFINE_string("checkpoint_file", "", "Checkpoint to continue from (weights, optimizer and step) while "
+                        "train_dir holds none: a path, or a step, latest or best in train_dir.")
+    flags.DEFINE_integer("num_gpu", 1, "GPUs to use, at most those present; each takes a batch of its own.",
+                         lower_bound=1)
+    flags.DEFINE_integer("batch_size", 1024, "Examples a step on each GPU.", lower_bound=1)
+    flags.DEFINE_integer("num_epochs", 5, "Passes over the training data; 0 = until max_steps.", lower_bound=0)
+    flags.DEFINE_integer("max_steps", None, "Global step at which training ends.", lower_bound=1)
+    flags.DEFINE_integer("export_model_steps", 1000, "Steps between checkpoints, which are all kept, and SavedModels.",
+                         lower_bound=1)
+    flags.DEFINE_string("label_loss", "CrossEntropyLoss", "CrossEntropyLoss, HingeLoss or SoftmaxLoss.")
+    flags.DEFINE_bool("mask_unrated_labels", False, "With --segment_labels: classes without a rating do not count; "
+                      "else they are negatives, as in the published run.")
+    flags.DEFINE_float("regularization_penalty", 1.0, "Factor of the regularization losses.")
+    flags.DEFINE_float("base_learning_rate", 0.01, "Learning rate at the first step.")
+    flags.DEFINE_float("learning_rate_decay", 0.95, "Factor every learning_rate_decay_examples.")
+    flags.DEFINE_float("learning_rate_decay_examples", 2000000, "Examples between decays of the learning rate.")
+    flags.DEFINE_bool("fix_learning_rate", False, "Keep the learning rate at base_learning_rate.")
+    flags.DEFINE_string("optimizer", "AdamOptimizer", "Optimizer of tf.train: %s."
+                        % ", ".join(sorted(optimizers.OPTIMIZERS)))
+    flags.DEFINE_string("custom_optimizer", "", "Instead of --optimizer: bert (AdamW with linear decay) or radam.")
+    flags.DEFINE_float("clip_gradient_norm", 1.0, "Norm to clip each variable's gradient to; 0 = not.")
+    flags.DEFINE_bool("log_device_placement", False, "Log where each op runs.")
+    flags.DEFINE_string("valid_data_pattern", "", "Glob of records to validate each checkpoint on while training; "
+                        "their holdout is read.")
+    flags.DEFINE_bool("valid_segment_labels", False, "Validate on rated segments, else on videos.")
+    flags.DEFINE_integer("valid_top_k", 20, "Predictions an example that count for the validation's MAP and GAP.")
+    flags.DEFINE_integer("valid_batch_size", 128, "Examples a batch of validation.", lower_bound=1)
+    flags.DEFINE_string("valid_checkpoint", "", "A checkpoint to validate before training starts: a path, or a step, "
+                        "latest or best in train_dir.")
+    flags.DEFINE_integer("valid_size", 0, "Examples of each validation; 0 = all.", lower_bound=0)
+
+
+def training_paths(args):
+    """The shards to train on; see the README's section on the split.
+
+    Raises:
+      InputError: a pattern matches nothing.
+    """
+    paths = files.find(args.train_data_pattern, "train_data_pattern")
+    if args.segment_labels:
+        paths = shards.training(paths, args.holdout_shards)
+    if args.train_all:
+        more = files.find(args.train_valid_data_pattern, "train_valid_data_pattern")
+        paths = paths + shards.training(more, args.holdout_shards)
+    return paths
+
+
+def start_anew(train_dir):
+    """Removes what training, evaluation and export left in train_dir, and nothing else."""
+    for pattern in _OUTPUTS:
+        for path in files.glob(os.path.join(train_dir, pattern)):
+            files.remove(path)
+
+
+def make_optimizer_function(args, examples_per_step):
+    """Function from the global step to (optimizer, learning rate), as `towers.build` takes it."""
+    if args.custom_optimizer == "bert" and not args.max_steps and not args.fix_learning_rate:
+        raise InputError("--custom_optimizer=bert decays the learning rate to zero at --max_steps: give it.")
+
+    def make(global_step):
+        if args.fix_learning_rate:
+            rate = tf.constant(args.base_learning_rate)
+        elif args.custom_optimizer == "bert":
+            rate = optimizers.linear_decay(args.base_learning_rate, global_step, args.max_steps)
+        else:
+            seen = tf.cast(global_step, tf.int64) * examples_per_step
+            rate = optimizers.step_decay(args.base_learning_rate, args.learning_rate_decay,
+                                         args.learning_rate_decay_examples, seen)
+        return optimizers.create(args.optimizer, args.custom_optimizer, rate), rate
+
+    return make
+
+
+def make_validator(args, model, label_loss):
+    """Function that logs the metrics of a checkpoint on --valid_data_pattern; None without the flag."""
+    if not args.valid_data_pattern:
+        return None
+    reader = readers.create(args.feature_names, args.feature_sizes, args.frame_features, args.valid_segment_labels,
+                            args.max_frames)
+    paths = shards.holdout(files.find(args.valid_data_pattern, "valid_data_pattern"), args.holdout_shards)
+    evaluator = Evaluator(model, reader, label_loss, paths, args.valid_batch_size, args.num_readers, args.valid_top_k,
+                          args.valid_size or None)
+    writer = tf1.summary.FileWriter(os.path.join(args.train_dir, "eval", "valid"))
+
+    def validate(checkpoint, step):
+        result = evaluator.evaluate(lambda session: export.restore_model(session, checkpoint, evaluator.variables))
+        values = [("Hit@1", result.hit_at_one), ("PERR", result.perr), ("MAP", result.map), ("GAP", result.gap),
+                  ("loss", result.loss)]
+        log.info("validation at step %d: %s", step, ", ".join("%s %.4f" % pair for pair in values))
+        writer.add_summary(tf1.Summary(value=[tf1.Summary.Value(tag="valid/" + name, simple_value=value)
+                                              for name, value in values]), step)
+        writer.flush()
+
+    return validate
+
+
+def after_save_function(args, model, reader, label_loss):
+    """What follows each checkpoint: its SavedModel, and its validation."""
+    exporter = export.SavedModelExporter(model, reader)
+    validate = make_validator(args, model, label_loss)
+    if args.valid_checkpoint:
+        if not validate:
+            raise InputError("--valid_checkpoint needs --valid_data_pattern: give the records to validate on.")
+        checkpoint = checkpoints.resolve(args.train_dir, args.valid_checkpoint)
+        validate(checkpoint, checkpoints.step_of(checkpoint))
+
+    def after_save(checkpoint, step):
+        exporter.export(checkpoint, os.path.join(args.train_dir, "export", "step_%d" % step))
+        if validate:
+            validate(checkpoint, step)
+
+    return after_save
+
+
+def count_gpus(num_gpu):
+    """GPUs present, with a line that says what training runs on."""
+    gpus = len(tf.config.experimental.list_physical_devices("GPU"))
+    log.info("devices: %s", "%d of %d GPUs" % (min(num_gpu, gpus), gpus) if gpus else "no GPU, the CPU")
+    return gpus
+
+
+def main(args):
+    """Trains as the flags say; returns 128 + the number of the signal that stopped it, else None."""
+    task = trainer.Task(os.environ.get("TF_CONFIG"))
+    if task.job == "ps":
+        task.server.join()
+    label_loss = losses.create(args.label_loss)
+    reader = readers.create(args.feature_names, args.feature_sizes, args.frame_features, args.segment_labels,
+                            args.max_frames)
+    paths = training_paths(args)
+    values = model_flags.from_flags(args)
+    model = model_flags.create_model(values)
+    if model.frame_level != args.frame_features:
+        raise InputError("--model=%s takes %s-level records: %s --frame_features." % (
+            args.model, *(("frame", "add") if model.frame_level else ("video", "leave out"))))
+    start_from = checkpoints.resolve(args.train_dir, args.checkpoint_file) if args.checkpoint_file else None
+    devices = towers.tower_devices(args.num_gpu, count_gpus(args.num_gpu), task.cluster_spec, task.prefix)
+    make_optimizer = make_optimizer_function(args, args.batch_size * len(devices))
+    if task.is_chief:
+        if args.start_new_model:
+            start_anew(args.train_dir)
+        model_flags.record(args.train_dir, args)
+
+    with tf.Graph().as_default(), pipeline.explained(paths):
+        with tf.device("/cpu:0"):
+            frame_indices = None
+            if model.frame_level and not args.segment_labels:
+                frame_indices = lambda num_frames: model.frame_indices(num_frames, reader.max_frames, True)
+            batches = tf1.data.make_one_shot_iterator(pipeline.training_batches(
+                reader, paths, args.batch_size, frame_indices, args.num_epochs or None, args.num_readers))
+        if task.cluster_spec is None:
+            checkpoints.create_global_step()
+        else:
+            with tf.device("/job:ps/task:0/cpu:0"):
+                checkpoints.create_global_step()
+        graph = towers.build(model, reader, batches.get_next, devices, label_loss, args.regularization_penalty,
+                             make_optimizer, args.clip_gradient_norm,
+                             args.mask_unrated_labels and args.segment_labels, frame_indices is not None)
+        after_save = after_save_function(args, model, reader, label_loss) if task.is_chief else None
+        log.info("training %s on %d shards, %d examples a step", args.model, len(paths), args.batch_size * len(devices))
+        stopped_by = trainer.train(
+            graph, args.train_dir, task, args.max_steps, args.batch_size * len(devices), args.export_model_steps,
+            start_from, after_save, batch_metrics, args.log_device_placement)
+    return 128 + stopped_by if stopped_by else None
+
+
+if __name__ == "__main__":
+    program.run(define_flags, main)
