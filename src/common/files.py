@@ -1,6 +1,7 @@
 """Files through `tf.io.gfile`, so that every path may be local or gs://."""
 import contextlib
 import json
+import multiprocessing.pool
 import os
 
 import tensorflow as tf
@@ -37,6 +38,12 @@ def find(pattern, flag):
     if not paths:
         raise InputError("No file matches --%s=%s: check the path, and quote the glob." % (flag, pattern))
     return paths
+
+
+def total_bytes(paths):
+    """Sum of the sizes of files, many asked for at a time, as each may be a request to a bucket."""
+    with contextlib.closing(multiprocessing.pool.ThreadPool(16)) as pool:
+        return sum(pool.map(lambda path: tf.io.gfile.stat(path).length, paths))
 
 
 def beside_project(path):

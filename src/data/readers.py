@@ -17,7 +17,8 @@ from src.common.errors import InputError
 from src.data import segments
 
 NUM_CLASSES = 3862
-SHUFFLE_BYTES = 256 << 20  # a shuffle buffer holds at most this much
+SHUFFLE_BATCHES = 10  # a shuffle buffer holds so many batches, which must be there before the first one leaves,
+SHUFFLE_BYTES = 512 << 20  # and at most this much
 PARALLEL_CALLS = 2 * multiprocessing.cpu_count()
 
 Record = collections.namedtuple("Record", "serialized path index")
@@ -72,6 +73,16 @@ def _where(record):
     return tf.strings.join([record.path, ", record ", tf.strings.as_string(record.index)])
 
 
+def _shuffle_size(batch_size, example_bytes):
+    """Examples in the shuffle buffer."""
+    return max(1, min(SHUFFLE_BATCHES * batch_size, SHUFFLE_BYTES // example_bytes))
+
+
+def _shard_bytes(record):
+    """float32 size that a record takes in its shard, the framing included."""
+    return tf.cast(tf.strings.length(record.serialized), tf.float32) + 16
+
+
 def _labels_check(labels, num_classes, where):
     return _check(tf.reduce_all((labels >= 0) & (labels < num_classes)), where, ", has a label outside 0..%d: "
                   "replace the shard or remove the record." % (num_classes - 1))
@@ -95,7 +106,8 @@ class YT8MAggregatedFeatureReader(object):
         self.num_classes, self.feature_sizes, self.feature_names = num_classes, feature_sizes, feature_names
 
     def batches(self, records, batch_size, shuffle_seed=None, frame_indices=None):
-        """Dataset of batches: `id` [batch], `features` [batch, sum of sizes], `labels` sparse [batch, classes].
+        """Dataset of batches: `id` [batch], `features` [batch, sum of sizes], `labels` sparse [batch, classes],
+        `bytes` [batch].
 
         Args:
           records: Dataset of Record.
@@ -104,7 +116,7 @@ class YT8MAggregatedFeatureReader(object):
           frame_indices: ignored, as videos here have no frames.
         """
         if shuffle_seed is not None:
-            records = records.shuffle(SHUFFLE_BYTES // (8 * sum(self.feature_sizes)), seed=shuffle_seed)
+            records = records.shuffle(_shuffle_size(batch_size, 4 * sum(self.feature_sizes)), seed=shuffle_seed)
         return records.batch(batch_size).map(lambda *record: self.parse(Record(*record)), num_parallel_calls=PARALLEL_CALLS)
 
     def parse(self, record):
@@ -125,7 +137,8 @@ class YT8MAggregatedFeatureReader(object):
             indices = tf.stack([row, labels], axis=1)
         shape = tf.stack([tf.size(record.serialized, out_type=tf.int64), self.num_classes])
         return {"id": parsed["id"], "features": tf.concat([parsed[name] for name in self.feature_names], axis=1),
-                "labels": tf.SparseTensor(indices, tf.ones_like(labels, tf.float32), shape)}
+                "labels": tf.SparseTensor(indices, tf.ones_like(labels, tf.float32), shape),
+                "bytes": _shard_bytes(record)}
 
     def _description(self):
         return ", ".join("%s (%d floats)" % pair for pair in zip(self.feature_names, self.feature_sizes))
@@ -183,8 +196,8 @@ class YT8MFrameFeatureReader(object):
         if self.segment_labels:
             examples = examples.flat_map(tf.data.Dataset.from_tensor_slices)
         if shuffle_seed is not None:
-            frames = tf.compat.v1.data.get_output_shapes(examples)["frames"].num_elements()
-            examples = examples.shuffle(min(10000, max(1, SHUFFLE_BYTES // frames)), seed=shuffle_seed)
+            frame_bytes = tf.compat.v1.data.get_output_shapes(examples)["frames"].num_elements()
+            examples = examples.shuffle(_shuffle_size(batch_size, frame_bytes), seed=shuffle_seed)
         return examples.batch(batch_size)
 
     def parse_video(self, record, frame_indices=None):
@@ -205,7 +218,7 @@ class YT8MFrameFeatureReader(object):
         with tf.control_dependencies([_labels_check(labels, self.num_classes, where)]):
             labels = _presence(labels, self.num_classes)
         return {"id": context["id"], "frames": decoded, "frame_valid": valid, "num_frames": num_frames,
-                "labels": labels}
+                "labels": labels, "bytes": _shard_bytes(record)}
 
     def parse_segments(self, record):
         """One video's rated segments, in order of first rating, stacked along the first axis."""
@@ -234,6 +247,7 @@ class YT8MFrameFeatureReader(object):
             "frame_valid": chosen < num_frames,
             "num_frames": tf.fill(tf.shape(starts), segments.SEGMENT_FRAMES),
             "labels": rated,
+            "bytes": tf.fill(tf.shape(starts), _shard_bytes(record) / tf.cast(tf.size(starts), tf.float32)),
         }
 
     def _parse(self, record, context_features):

@@ -2,6 +2,9 @@
 import numpy as np
 import tensorflow as tf
 
+from src.common import files
+from src.common.errors import InputError
+
 SEGMENT_FRAMES = 5  # one frame a second
 
 
@@ -22,14 +25,14 @@ def cut(videos, shift):
     num_frames stays. Segments start at 0, 5, .. below num_frames.
 
     Args:
-      videos: dict of `id` [batch] string, `frames` uint8 [batch, max_frames, features] and
-        `num_frames` int32 [batch].
+      videos: dict of `id` [batch] string, `frames` uint8 [batch, max_frames, features],
+        `num_frames` int32 [batch] and `bytes` float32 [batch].
       shift: int32 scalar, in frames; may be negative.
 
     Returns:
       dict of `id` [segments] `VIDEOID:START`, `frames` uint8 [segments, 5, features],
-      `frame_valid` bool [segments, 5] (False where the source lies beyond the video) and
-      `num_frames` int32 [segments] = min(5, num_frames - START).
+      `frame_valid` bool [segments, 5] (False where the source lies beyond the video),
+      `num_frames` int32 [segments] = min(5, num_frames - START) and `bytes`, as it came.
     """
     frames, num_frames = videos["frames"], videos["num_frames"]
     max_frames = tf.shape(frames)[1]
@@ -45,4 +48,27 @@ def cut(videos, shift):
         "frames": tf.gather(flat, video[:, tf.newaxis] * max_frames + source),
         "frame_valid": (position < max_frames) & (source < length[:, tf.newaxis]),
         "num_frames": tf.minimum(SEGMENT_FRAMES, length - start),
+        "bytes": videos["bytes"],
     }
+
+
+def read_label_ids(path):
+    """The classes rated at segment level: sorted ints of a file with header `Index` and one class a line.
+
+    Raises:
+      InputError: the file is missing, empty or malformed; names the line.
+    """
+    path = files.beside_project(path)
+    if not tf.io.gfile.exists(path):
+        raise InputError("--segment_label_ids_file=%s does not exist: the project ships segment_label_ids.csv." % path)
+    with tf.io.gfile.GFile(path) as stream:
+        lines = [line.strip() for line in stream]
+    classes = []
+    for number, line in enumerate(lines, 1):
+        if line.isdigit():
+            classes.append(int(line))
+        elif line and number > 1:
+            raise InputError("%s, line %d: '%s' is no class: give one whole number a line." % (path, number, line))
+    if not classes or len(set(classes)) < len(classes):
+        raise InputError("%s must list at least one class, each once." % path)
+    return sorted(classes)

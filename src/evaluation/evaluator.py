@@ -1,17 +1,17 @@
 """Scores a checkpoint on labelled records."""
 import contextlib
-import logging
 
 import tensorflow as tf
 
+from src.common import files
 from src.common.errors import InputError
 from src.common.progress import Progress
 from src.data import pipeline
 from src.data import readers
+from src.evaluation import scoring
 from src.evaluation.metrics import EvaluationMetrics
 
 tf1 = tf.compat.v1
-log = logging.getLogger("yt8m")
 
 
 class Evaluator(object):
@@ -32,6 +32,7 @@ class Evaluator(object):
 
     def __init__(self, model, reader, label_loss, paths, batch_size, num_readers, top_k, max_examples=None):
         self._paths, self._max_examples = paths, max_examples
+        self._total_bytes = files.total_bytes(paths)
         self._metrics = EvaluationMetrics(reader.num_classes, top_k)
         self._graph = tf.Graph()
         with self._graph.as_default():
@@ -53,7 +54,8 @@ class Evaluator(object):
             loss = label_loss.calculate_loss(predictions, labels, weights)
             if segment_labels:
                 predictions *= weights
-            self._fetches = {"id": batch["id"], "predictions": predictions, "labels": labels, "loss": loss}
+            self._fetches = {"id": batch["id"], "predictions": predictions, "labels": labels, "loss": loss,
+                             "bytes": batch["bytes"]}
         self.variables = self._graph.get_collection(tf1.GraphKeys.GLOBAL_VARIABLES)
 
     def batches(self, restore):
@@ -62,14 +64,7 @@ class Evaluator(object):
         Args:
           restore: function that restores `variables` into the session it is given.
         """
-        config = tf1.ConfigProto(allow_soft_placement=True)
-        config.gpu_options.allow_growth = True
-        with self._graph.as_default(), pipeline.explained(self._paths), tf1.Session(config=config) as session:
-            restore(session)
-            session.run(self._iterator.initializer)
-            with contextlib.suppress(tf.errors.OutOfRangeError):
-                while True:
-                    yield session.run(self._fetches)
+        return scoring.run(self._graph, self._iterator, self._fetches, self._paths, restore)
 
     def evaluate(self, restore):
         """`metrics.Metrics` of one pass over the records; arguments as `batches`.
@@ -78,7 +73,7 @@ class Evaluator(object):
           InputError: the records hold no example, or a prediction is not a number.
         """
         self._metrics.clear()
-        progress = Progress("evaluation", "examples", self._max_examples)
+        progress, read = Progress("evaluation", "examples", self._max_examples), 0.0
         batches = self.batches(restore)
         with contextlib.closing(batches):
             for batch in batches:
@@ -86,7 +81,9 @@ class Evaluator(object):
                     raise InputError("The checkpoint predicts numbers that are no probabilities: it is broken, "
                                      "evaluate an earlier one.")
                 values = self._metrics.accumulate(batch["predictions"], batch["labels"], batch["loss"])
-                progress.add(len(batch["id"]), ", ".join("%s %.4g" % pair for pair in sorted(values.items())))
+                read += batch["bytes"].sum()
+                progress.add(len(batch["id"]), ", ".join("%s %.4g" % pair for pair in sorted(values.items())),
+                             read / self._total_bytes)
                 if self._max_examples and progress.done >= self._max_examples:
                     break
         if not progress.done:

@@ -52,7 +52,7 @@ def adopt(train_dir, parsed):
         (name, parsed[name].value, there) for name, there in sorted(recorded.items())
         if name in parsed and parsed[name].present and parsed[name].value != there],
                    "leave these flags out")
-    values = {name: parsed[name].value for name in _NAMES}
+    values = {name: parsed[name].value for name in _NAMES if name in parsed}
     values.update(models.hparams_from_flags(parsed))
     values.update((name, there) for name, there in recorded.items() if name in values)
     return values

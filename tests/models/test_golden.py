@@ -9,6 +9,9 @@ import tensorflow as tf
 
 from src import models
 from src.data import readers
+from src.training import checkpoints
+from src.training import losses
+from src.training import towers
 from tests.golden import fill
 
 tf1 = tf.compat.v1
@@ -29,12 +32,29 @@ def build(case, is_training):
             num_frames=tf.constant(case["num_frames"], tf.int32), is_training=is_training)
 
 
-def filled_session():
-    session = tf1.Session()
+def fill_variables(session, variables):
     session.run(tf1.global_variables_initializer())
-    for variable in tf1.global_variables():
+    for variable in variables:
         variable.load(fill.value(variable.op.name, variable.shape.as_list()), session)
-    return session
+
+
+class ConstantReader(object):
+    """Gives towers.build the case's frames as if they came from records."""
+
+    def __init__(self, case):
+        self.num_classes = case["vocab"]
+        self._frames = fill.frames(case["seed"], case["batch"], case["max_frames"], case["num_frames"])
+        labels = fill.labels(case["seed"], case["batch"], case["vocab"])
+        rows, columns = labels.nonzero()
+        self._labels = np.stack([rows, columns], axis=1), np.ones(len(rows), np.float32), labels.shape
+        self._num_frames = case["num_frames"]
+
+    def next_batch(self):
+        return {"frames": tf.constant(self._frames), "num_frames": tf.constant(self._num_frames, tf.int32),
+                "labels": tf.SparseTensor(*self._labels)}
+
+    def model_input_raw(self, batch):
+        return batch["frames"]
 
 
 @pytest.mark.parametrize("path", CASES, ids=os.path.basename)
@@ -44,5 +64,24 @@ def test_names_shapes_and_predictions(path):
     shapes = {variable.op.name: variable.shape.as_list() for variable in tf1.global_variables()}
     assert shapes == golden["variables"]
     assert {variable.op.name for variable in tf1.trainable_variables()} == set(golden["trainable"])
-    with filled_session() as session:
+    with tf1.Session() as session:
+        fill_variables(session, tf1.global_variables())
         np.testing.assert_allclose(session.run(predictions), golden["predictions"], atol=2e-5)
+
+
+@pytest.mark.parametrize("path", CASES, ids=os.path.basename)
+def test_three_updates(path):
+    golden = load(path)
+    case = golden["case"]
+    reader = ConstantReader(case)
+    checkpoints.create_global_step()
+    graph = towers.build(
+        models.create(case["model"], **case["flags"]), reader, reader.next_batch, ["/cpu:0"],
+        losses.create("CrossEntropyLoss"), 1.0,
+        lambda step: (tf1.train.AdamOptimizer(case["learning_rate"]), tf.constant(case["learning_rate"])), 1.0,
+        frames_sampled=False)
+    with tf1.Session() as session:
+        fill_variables(session, graph.model_variables)
+        updates = [session.run((graph.loss, graph.regularization_loss, graph.train_op))[:2] for _ in range(3)]
+    np.testing.assert_allclose(updates[0], golden["train_losses"][0], rtol=1e-5)
+    np.testing.assert_allclose(updates, golden["train_losses"], rtol=1e-3)
