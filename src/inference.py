@@ -1,0 +1,215 @@
+"""Predicts classes of videos, or ranks all segments of each class, at one or more frame shifts.
+
+  python src/inference.py --train_dir=model --segment_labels --shift=-2,-1,0,1 \\
+    --input_data_pattern='3/frame/test/test*.tfrecord' --output_file=test.csv
+"""
+import os
+import sys
+
+if __name__ == "__main__" and not __package__:  # run as a file
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+import contextlib
+import logging
+import posixpath
+import shutil
+import tarfile
+
+from absl import flags
+import numpy as np
+import tensorflow as tf
+
+from src import models
+from src.common import files
+from src.common import program
+from src.common.errors import InputError
+from src.common.progress import Progress
+from src.data import pipeline
+from src.data import readers
+from src.data import segments
+from src.data import shards
+from src.evaluation.scoring import Scorer
+from src.submission import ranked_csv
+from src.submission import video_csv
+from src.submission.top_segments import TopSegments
+from src.submission.top_segments import top_columns
+from src.training import export
+from src.training import model_flags
+
+log = logging.getLogger("yt8m")
+
+
+def define_flags():
+    models.define_flags()
+    readers.define_flags()
+    pipeline.define_flags()
+    shards.define_flags()
+    flags.DEFINE_string("train_dir", "", "The folder of a trained model; eval.py must have left inference_model there.")
+    flags.DEFINE_string("input_model_tgz", "", "Instead of --train_dir: a tgz that --output_model_tgz wrote.")
+    flags.DEFINE_string("untar_model_dir", "/tmp/yt8m-model", "Folder for what --input_model_tgz holds.")
+    flags.DEFINE_string("output_model_tgz", "", "Also bundle the model into this tgz.")
+    flags.DEFINE_string("input_data_pattern", "", "Glob of the TFRecords: of validate* files the holdout is read, of "
+                        "all others every file.")
+    flags.DEFINE_string("output_file", "", "CSV to write; a shift k other than 0 goes to NAME_shiftk.csv.")
+    flags.DEFINE_bool("output_prob", False, "With --segment_labels: write each segment's classes and scores, instead of "
+                      "each class's segments.")
+    flags.DEFINE_string("segment_label_ids_file", "segment_label_ids.csv", "The classes rated at segment level.")
+    flags.DEFINE_integer("segment_max_pred", 100000, "Segments to keep a class.", lower_bound=1)
+    flags.DEFINE_integer("top_k", 20, "Classes to keep a video or segment.", lower_bound=1)
+    flags.DEFINE_integer("batch_size", 512, "Examples a batch.", lower_bound=1)
+    flags.DEFINE_string("shift", "0", "Frames to roll each video by along time, e.g. -2,-1,0,1: one output a shift.")
+
+
+def parse_shifts(text, segment_labels):
+    """The ints of a comma list.
+
+    Raises:
+      InputError: malformed, repeated, or other than 0 for whole videos.
+    """
+    try:
+        shifts = [int(shift) for shift in text.split(",")]
+    except ValueError:
+        shifts = []
+    if not shifts or len(set(shifts)) < len(shifts):
+        raise InputError("--shift=%s is not a comma list of different whole numbers, such as -2,-1,0,1." % text)
+    if shifts != [0] and not segment_labels:
+        raise InputError("--shift=%s needs --segment_labels: whole videos are not shifted." % text)
+    return shifts
+
+
+def shifted_path(path, shift):
+    """out.csv -> out_shift-2.csv; out.csv itself at shift 0."""
+    stem, extension = os.path.splitext(path)
+    return path if shift == 0 else "%s_shift%d%s" % (stem, shift, extension)
+
+
+def extract_model(tgz, folder):
+    """Extracts model_flags.json and inference_model.* of a tgz into `folder`, and nothing else.
+
+    Raises:
+      InputError: the archive is unreadable, lacks a part, or has a member that would land elsewhere.
+    """
+    try:
+        with tf.io.gfile.GFile(tgz, "rb") as stream, tarfile.open(fileobj=stream, mode="r:gz") as archive:
+            members = {posixpath.normpath(member.name): member for member in archive.getmembers() if not member.isdir()}
+            for name, member in members.items():
+                if "/" in name or name.startswith("..") or not member.isfile():
+                    raise InputError("%s holds %s, which would not land in its own folder as a plain file: do not use "
+                                     "this archive." % (tgz, member.name))
+            wanted = [name for name in members if name == "model_flags.json" or name.startswith("inference_model.")]
+            if not {"model_flags.json", "inference_model.index"} <= set(wanted):
+                raise InputError("%s lacks model_flags.json or inference_model.*: make it with --output_model_tgz." % tgz)
+            for name in wanted:
+                with files.replacing(os.path.join(folder, name), "wb") as target:
+                    shutil.copyfileobj(archive.extractfile(members[name]), target)
+    except tf.errors.NotFoundError:
+        raise InputError("--input_model_tgz=%s does not exist." % tgz)
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise InputError("--input_model_tgz=%s is no readable tgz: %s." % (tgz, error))
+
+
+def bundle_model(train_dir, checkpoint, tgz):
+    """Writes model_flags.json and inference_model.* to a tgz."""
+    with files.replacing(tgz, "wb") as stream, tarfile.open(fileobj=stream, mode="w:gz") as archive:
+        for path in [model_flags.path(train_dir)] + files.glob(checkpoint + ".*"):
+            info = tarfile.TarInfo(os.path.basename(path))
+            info.size = tf.io.gfile.stat(path).length
+            with tf.io.gfile.GFile(path, "rb") as member:
+                archive.addfile(info, member)
+    log.info("model bundled: %s", tgz)
+
+
+def find_model(args):
+    """-> (folder with model_flags.json, its inference model's checkpoint).
+
+    Raises:
+      InputError: neither or both sources are given, or there is no inference model.
+    """
+    if bool(args.train_dir) == bool(args.input_model_tgz):
+        raise InputError("Give either --train_dir or --input_model_tgz, to say which model predicts.")
+    if args.input_model_tgz:
+        extract_model(args.input_model_tgz, args.untar_model_dir)
+        return args.untar_model_dir, os.path.join(args.untar_model_dir, "inference_model")
+    checkpoint = os.path.join(args.train_dir, "inference_model", "inference_model")
+    if not tf.io.gfile.exists(checkpoint + ".index"):
+        raise InputError("%s does not exist: run eval.py on --train_dir=%s first, which leaves the evaluated checkpoint "
+                         "there." % (checkpoint, args.train_dir))
+    return args.train_dir, checkpoint
+
+
+def input_paths(args):
+    """The shards to predict.
+
+    Raises:
+      InputError: the pattern matches nothing.
+    """
+    paths = files.find(args.input_data_pattern, "input_data_pattern")
+    if os.path.basename(args.input_data_pattern).startswith("validate"):
+        return shards.holdout(paths, args.holdout_shards)
+    log.info("reading all %d shards", len(paths))
+    return paths
+
+
+def scored(scorer, restore, paths, unit, num_shifts=1):
+    """The scorer's batches, with progress."""
+    total, read, progress = files.total_bytes(paths), 0.0, Progress("inference", unit)
+    with contextlib.closing(scorer.batches(restore)) as batches:
+        for batch in batches:
+            yield batch
+            read += batch["bytes"].sum() / num_shifts
+            progress.add(len(batch["id"]), share=read / total)
+    progress.finish()
+
+
+def write_pairs(batches, classes, top_k, outputs):
+    """Writes each example's top_k classes with their scores, batch by batch, to one CSV a shift."""
+    with contextlib.ExitStack() as stack:
+        writers = [stack.enter_context(video_csv.writing(path)) for path in outputs]
+        for batch in batches:
+            columns = top_columns(batch["scores"], top_k)
+            scores = batch["scores"][np.arange(len(columns))[:, np.newaxis], columns]
+            writers[batch.get("shift", 0)].add(batch["id"], classes[columns], scores)
+
+
+def write_ranked(batches, classes, top_k, max_segments, outputs):
+    """Writes each class's best segments to one CSV a shift."""
+    best = [TopSegments(len(classes), max_segments) for _ in outputs]
+    for batch in batches:
+        best[batch["shift"]].add(batch["id"], batch["scores"], top_k)
+    for path, collected in zip(outputs, best):
+        ranked_csv.write(path, ((classes[column], ids) for column, ids in collected.ranked()))
+
+
+def main(args):
+    """Predicts as the flags say."""
+    if not args.output_file:
+        raise InputError("--output_file is empty: say where the CSV goes.")
+    shifts = parse_shifts(args.shift, args.segment_labels)
+    outputs = [shifted_path(args.output_file, shift) for shift in shifts]
+    paths = input_paths(args)
+    model_dir, checkpoint = find_model(args)
+    values = model_flags.adopt(model_dir, args)
+    model = model_flags.create_model(values)
+    reader = readers.create(values["feature_names"], values["feature_sizes"], values["frame_features"],
+                            max_frames=args.max_frames)
+    if args.segment_labels and not model.frame_level:
+        raise InputError("--segment_labels needs a frame-level model, and %s holds %s." % (model_dir, values["model"]))
+    classes = np.arange(reader.num_classes)
+    if args.segment_labels:
+        classes = np.array(segments.read_label_ids(args.segment_label_ids_file))
+    scorer = Scorer(model, reader, paths, args.batch_size, args.num_readers,
+                    *((shifts, classes) if args.segment_labels else ()))
+    batches = scored(scorer, lambda session: export.restore_model(session, checkpoint, scorer.variables), paths,
+                     "segments" if args.segment_labels else "videos", len(shifts))
+    if args.segment_labels and not args.output_prob:
+        write_ranked(batches, classes, args.top_k, args.segment_max_pred, outputs)
+    else:
+        write_pairs(batches, classes, args.top_k, outputs)
+    for path in outputs:
+        log.info("written: %s", path)
+    if args.output_model_tgz:
+        bundle_model(model_dir, checkpoint, args.output_model_tgz)
+
+
+if __name__ == "__main__":
+    program.run(define_flags, main)
