@@ -22,12 +22,12 @@ def define_flags():
 def records(paths, num_readers):
     """Dataset of `readers.Record` over a dataset of shard paths, `num_readers` shards interleaved."""
     def shard(path):
-        serialized = tf.data.TFRecordDataset(path).apply(tf.data.experimental.enumerate_dataset())
-        return serialized.map(lambda index, record: (record, path, index)).prefetch(2)
+        serialized = tf.data.TFRecordDataset(path).enumerate()
+        return serialized.map(readers.plain(lambda index, record: (record, path, index))).prefetch(2)
 
     # Each shard's prefetch reads ahead in a thread of its own. TensorFlow 1.15's parallel interleave is
     # no faster, and sometimes crashes the process when a session closes before the data ends.
-    return paths.interleave(shard, cycle_length=num_readers)
+    return paths.interleave(readers.plain(shard), cycle_length=num_readers)
 
 
 def training_batches(reader, paths, batch_size, frame_indices, num_epochs, num_readers, seed=None):
@@ -59,14 +59,14 @@ def segment_batches(reader, paths, shifts, batch_size, num_readers):
       group of videos at each shift follow one another.
     """
     videos = max(1, batch_size * segments.SEGMENT_FRAMES // reader.max_frames)
-    whole = records(tf.data.Dataset.from_tensor_slices(paths), num_readers).map(
-        lambda *record: reader.parse_video(readers.Record(*record)), num_parallel_calls=readers.PARALLEL_CALLS)
+    whole = readers.parallel_map(records(tf.data.Dataset.from_tensor_slices(paths), num_readers),
+                                 lambda *record: reader.parse_video(readers.Record(*record)))
 
     def at_each_shift(batch):
         every = tf.data.Dataset.from_tensor_slices((list(range(len(shifts))), shifts))
-        return every.map(lambda index, shift: dict(segments.cut(batch, shift), shift=index))
+        return every.map(readers.plain(lambda index, shift: dict(segments.cut(batch, shift), shift=index)))
 
-    return whole.batch(videos).flat_map(at_each_shift).prefetch(2)
+    return whole.batch(videos).flat_map(readers.plain(at_each_shift)).prefetch(2)
 
 
 def read_ratings(paths, num_readers=8):
@@ -90,9 +90,9 @@ def read_ratings(paths, num_readers=8):
                 context["segment_labels"].values, context["segment_scores"].values)
 
     with tf.Graph().as_default(), explained(paths):
-        every = records(tf.data.Dataset.from_tensor_slices(paths), num_readers).map(parse, num_parallel_calls=readers.PARALLEL_CALLS)
-        chunk = tf.compat.v1.data.make_one_shot_iterator(
-            every.flat_map(lambda *ratings: tf.data.Dataset.from_tensor_slices(ratings)).batch(4096)).get_next()
+        of_videos = readers.parallel_map(records(tf.data.Dataset.from_tensor_slices(paths), num_readers), parse)
+        each = of_videos.flat_map(readers.plain(lambda *ratings: tf.data.Dataset.from_tensor_slices(ratings)))
+        chunk = tf.compat.v1.data.make_one_shot_iterator(each.batch(4096)).get_next()
         chunks = []
         with tf.compat.v1.Session() as session:
             with contextlib.suppress(tf.errors.OutOfRangeError):

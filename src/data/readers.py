@@ -19,7 +19,7 @@ from src.data import segments
 NUM_CLASSES = 3862
 SHUFFLE_BATCHES = 10  # a shuffle buffer holds so many batches, which must be there before the first one leaves,
 SHUFFLE_BYTES = 512 << 20  # and at most this much
-PARALLEL_CALLS = 2 * multiprocessing.cpu_count()
+_PARALLEL_CALLS = 2 * multiprocessing.cpu_count()
 
 Record = collections.namedtuple("Record", "serialized path index")
 
@@ -62,6 +62,15 @@ def create(feature_names, feature_sizes, frame_features, segment_labels=False, m
         raise InputError("--segment_labels needs frame-level records: add --frame_features and "
                          "--feature_names=rgb,audio --feature_sizes=1024,128.")
     return YT8MAggregatedFeatureReader(num_classes, sizes, names)
+
+
+# AutoGraph would read the function's source anew and leave a file in the temporary folder each time.
+plain = tf.autograph.experimental.do_not_convert
+
+
+def parallel_map(dataset, function):
+    """Maps a function without Python control flow over a dataset, in order, on all cores."""
+    return dataset.map(plain(function), num_parallel_calls=_PARALLEL_CALLS)
 
 
 def _check(condition, *sentence):
@@ -117,7 +126,7 @@ class YT8MAggregatedFeatureReader(object):
         """
         if shuffle_seed is not None:
             records = records.shuffle(_shuffle_size(batch_size, 4 * sum(self.feature_sizes)), seed=shuffle_seed)
-        return records.batch(batch_size).map(lambda *record: self.parse(Record(*record)), num_parallel_calls=PARALLEL_CALLS)
+        return parallel_map(records.batch(batch_size), lambda *record: self.parse(Record(*record)))
 
     def parse(self, record):
         """Parses a batch of records; see `batches`."""
@@ -192,9 +201,9 @@ class YT8MFrameFeatureReader(object):
             parse = self.parse_segments
         else:
             parse = lambda record: self.parse_video(record, frame_indices)
-        examples = records.map(lambda *record: parse(Record(*record)), num_parallel_calls=PARALLEL_CALLS)
+        examples = parallel_map(records, lambda *record: parse(Record(*record)))
         if self.segment_labels:
-            examples = examples.flat_map(tf.data.Dataset.from_tensor_slices)
+            examples = examples.flat_map(plain(tf.data.Dataset.from_tensor_slices))
         if shuffle_seed is not None:
             frame_bytes = tf.compat.v1.data.get_output_shapes(examples)["frames"].num_elements()
             examples = examples.shuffle(_shuffle_size(batch_size, frame_bytes), seed=shuffle_seed)
