@@ -22,7 +22,7 @@ def sentence(error):
         if marked:
             return marked.group(1)
         if isinstance(error, (tf.errors.NotFoundError, tf.errors.PermissionDeniedError,
-                              tf.errors.UnauthenticatedError)):
+                              tf.errors.FailedPreconditionError, tf.errors.UnauthenticatedError)):
             return "%s: check the path and your permissions." % error.message.split("\n")[0]
     return None
 
@@ -48,7 +48,8 @@ def run(define_flags, main):
     define_flags()
     for name in list(flags.FLAGS):
         if flags.FLAGS.find_module_defining_flag(name, "").startswith("src."):
-            flags.declare_key_flag(name)  # --help shows them, wherever they are declared
+            # --help shows the main module's key flags: ours are, wherever they are declared.
+            flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
 
     def guarded_main(argv):
         if len(argv) > 1:

@@ -3,6 +3,7 @@ import numpy as np
 import tensorflow as tf
 
 from src.common import files
+from src.common import text
 from src.common.errors import InputError
 
 SEGMENT_FRAMES = 5  # one frame a second
@@ -59,16 +60,13 @@ def read_label_ids(path):
       InputError: the file is missing, empty or malformed; names the line.
     """
     path = files.beside_project(path)
-    if not tf.io.gfile.exists(path):
-        raise InputError("--segment_label_ids_file=%s does not exist: the project ships segment_label_ids.csv." % path)
-    with tf.io.gfile.GFile(path) as stream:
-        lines = [line.strip() for line in stream]
     classes = []
-    for number, line in enumerate(lines, 1):
-        if line.isdigit():
+    for number, line in text.lines(path):
+        if line.strip().isdigit():
             classes.append(int(line))
-        elif line and number > 1:
-            raise InputError("%s, line %d: '%s' is no class: give one whole number a line." % (path, number, line))
+        elif number > 1:
+            raise InputError("%s, line %d: %s is no class: give one whole number a line."
+                             % (path, number, text.quoted(line)))
     if not classes or len(set(classes)) < len(classes):
         raise InputError("%s must list at least one class, each once." % path)
     return sorted(classes)

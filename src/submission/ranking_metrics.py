@@ -1,0 +1,55 @@
+"""How well ranked lists of segments agree with ratings."""
+import numpy as np
+
+from src.common.errors import InputError
+from src.submission import segment_ids
+
+
+def mean_average_precision(ranked, ratings, top_n):
+    """Mean over the classes with a positive rating of their lists' average precision.
+
+    Segments that were not rated for a class count neither for nor against it. A class without a
+    list has average precision 0.
+
+    Args:
+      ranked: iterable of (class, bytes array of segment ids, best first), a class at most once.
+      ratings: see `ratings.create`.
+      top_n: segments of a list that count.
+
+    Returns:
+      The mean, and a dict class -> average precision.
+
+    Raises:
+      InputError: no rating is positive.
+    """
+    rated = _by_class(ratings)
+    precisions = {label: 0.0 for label, (_, positive) in rated.items() if positive.any()}
+    if not precisions:
+        raise InputError("None of the %d segment ratings is positive, so there is no mAP: give more shards."
+                         % len(ratings.labels))
+    for label, ids in ranked:
+        if label in precisions:
+            names, positive = rated[label]
+            _, found = segment_ids.locate(ids[:top_n], names)
+            precisions[label] = average_precision(positive[found], np.count_nonzero(positive))
+    return float(np.mean(list(precisions.values()))), precisions
+
+
+def average_precision(relevant, num_relevant):
+    """Sum of the precisions at each relevant entry over the number that there are.
+
+    Args:
+      relevant: bool [n], of the entries in ranked order.
+      num_relevant: how many relevant ones there are, found or not; at least 1.
+    """
+    places = np.flatnonzero(relevant) + 1.0
+    return float(np.sum(np.arange(1, len(places) + 1) / places) / num_relevant)
+
+
+def _by_class(ratings):
+    """dict class -> (segment ids, bool whether positive), classes ascending."""
+    order = np.argsort(ratings.labels, kind="stable")
+    labels, starts = np.unique(ratings.labels[order], return_index=True)
+    names = np.split(ratings.segment_ids[order], starts[1:])
+    positive = np.split(ratings.scores[order] > 0, starts[1:])
+    return dict(zip(labels.tolist(), zip(names, positive)))

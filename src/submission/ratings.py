@@ -1,0 +1,63 @@
+"""Ratings of segments by people: is the class there in these five seconds, or not."""
+import collections
+import re
+
+import numpy as np
+import pandas as pd
+
+from src.common import files
+from src.common import text
+from src.common.errors import InputError
+from src.submission import segment_ids
+
+# Arrays [ratings]: bytes ids, int64 classes, float32 1 (present) or 0 (absent). No pair of segment
+# and class stands there twice; see `create`.
+Ratings = collections.namedtuple("Ratings", "segment_ids labels scores")
+
+_LINE = re.compile(rb"(" + segment_ids.FORM.pattern + rb"),([0-9]{1,9}),([01])(?:\.0*)?")
+
+
+def create(ids, labels, scores):
+    """Ratings of which, for a segment and class rated several times, the last is kept.
+
+    Args:
+      ids: bytes array [n].
+      labels: classes, ints [n].
+      scores: 0 or 1, [n].
+    """
+    pairs = pd.DataFrame({"segment": np.asarray(ids, object), "label": labels})
+    last = ~pairs.duplicated(keep="last").values
+    return Ratings(np.asarray(ids, "S")[last], np.asarray(labels, np.int64)[last],
+                   np.asarray(scores, np.float32)[last])
+
+
+def read_cache(path):
+    """Ratings in a file of lines `segment_id,label,score`, e.g. abcd:35,1135,1; a header may stand above.
+
+    Raises:
+      InputError: the file is missing, empty or malformed; names the line.
+    """
+    rows = []
+    for number, line in text.lines(path):
+        matched = _LINE.fullmatch(line.strip())
+        if matched:
+            rows.append(matched.groups())
+        elif number > 1 or line.count(b",") != 2 or b":" in line:  # else a header
+            raise InputError("%s, line %d: %s is not segment_id,label,score such as abcd:35,1135,1: correct it, "
+                             "or delete the file to have it made again."
+                             % (path, number, text.quoted(line)))
+    if not rows:
+        raise InputError("%s holds no ratings: delete it to have it made again." % path)
+    names, labels, scores = np.array(rows).T
+    return create(names, labels.astype(np.int64), scores.astype(np.float32))
+
+
+def write_cache(path, ratings):
+    """Writes what `read_cache` reads.
+
+    Raises:
+      InputError: the file cannot be written.
+    """
+    with files.replacing(path, "wb") as stream:
+        for rating in zip(*(column.tolist() for column in ratings)):
+            stream.write(b"%b,%d,%d\n" % rating)

@@ -1,0 +1,55 @@
+"""Mean average precision of ranked lists, equal to the original evaluation."""
+import json
+import os
+
+import numpy as np
+import pytest
+
+from src.common.errors import InputError
+from src.submission import ranked_csv
+from src.submission import ranking_metrics
+from src.submission import ratings
+
+GOLDEN = os.path.join(os.path.dirname(os.path.dirname(__file__)), "golden")
+RATINGS = ratings.create(np.array([b"a:0", b"a:5", b"b:0", b"b:5", b"c:0", b"c:5"]), [7, 7, 7, 7, 9, 8],
+                         [1, 0, 1, 1, 1, 0])
+
+
+@pytest.mark.parametrize("name", ["ensemble_1", "ensemble_2"])
+def test_equal_to_the_original(name):
+    folder = os.path.join(GOLDEN, name)
+    with open(os.path.join(folder, "expected.json")) as stream:
+        expected = json.load(stream)
+    ids, labels, scores = zip(*expected["labels"])
+    mean, precisions = ranking_metrics.mean_average_precision(
+        ranked_csv.iterate(os.path.join(folder, "blend.csv")), ratings.create(np.array(ids, "S"), labels, scores), 100000)
+    assert mean == pytest.approx(expected["map"], abs=1e-9)
+    assert [precisions[label] for label in sorted(precisions)] == pytest.approx(expected["aps"], abs=1e-9)
+
+
+def mean_average_precision(ranked, top_n=100):
+    rows = [(label, np.array(ids.split(), "S")) for label, ids in ranked.items()]
+    return ranking_metrics.mean_average_precision(rows, RATINGS, top_n)
+
+
+def test_unrated_segments_do_not_count():
+    # Of class 7's rated segments: present, absent, present, and one present that is not found.
+    mean, precisions = mean_average_precision({7: b"x:0 a:0 x:5 a:5 c:0 b:5 x:10", 9: b"c:0", 8: b"c:5", 3: b"a:0"})
+    assert precisions == {7: pytest.approx((1 + 2 / 3.0) / 3), 9: 1.0}
+    assert mean == pytest.approx(((1 + 2 / 3.0) / 3 + 1) / 2)
+
+
+def test_classes_without_a_list_or_a_hit_count_as_zero():
+    assert mean_average_precision({9: b"c:0"}) == (0.5, {7: 0.0, 9: 1.0})
+    assert mean_average_precision({7: b"", 9: b"x:0 c:5"}) == (0.0, {7: 0.0, 9: 0.0})
+
+
+def test_only_the_first_top_n_count():
+    assert mean_average_precision({7: b"x:0 x:5 a:0", 9: b"c:0"}, top_n=2) == (0.5, {7: 0.0, 9: 1.0})
+    assert mean_average_precision({7: b"x:0 x:5 a:0", 9: b"c:0"}, top_n=3)[1][7] == pytest.approx(1 / 3.0)
+
+
+def test_without_a_positive_rating_there_is_no_map():
+    absent = ratings.create(np.array([b"a:0"]), [7], [0])
+    with pytest.raises(InputError, match="None of the 1 segment ratings is positive"):
+        ranking_metrics.mean_average_precision([], absent, 10)

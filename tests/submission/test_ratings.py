@@ -1,0 +1,59 @@
+"""Ratings: the last of several counts, and the cache keeps them as they are."""
+import numpy as np
+import pytest
+
+from src.common.errors import InputError
+from src.submission import ratings
+
+
+def rows(found):
+    return list(zip(*(column.tolist() for column in found)))
+
+
+def test_the_last_of_several_ratings_counts():
+    found = ratings.create(np.array([b"a:0", b"a:0", b"b:5", b"a:0"], object), [7, 8, 7, 7], [1, 1, 0, 0])
+    assert rows(found) == [(b"a:0", 8, 1), (b"b:5", 7, 0), (b"a:0", 7, 0)]
+    assert found.segment_ids.dtype.kind == "S"
+
+
+def test_the_cache_gives_back_what_was_written(tmp_path):
+    path = tmp_path / "new" / "ratings.csv"
+    written = ratings.create(np.array([b"abcd:35", b"a:0"]), [1135, 7], np.array([1, 0], "f4"))
+    ratings.write_cache(str(path), written)
+    assert path.read_text() == "abcd:35,1135,1\na:0,7,0\n"
+    for read, expected in zip(ratings.read_cache(str(path)), written):
+        np.testing.assert_array_equal(read, expected)
+
+
+@pytest.mark.parametrize("header", ["", "segment_id,label,score\n"])
+def test_a_header_and_other_programs_spellings_are_accepted(tmp_path, header):
+    path = tmp_path / "ratings.csv"
+    path.write_text(header + "abcd:35,1135,1.0\r\na:0,7,0.\n\nabcd:35,1135,0.0")
+    assert rows(ratings.read_cache(str(path))) == [(b"a:0", 7, 0), (b"abcd:35", 1135, 0)]
+
+
+@pytest.mark.parametrize("line", ["abcd:35,1135", "abcd:35,1135,1,1", "abcd:35,x,1", "abcd:35,-1,1", "abcd:35,7,0.5",
+                                  "abcd:35,7,2", "abcd:35,7,nan", "abcd:x,7,1", "abcd,7,1", "x"])
+def test_malformed_lines_are_named(tmp_path, line):
+    path = tmp_path / "ratings.csv"
+    path.write_text("a:0,7,1\n" + line + "\n")
+    with pytest.raises(InputError) as error:
+        ratings.read_cache(str(path))
+    assert str(error.value).startswith('%s, line 2: "%s" is not segment_id,label,score' % (path, line))
+
+
+@pytest.mark.parametrize("line", ["abcd:35,x,1", "abcd:35 7 1", "abcd:35,7"])
+def test_a_malformed_first_line_is_no_header(tmp_path, line):
+    path = tmp_path / "ratings.csv"
+    path.write_text(line + "\na:0,7,1\n")
+    with pytest.raises(InputError, match="line 1"):
+        ratings.read_cache(str(path))
+
+
+def test_an_empty_and_a_missing_cache_are_named(tmp_path):
+    path = tmp_path / "ratings.csv"
+    with pytest.raises(InputError, match="ratings.csv does not exist"):
+        ratings.read_cache(str(path))
+    path.write_text("segment_id,label,score\n")
+    with pytest.raises(InputError, match="ratings.csv holds no ratings"):
+        ratings.read_cache(str(path))

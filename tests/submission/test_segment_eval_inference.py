@@ -1,0 +1,91 @@
+"""segment_eval_inference.py from the command line and on records."""
+import os
+import subprocess
+import sys
+import types
+
+import pytest
+import tensorflow as tf
+
+from src import segment_eval_inference
+from src.common.errors import InputError
+
+PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+AS_FILE = [os.path.join(PROJECT, "src", "segment_eval_inference.py")]
+RANKED = "Class,Segments\n7,x:0 abcd:5 abcd:35\n9,abcd:0\n"  # average precisions 1/2 and 0 with RATINGS
+RATINGS = "abcd:35,7,1\nabcd:5,7,0\nabcd:35,9,1\n"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "ranked.csv").write_text(RANKED)
+    (tmp_path / "ratings.csv").write_text(RATINGS)
+    return tmp_path
+
+
+def run(program, folder, *flags):
+    """-> exit code, standard output, standard error; the folder is the current one."""
+    environment = dict(os.environ, PYTHONPATH=PROJECT if program[0] == "-m" else "")
+    process = subprocess.Popen([sys.executable, "-W", "ignore"] + program + list(flags), cwd=str(folder), env=environment,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    output, errors = process.communicate()
+    return process.returncode, output, errors
+
+
+@pytest.mark.parametrize("program", [AS_FILE, ["-m", "src.segment_eval_inference"]])
+def test_prints_the_map(folder, program):
+    code, output, errors = run(program, folder, "--submission_file=ranked.csv", "--label_cache=ratings.csv")
+    assert (code, output) == (0, "mAP@100000: 0.250000 over 2 classes\n"), errors
+
+
+def test_a_malformed_line_ends_with_one_sentence(folder):
+    (folder / "ranked.csv").write_text(RANKED + "12;a:0\n")
+    code, output, errors = run(AS_FILE, folder, "--submission_file=ranked.csv", "--label_cache=ratings.csv")
+    assert (code, output) == (1, "")
+    assert errors == ('error: ranked.csv, line 4: "12;a:0" has no comma: give a class, a comma and its segments, '
+                      'separated by blanks.\n')
+
+
+def arguments(folder, **changes):
+    values = dict(submission_file=str(folder / "ranked.csv"), eval_data_pattern="", label_cache="", top_n=100000,
+                  holdout_shards=300)
+    return types.SimpleNamespace(**dict(values, **changes))
+
+
+def write_shard(path, video, ratings):
+    """A record with ratings, rows of (start, label, score)."""
+    starts, labels, scores = zip(*ratings)
+    context = {"id": tf.train.Feature(bytes_list=tf.train.BytesList(value=[video])),
+               "segment_start_times": tf.train.Feature(int64_list=tf.train.Int64List(value=starts)),
+               "segment_labels": tf.train.Feature(int64_list=tf.train.Int64List(value=labels)),
+               "segment_scores": tf.train.Feature(float_list=tf.train.FloatList(value=scores))}
+    record = tf.train.SequenceExample(context=tf.train.Features(feature=context))
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        writer.write(record.SerializeToString())
+
+
+def test_reads_the_holdouts_records_once_and_caches_them(folder, capsys):
+    write_shard(folder / "validate00.tfrecord", b"abcd", [(35, 7, 1), (5, 7, 0), (35, 9, 1)])
+    write_shard(folder / "validateZZ.tfrecord", b"abcd", [(0, 9, 1)])  # the last of all shards
+    args = arguments(folder, eval_data_pattern=str(folder / "validate*.tfrecord"), label_cache=str(folder / "cache.csv"))
+    segment_eval_inference.main(args)
+    assert capsys.readouterr().out == "mAP@100000: 0.250000 over 2 classes\n"
+    assert (folder / "cache.csv").read_text() == RATINGS
+    args.eval_data_pattern = "gone*"
+    args.top_n = 2
+    segment_eval_inference.main(args)
+    assert capsys.readouterr().out == "mAP@2: 0.000000 over 2 classes\n"
+
+
+@pytest.mark.parametrize("changes, sentence", [
+    (dict(submission_file=""), "--submission_file= does not exist"),
+    (dict(submission_file="absent.csv"), "--submission_file=absent.csv does not exist"),
+    (dict(), "give --eval_data_pattern, or the --label_cache of an earlier run"),
+    (dict(label_cache="absent.csv"), "give --eval_data_pattern"),
+    (dict(eval_data_pattern="/nowhere/validate*"), "No file matches --eval_data_pattern=/nowhere/validate")])
+def test_bad_input(folder, capsys, changes, sentence):
+    with pytest.raises(InputError) as error:
+        segment_eval_inference.main(arguments(folder, **changes))
+    assert sentence in str(error.value)
+    assert capsys.readouterr().out == ""
+    assert sorted(os.listdir(str(folder))) == ["ranked.csv", "ratings.csv"]

@@ -1,0 +1,35 @@
+"""Finding equal ids: exact, whatever the fingerprints do."""
+import numpy as np
+import pytest
+
+from src.submission import segment_ids
+
+
+def random_ids(count, length):
+    letters = np.random.RandomState(5).randint(97, 123, (count, length)).astype(np.uint8)
+    return np.char.add(letters.view("S%d" % length).reshape(-1), b":5")
+
+
+@pytest.mark.parametrize("length", [1, 4, 6, 7, 20])
+def test_fingerprints_depend_on_the_ids_alone(length):
+    ids = random_ids(500, length)
+    values = segment_ids.fingerprints(ids)
+    assert len(np.unique(values)) == len(np.unique(ids))
+    np.testing.assert_array_equal(values, segment_ids.fingerprints(ids.astype("S40")))
+    np.testing.assert_array_equal(values[::3], segment_ids.fingerprints(ids[::3]))
+
+
+@pytest.mark.parametrize("collide", [False, True])
+def test_locate_and_first_repeat(monkeypatch, collide):
+    if collide:
+        monkeypatch.setattr(segment_ids, "fingerprints", lambda ids: np.zeros(len(ids), np.int64))
+    ids = np.array([b"d:0", b"abcdefghij:295", b"b:0", b"a:0", b"c:0"])
+    wanted = np.array([b"c:0", b"e:0", b"b:0", b"abcdefghij:290", b"d:0"])
+    places, which = segment_ids.locate(ids, wanted)
+    assert places.tolist() == [0, 2, 4]
+    assert which.tolist() == [4, 2, 0]
+    for nothing in (segment_ids.locate(ids, wanted[:0]), segment_ids.locate(ids[:0], wanted)):
+        assert [len(part) for part in nothing] == [0, 0]
+    assert segment_ids.first_repeat(ids) is None
+    assert segment_ids.first_repeat(ids[:0]) is None
+    assert segment_ids.first_repeat(ids[[4, 1, 2, 1, 4]]) == b"abcdefghij:295"
