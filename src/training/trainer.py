@@ -72,11 +72,11 @@ class StopRequest(object):
 class _CheckpointHook(tf1.train.SessionRunHook):
     """Saves `train_dir/model.ckpt-N` at every multiple of `every` steps and at the end, if all is finite."""
 
-    def __init__(self, train_dir, graph, every, after_save):
-        self._train_dir, self._graph, self._every, self._after_save = train_dir, graph, every, after_save
+    def __init__(self, saver, train_dir, graph, every, after_save):
+        self._saver, self._train_dir, self._graph = saver, train_dir, graph
+        self._every, self._after_save = every, after_save
 
     def begin(self):
-        self._saver = tf1.train.Saver(max_to_keep=0)
         self._finite = tf.reduce_all(tf.stack(
             [tf.reduce_all(tf.math.is_finite(variable)) for variable in tf1.trainable_variables()]))
 
@@ -137,12 +137,15 @@ def train(graph, train_dir, task, max_steps, examples_per_step, export_model_ste
       InputError: the loss is not finite, the checkpoint does not fit, there is no data.
     """
     checkpoint = _latest(train_dir, start_from)
+    if start_from and checkpoint != start_from:
+        log.info("%s is there, so training continues from it and not from %s", checkpoint, start_from)
     first_step = checkpoints.step_of(checkpoint) if checkpoint else 0
     if max_steps is not None and first_step >= max_steps:
         log.info("%s is at step %d of --max_steps=%d: nothing left to train.", checkpoint, first_step, max_steps)
         return None
-    session_creator = _session_creator(graph, train_dir, task, start_from, log_device_placement)
-    hooks = [_CheckpointHook(train_dir, graph, export_model_steps, after_save or (lambda *_: None))]
+    saver = tf1.train.Saver(max_to_keep=0)
+    session_creator = _session_creator(graph, saver, train_dir, task, start_from, log_device_placement)
+    hooks = [_CheckpointHook(saver, train_dir, graph, export_model_steps, after_save or (lambda *_: None))]
     stop = StopRequest()
     report = _Report(graph, train_dir if task.is_chief else None, max_steps, first_step, examples_per_step, batch_metrics)
     step = first_step
@@ -162,14 +165,13 @@ def _latest(train_dir, otherwise):
     return checkpoints.path(train_dir, saved[-1]) if saved else otherwise
 
 
-def _session_creator(graph, train_dir, task, start_from, log_device_placement):
+def _session_creator(graph, saver, train_dir, task, start_from, log_device_placement):
     """Creates sessions that begin at the latest checkpoint, or at `start_from`, or with fresh variables."""
     config = tf1.ConfigProto(allow_soft_placement=True, log_device_placement=log_device_placement)
     config.gpu_options.allow_growth = True
     if not task.is_chief:
         return tf1.train.WorkerSessionCreator(tf1.train.Scaffold(), task.target, config)
     first = _latest(train_dir, start_from)
-    own_saver = tf1.train.Saver(max_to_keep=0)
     first_saver = tf1.train.Saver(_variables_of(first, graph)) if first else None
 
     def restore(scaffold, session):
@@ -177,10 +179,10 @@ def _session_creator(graph, train_dir, task, start_from, log_device_placement):
         # A session is made again when a task of the cluster comes back: by then there are newer checkpoints.
         latest = _latest(train_dir, start_from)
         if latest:
-            (first_saver if latest == first else own_saver).restore(session, latest)
+            (first_saver if latest == first else saver).restore(session, latest)
             log.info("continues from %s", latest)
 
-    return tf1.train.ChiefSessionCreator(tf1.train.Scaffold(init_fn=restore, saver=own_saver), task.target, config)
+    return tf1.train.ChiefSessionCreator(tf1.train.Scaffold(init_fn=restore, saver=saver), task.target, config)
 
 
 def _variables_of(checkpoint, graph):
