@@ -170,48 +170,49 @@ def count_gpus(num_gpu):
     return gpus
 
 
+def build_graph(args, task, model, reader, paths, label_loss, devices):
+    """The training graph, in the default graph; see `towers.build`."""
+    frame_indices = None
+    if model.frame_level and not args.segment_labels:
+        frame_indices = lambda num_frames: model.frame_indices(num_frames, reader.max_frames, True)
+    with tf.device("/cpu:0"):
+        batches = tf1.data.make_one_shot_iterator(pipeline.training_batches(
+            reader, paths, args.batch_size, frame_indices, args.num_epochs or None, args.num_readers))
+    with tf.device("/job:ps/task:0" if task.cluster_spec else None):
+        checkpoints.create_global_step()
+    return towers.build(
+        model, reader, batches.get_next, devices, label_loss, args.regularization_penalty,
+        make_optimizer_function(args, args.batch_size * len(devices)), args.clip_gradient_norm,
+        args.mask_unrated_labels and args.segment_labels, frame_indices is not None)
+
+
 def main(args):
     """Trains as the flags say; returns 128 + the number of the signal that stopped it, else None."""
     task = trainer.Task(os.environ.get("TF_CONFIG"))
-    if task.job == "ps":
+    if task.job == "ps" and task.server:
         task.server.join()
     label_loss = losses.create(args.label_loss)
     reader = readers.create(args.feature_names, args.feature_sizes, args.frame_features, args.segment_labels,
                             args.max_frames)
     paths = training_paths(args)
-    values = model_flags.from_flags(args)
-    model = model_flags.create_model(values)
+    model = model_flags.create_model(model_flags.from_flags(args))
     if model.frame_level != args.frame_features:
         raise InputError("--model=%s takes %s-level records: %s --frame_features." % (
             args.model, *(("frame", "add") if model.frame_level else ("video", "leave out"))))
     start_from = checkpoints.resolve(args.train_dir, args.checkpoint_file) if args.checkpoint_file else None
     devices = towers.tower_devices(args.num_gpu, count_gpus(args.num_gpu), task.cluster_spec, task.prefix)
-    make_optimizer = make_optimizer_function(args, args.batch_size * len(devices))
-    if task.is_chief:
-        if args.start_new_model:
-            start_anew(args.train_dir)
-        model_flags.record(args.train_dir, args)
-
+    examples_per_step = args.batch_size * len(devices)
     with tf.Graph().as_default(), pipeline.explained(paths):
-        with tf.device("/cpu:0"):
-            frame_indices = None
-            if model.frame_level and not args.segment_labels:
-                frame_indices = lambda num_frames: model.frame_indices(num_frames, reader.max_frames, True)
-            batches = tf1.data.make_one_shot_iterator(pipeline.training_batches(
-                reader, paths, args.batch_size, frame_indices, args.num_epochs or None, args.num_readers))
-        if task.cluster_spec is None:
-            checkpoints.create_global_step()
-        else:
-            with tf.device("/job:ps/task:0/cpu:0"):
-                checkpoints.create_global_step()
-        graph = towers.build(model, reader, batches.get_next, devices, label_loss, args.regularization_penalty,
-                             make_optimizer, args.clip_gradient_norm,
-                             args.mask_unrated_labels and args.segment_labels, frame_indices is not None)
+        graph = build_graph(args, task, model, reader, paths, label_loss, devices)
+        if task.is_chief:
+            if args.start_new_model:
+                start_anew(args.train_dir)
+            model_flags.record(args.train_dir, args)
         after_save = after_save_function(args, model, reader, label_loss) if task.is_chief else None
-        log.info("training %s on %d shards, %d examples a step", args.model, len(paths), args.batch_size * len(devices))
-        stopped_by = trainer.train(
-            graph, args.train_dir, task, args.max_steps, args.batch_size * len(devices), args.export_model_steps,
-            start_from, after_save, batch_metrics, args.log_device_placement)
+        log.info("training %s on %d shards, %d examples a step", args.model, len(paths), examples_per_step)
+        stopped_by = trainer.train(graph, args.train_dir, task, args.max_steps, examples_per_step,
+                                   args.export_model_steps, start_from, after_save, batch_metrics,
+                                   args.log_device_placement)
     return 128 + stopped_by if stopped_by else None
 
 

@@ -24,6 +24,8 @@ def sentence(error):
         if isinstance(error, (tf.errors.NotFoundError, tf.errors.PermissionDeniedError,
                               tf.errors.FailedPreconditionError, tf.errors.UnauthenticatedError)):
             return "%s: check the path and your permissions." % error.message.split("\n")[0]
+        if isinstance(error, tf.errors.ResourceExhaustedError):
+            return "Out of memory: lower --batch_size (%s)." % error.message.split("\n")[0]
     return None
 
 

@@ -120,4 +120,5 @@ def batch_metrics(predictions, labels):
     """{name: value} of Hit@1, PERR and GAP of one batch, [batch, classes] each."""
     metrics = EvaluationMetrics(predictions.shape[1], 20)
     metrics.accumulate(predictions, labels, 0.0)
-    return {"GAP": metrics.get().gap, "Hit@1": metrics.get().hit_at_one, "PERR": metrics.get().perr}
+    result = metrics.get()
+    return {"GAP": result.gap, "Hit@1": result.hit_at_one, "PERR": result.perr}
