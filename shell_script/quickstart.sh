@@ -12,7 +12,7 @@ cd "$root"
 data=$out/data
 model=$out/bert_mean_small
 holdout=(--holdout_shards=2)
-frame_features=(--frame_features --feature_names=rgb,audio --feature_sizes=1024,128)
+frame_features=(--frame_features "--feature_names=rgb,audio" "--feature_sizes=1024,128")
 small_bert=(--model=Bert --bert_hidden_layer=1 --bert_attention_heads=12 --pooling_strategy=mean
   --video_level_classifier_model=LogisticModel)
 schedule=(--batch_size=32 --num_epochs=0 --base_learning_rate=0.0005 --learning_rate_decay=0.9
@@ -39,7 +39,7 @@ run src/train.py "${small_bert[@]}" "${frame_features[@]}" "${schedule[@]}" "${h
 
 step "4/6 evaluation on the holdout: after pre-training, after fine-tuning"
 for which in $pretrain_steps latest; do
-  run src/eval.py --train_dir="$model" --segment_labels --run_once --checkpoint_file=$which "${holdout[@]}" \
+  run src/eval.py --train_dir="$model" --segment_labels --run_once --checkpoint_file="$which" "${holdout[@]}" \
     --eval_data_pattern="$data/3/frame/validate/validate*.tfrecord"
 done
 

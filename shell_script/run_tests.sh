@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Sets up and runs the tests. Arguments go to pytest:
+#
+#   bash shell_script/run_tests.sh [tests/models -k bert]
+set -euo pipefail
+
+unset CDPATH PYTHONPATH PYTHONHOME
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+bash "$root/shell_script/setup.sh" --tests
+cd "$root"
+exec .venv/bin/python -m pytest "$@"

@@ -1,0 +1,133 @@
+#!/usr/bin/env bash
+# Makes .venv at the repository's root: a Python 3.7 or 3.6 with the packages of requirements.txt.
+#
+#   bash shell_script/setup.sh [--tests]
+#
+# --tests adds the packages of tests/requirements.txt. PYTHON=/path/to/python3.7 in the environment chooses
+# the Python. Run again, it changes only what no longer fits.
+set -euo pipefail
+
+# Modules of other installations must not leak into ours; CDPATH would lead the cd below astray.
+unset PYTHONPATH PYTHONHOME CDPATH
+# A pip configured for --user refuses to install into a virtual environment.
+export PIP_USER=0
+
+say() {
+    echo "setup: $*" >&2
+}
+
+fail() {
+    say "$@"
+    exit 1
+}
+
+# Prints "VERSION EXECUTABLE" if the command runs and is a Python 3.7 or 3.6 with all that we need: a pyenv
+# shim may exist and not run, and a Python built from source may lack modules. Links are followed, for the
+# Python on the PATH may belong to an active virtual environment, even the one about to be remade.
+probe() {
+    "$1" -I -c '
+import sys
+if sys.version_info[:2] not in ((3, 7), (3, 6)):
+    sys.exit("it is Python %d.%d" % tuple(sys.version_info[:2]))
+try:
+    import bz2, ctypes, ensurepip, os, ssl, venv
+except ImportError as error:
+    sys.exit("its standard library is not complete: %s" % error)
+print("%d.%d.%d" % tuple(sys.version_info[:3]), os.path.realpath(sys.executable))' < /dev/null
+}
+
+# Probes the commands on standard input, one a line, and prints what the first usable one answers.
+first_usable() {
+    local candidate
+    while IFS= read -r candidate; do
+        if probe "$candidate" 2> /dev/null; then
+            return 0
+        fi
+    done
+    return 1
+}
+
+uv_pythons() {
+    uv python find --system 3.7 2> /dev/null
+}
+
+conda_pythons() {
+    conda env list 2> /dev/null | sed -n 's|^.* \(/.*\)$|\1/bin/python|p'
+}
+
+find_python() {
+    local pyenv=${PYENV_ROOT:-${HOME:-}/.pyenv}/versions
+    first_usable < <(type -aP python3.7 python3.6) && return
+    first_usable < <(printf '%s\n' "$pyenv"/3.7.*/bin/python "$pyenv"/3.6.*/bin/python) && return
+    if command -v uv > /dev/null; then
+        first_usable < <(uv_pythons) && return
+        say "installing Python 3.7 with uv"
+        # Later releases of uv offer no Python 3.7, though they find one that is installed.
+        uv tool run uv@0.6.0 python install 3.7 >&2 && first_usable < <(uv_pythons) && return
+    fi
+    if command -v conda > /dev/null; then
+        first_usable < <(conda_pythons) && return
+        say "installing Python 3.7 with conda, in an environment named yt8m-python3.7"
+        conda create --yes --quiet --name yt8m-python3.7 python=3.7 >&2 &&
+            first_usable < <(conda_pythons) && return
+    fi
+    return 1
+}
+
+pip_install() {
+    # Quiet twice: errors only.
+    .venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check "$@" ||
+        fail "pip could not install the packages (its messages are above); check the network, pip's proxy" \
+            "and index settings, that 3 GB of disk are free, and that this is Linux on x86-64, as" \
+            "TensorFlow 1.15 needs"
+}
+
+case "$*" in
+    '') requirements=(requirements.txt) ;;
+    --tests) requirements=(requirements.txt tests/requirements.txt) ;;
+    *) fail "unknown arguments '$*'; the only one is --tests" ;;
+esac
+
+# "VERSION EXECUTABLE" of the Python to make .venv from; empty until one is asked for or looked for.
+chosen=
+if [ -n "${PYTHON:-}" ]; then
+    chosen=$(probe "$PYTHON" 2>&1) ||
+        fail "PYTHON=$PYTHON is not a usable Python 3.7 or 3.6: $chosen"
+fi
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# The stamp lists what is installed. It is written last: without it an installation was cut short.
+stamp=.venv/setup_stamp
+installed=$(cat "$stamp" 2> /dev/null) || true
+current=$(probe .venv/bin/python 2> /dev/null) || true
+version=${current%% *}
+
+if [ -z "$current" ] || [ "${installed%%$'\n'*}" != "Python $version" ] ||
+    { [ -n "$chosen" ] && [ "${chosen%% *}" != "$version" ]; }; then
+    if [ -z "$chosen" ]; then
+        chosen=$(find_python) || fail "found no usable Python 3.7 or 3.6 on the PATH or in pyenv, uv or" \
+            "conda, and TensorFlow 1.15 runs on no other. Any of these brings one; then run the command again:
+    pyenv install 3.7.17
+    uv tool run uv@0.6.0 python install 3.7
+    conda create -n yt8m python=3.7
+Or name one that is elsewhere:
+    export PYTHON=/path/to/python3.7"
+    fi
+    version=${chosen%% *}
+    installed=
+    say "making .venv with Python $version"
+    "${chosen#* }" -m venv --clear .venv || fail "${chosen#* } could not make .venv (its messages are above)"
+fi
+
+wanted="Python $version
+$(cksum "${requirements[@]}")"
+# The stamp may list more than is wanted now: a run without --tests keeps the test packages.
+if [ "${installed#"$wanted"}" = "$installed" ]; then
+    say "installing the packages of ${requirements[*]} (the first time some minutes: 400 MB to download)"
+    rm -f "$stamp"
+    # The pip that comes with Python 3.6 is too old for TensorFlow's wheel; this is the last for Python 3.6.
+    pip_install --upgrade pip==21.3.1
+    pip_install "${requirements[@]/#/--requirement=}"
+    echo "$wanted" > "$stamp"
+    say "done"
+fi

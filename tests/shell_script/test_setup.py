@@ -1,0 +1,238 @@
+"""shell_script/setup.sh, on stand-in Pythons: nothing is downloaded or installed."""
+import glob
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+# Answers the script's probe as a Python of the given version would, and logs what else it is asked to do.
+STAND_IN = """#!/bin/sh
+if [ "$2" = -c ]; then
+    exec '{real}' -I -c "
+import os, sys
+sys.version_info, sys.executable = {version}, os.path.abspath('$0')
+$3"
+fi
+echo "$0 $@" >> '{log}'
+case "$2" in
+venv) rm -rf "$4"; mkdir -p "$4/bin"; cp "$0" "$4/bin/python" ;;
+pip) test ! -e '{pip_fails}' ;;
+esac
+"""
+
+
+class Checkout:
+    """A copy of the script beside small requirements files, and a PATH of nothing but basic commands."""
+
+    def __init__(self, folder):
+        self.root = folder / "check out"
+        self.bin = folder / "bin"
+        self.home = folder / "home"
+        self.log = folder / "log"
+        self.pip_fails = folder / "pip_fails"
+        for new in self.root / "shell_script", self.root / "tests", self.bin, self.home:
+            new.mkdir(parents=True)
+        shutil.copy(os.path.join(REPOSITORY, "shell_script", "setup.sh"), str(self.root / "shell_script"))
+        (self.root / "requirements.txt").write_text("one\n")
+        (self.root / "tests" / "requirements.txt").write_text("two\n")
+        for command in "bash cat cksum cp dirname mkdir rm sed sh".split():
+            (self.bin / command).symlink_to(shutil.which(command))
+
+    def add_python(self, path, version=(3, 7, 99)):
+        self.add_command(path, STAND_IN.format(
+            real=sys.executable, version=version, log=self.log, pip_fails=self.pip_fails))
+
+    @staticmethod
+    def add_command(path, text):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755)
+
+    def run(self, *arguments, code=0, **environment):
+        """Runs the script from another folder; returns its messages and what the Pythons were asked to do."""
+        if self.log.exists():
+            self.log.unlink()
+        done = subprocess.run(
+            ["bash", str(self.root / "shell_script" / "setup.sh")] + list(arguments), cwd=str(self.home),
+            env=dict({"PATH": str(self.bin), "HOME": str(self.home)}, **environment),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+        assert (done.returncode, done.stdout) == (code, ""), done.stderr
+        return done.stderr, self.log.read_text() if self.log.exists() else ""
+
+    @property
+    def stamp(self):
+        return self.root / ".venv" / "setup_stamp"
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    return Checkout(tmp_path)
+
+
+def test_without_a_python_one_message_names_the_ways_to_get_one(checkout):
+    kept = checkout.root / ".venv" / "kept"
+    kept.parent.mkdir()
+    kept.write_text("")
+    checkout.add_python(checkout.bin / "python3.7", version=(3, 8, 0))
+    messages, asked = checkout.run(code=1)
+    assert messages.count("setup:") == 1
+    for way in ("pyenv install 3.7.17", "uv tool run uv@0.6.0 python install 3.7",
+                "conda create -n yt8m python=3.7", "PYTHON=/path/to/python3.7"):
+        assert way in messages
+    assert kept.exists() and not asked
+
+
+def test_makes_the_environment_then_has_nothing_to_do(checkout):
+    checkout.add_python(checkout.bin / "python3.7")
+    messages, asked = checkout.run()
+    assert "making .venv with Python 3.7.99" in messages
+    assert "-m venv --clear .venv" in asked and "--requirement=requirements.txt" in asked
+    assert "tests/requirements.txt" not in asked
+    assert checkout.run() == ("", "")
+
+
+def test_tests_adds_the_test_packages(checkout):
+    checkout.add_python(checkout.bin / "python3.7")
+    checkout.run()
+    _, asked = checkout.run("--tests")
+    assert "--requirement=requirements.txt --requirement=tests/requirements.txt" in asked
+    assert "-m venv" not in asked
+    assert checkout.run("--tests") == ("", "")
+    assert checkout.run() == ("", "")
+
+
+@pytest.mark.parametrize("python, reason", [
+    ("python3.8", "it is Python 3.8"),
+    ("python-broken", "cannot run"),
+    ("python-bare", "its standard library is not complete: No module named"),
+    ("python-missing", "not found"),
+])
+def test_a_chosen_python_that_does_not_fit_stops(checkout, python, reason):
+    checkout.add_python(checkout.bin / "python3.7")
+    checkout.add_python(checkout.bin / "python3.8", version=(3, 8, 1))
+    checkout.add_command(checkout.bin / "python-broken", "#!/bin/sh\necho cannot run >&2\nexit 127\n")
+    checkout.add_command(
+        checkout.bin / "python-bare",
+        "#!/bin/sh\nexec '%s' -I -c \"import sys; sys.path = []\n$3\"\n" % sys.executable)
+    messages, asked = checkout.run(code=1, PYTHON=python)
+    assert messages.startswith("setup: PYTHON=%s is not a usable Python 3.7 or 3.6: " % python)
+    assert reason in messages and messages.count("\n") == 1
+    assert not asked
+
+
+def test_a_chosen_python_of_another_version_remakes_the_environment(checkout):
+    checkout.add_python(checkout.bin / "python3.7")
+    checkout.add_python(checkout.home / "my python", version=(3, 6, 5))
+    checkout.run()
+    messages, asked = checkout.run(PYTHON="./my python")
+    assert "making .venv with Python 3.6.5" in messages and "--clear" in asked
+    assert checkout.run() == ("", "")
+
+
+def test_a_shim_that_does_not_run_is_passed_over(checkout):
+    shims = checkout.home / "shims"
+    checkout.add_command(shims / "python3.7", "#!/bin/sh\necho 'command not found' >&2\nexit 127\n")
+    checkout.add_python(checkout.bin / "python3.7")
+    messages, _ = checkout.run(PATH="%s:%s" % (shims, checkout.bin))
+    assert "making .venv with Python 3.7.99" in messages and "not found" not in messages
+
+
+def test_an_active_environment_is_remade_from_the_python_it_was_made_from(checkout):
+    python = checkout.home / "python3.7"
+    checkout.add_python(python)
+    active = checkout.root / ".venv" / "bin"
+    active.mkdir(parents=True)
+    (active / "python3.7").symlink_to(python)
+    _, asked = checkout.run(PATH="%s:%s" % (active, checkout.bin))
+    assert "%s -m venv --clear .venv" % python in asked
+
+
+def test_finds_a_python_of_pyenv(checkout):
+    versions = checkout.home / ".pyenv" / "versions"
+    checkout.add_python(versions / "3.6.15" / "bin" / "python", version=(3, 6, 15))
+    messages, _ = checkout.run()
+    assert "making .venv with Python 3.6.15" in messages
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_finds_or_installs_a_python_with_uv(checkout, installed):
+    python = checkout.home / "uv" / "python3.7"
+    checkout.add_python(checkout.home / "spare")
+    checkout.add_command(checkout.bin / "uv", """#!/bin/sh
+case "$*" in
+"python find --system 3.7") test -e '{python}' && echo '{python}' ;;
+"tool run uv@0.6.0 python install 3.7") mkdir '{folder}' && cp '{spare}' '{python}' ;;
+esac
+""".format(python=python, folder=python.parent, spare=checkout.home / "spare"))
+    if installed:
+        checkout.add_python(python)
+    messages, _ = checkout.run()
+    assert "making .venv with Python 3.7.99" in messages
+    assert ("installing Python 3.7 with uv" in messages) != installed
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_finds_or_installs_a_python_with_conda(checkout, installed):
+    environment = checkout.home / "conda envs" / "yt8m-python3.7"
+    checkout.add_python(checkout.home / "spare")
+    checkout.add_command(checkout.bin / "conda", """#!/bin/sh
+case "$*" in
+"env list")
+    printf '%s\\n' '# conda environments:' '#' 'base   *  /nowhere' ''
+    test ! -e '{environment}' || echo 'yt8m-python3.7     {environment}' ;;
+"create --yes --quiet --name yt8m-python3.7 python=3.7")
+    mkdir -p '{environment}/bin' && cp '{spare}' '{environment}/bin/python' ;;
+esac
+""".format(environment=environment, spare=checkout.home / "spare"))
+    if installed:
+        checkout.add_python(environment / "bin" / "python")
+    messages, _ = checkout.run()
+    assert "making .venv with Python 3.7.99" in messages
+    assert ("installing Python 3.7 with conda" in messages) != installed
+
+
+def test_changed_requirements_are_installed(checkout):
+    checkout.add_python(checkout.bin / "python3.7")
+    checkout.run()
+    (checkout.root / "requirements.txt").write_text("three\n")
+    _, asked = checkout.run()
+    assert "--requirement=requirements.txt" in asked and "-m venv" not in asked
+    assert checkout.run() == ("", "")
+
+
+def test_a_failed_installation_leaves_no_stamp_and_starts_afresh(checkout):
+    checkout.add_python(checkout.bin / "python3.7")
+    checkout.run()
+    (checkout.root / "requirements.txt").write_text("three\n")
+    checkout.pip_fails.write_text("")
+    messages, _ = checkout.run(code=1)
+    assert "pip could not install the packages" in messages and "check the network" in messages
+    assert not checkout.stamp.exists()
+    checkout.pip_fails.unlink()
+    _, asked = checkout.run()
+    assert "-m venv --clear .venv" in asked and checkout.stamp.exists()
+
+
+def test_an_environment_without_its_python_is_remade(checkout):
+    checkout.add_python(checkout.bin / "python3.7")
+    checkout.run()
+    (checkout.root / ".venv" / "bin" / "python").unlink()
+    _, asked = checkout.run()
+    assert "-m venv --clear .venv" in asked
+    assert checkout.run() == ("", "")
+
+
+def test_unknown_arguments_stop(checkout):
+    messages, _ = checkout.run("--test", code=1)
+    assert messages == "setup: unknown arguments '--test'; the only one is --tests\n"
+
+
+def test_shellcheck_finds_nothing():
+    scripts = sorted(glob.glob(os.path.join(REPOSITORY, "shell_script", "*.sh")))
+    shellcheck = os.path.join(os.path.dirname(sys.executable), "shellcheck")
+    done = subprocess.run([shellcheck] + scripts, stdout=subprocess.PIPE, universal_newlines=True)
+    assert done.returncode == 0, done.stdout
