@@ -52,9 +52,10 @@ done
 
 step "6/6 mAP on the holdout"
 score() {
-  printf '%-44s' "$1"
-  run src/segment_eval_inference.py --submission_file="$2" --label_cache="$out/labels.csv" "${holdout[@]}" \
-    --eval_data_pattern="$data/3/frame/validate/validate*.tfrecord"
+  local result
+  result=$(run src/segment_eval_inference.py --submission_file="$2" --label_cache="$out/labels.csv" "${holdout[@]}" \
+    --eval_data_pattern="$data/3/frame/validate/validate*.tfrecord")
+  printf '%-46s %s\n' "$1" "$result"
 }
 rm -f "$out/labels.csv"
 score "chance" "$data/baseline_chance.csv"
