@@ -16,6 +16,7 @@ from src.common.errors import InputError
 from src.models import classifiers
 from src.models import sampling
 from src.models.frame_level import FrameLevelModel
+from src.models.frame_level import RGB_SIZE
 from src.models.hparams import Hparam
 
 HPARAMS = [
@@ -130,7 +131,9 @@ def encoder(x, scope, config, is_training):
         for index in range(config.num_layers):
             with tf.compat.v1.variable_scope("layer_%d" % index):
                 hidden = layer(hidden, positions, config, is_training)
-    return tf.reshape(hidden, tf.shape(x))
+    encoded = tf.reshape(hidden, tf.shape(x))
+    encoded.set_shape(x.shape)
+    return encoded
 
 
 def sinusoids(positions, width):
@@ -201,6 +204,19 @@ class Bert(FrameLevelModel):
     def pool(self, frames, is_training):
         if self.hparams["use_position"]:
             frames = add_positions(frames, self.hparams["bert_position"], self.config)
-        encoded = encoder(frames, "encoder", self.config, is_training)
-        encoded.set_shape(frames.shape)
-        return POOLINGS[self.hparams["pooling_strategy"]](encoded)
+        return POOLINGS[self.hparams["pooling_strategy"]](self.encode(frames, is_training))
+
+    def encode(self, frames, is_training):
+        """[batch, frames, features] -> the same shape."""
+        return encoder(frames, "encoder", self.config, is_training)
+
+
+class BertCross(Bert):
+    """All encoder layers but the last over image and over sound alone, the last one over both."""
+
+    def encode(self, frames, is_training):
+        alone = self.config._replace(num_layers=self.config.num_layers - 1)
+        image = encoder(frames[:, :, :RGB_SIZE], "frame_encoder", alone, is_training)
+        sound = encoder(frames[:, :, RGB_SIZE:], "audio_encoder", alone, is_training)
+        both = self.config._replace(num_layers=1)
+        return encoder(tf.concat([image, sound], axis=2), "all_encoder", both, is_training)

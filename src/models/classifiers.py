@@ -3,6 +3,9 @@ import tensorflow as tf
 
 from src.common.errors import InputError
 from src.models.hparams import Hparam
+from src.models.layers import batch_norm
+from src.models.layers import dense
+from src.models.layers import normal_weights
 
 LOGISTIC_HPARAMS = [
     Hparam("l2_penalty", 1e-8, "L2 penalty on the weights and biases of LogisticModel."),
@@ -18,49 +21,6 @@ MOE_HPARAMS = [
 HEAD_HPARAMS = [
     Hparam("video_level_classifier_model", "MoeModel", "Head of the frame-level models: MoeModel or LogisticModel."),
 ] + LOGISTIC_HPARAMS + MOE_HPARAMS
-
-_BATCH_NORM_DECAY = 0.999
-
-
-def dense(inputs, units, scope, l2_penalty, use_bias=True, bias_l2_penalty=0.0, initializer=None):
-    """Linear layer with variables `weights` and `biases` under `scope`, as tf.contrib.slim names them.
-
-    Args:
-      inputs: [batch, features].
-      units: size of the output.
-      l2_penalty: times half the squared weights is added to the regularization losses.
-      bias_l2_penalty: the same for the biases.
-      initializer: of the weights, Glorot's uniform by default.
-
-    Returns:
-      [batch, units].
-    """
-    with tf.compat.v1.variable_scope(scope):
-        weights = tf.compat.v1.get_variable(
-            "weights", [inputs.shape[-1], units], tf.float32,
-            initializer or tf.compat.v1.glorot_uniform_initializer(), regularizer=_l2(l2_penalty))
-        outputs = tf.matmul(inputs, weights)
-        if use_bias:
-            outputs += tf.compat.v1.get_variable("biases", [units], tf.float32, tf.compat.v1.zeros_initializer(),
-                                                 regularizer=_l2(bias_l2_penalty))
-        return outputs
-
-
-def _l2(penalty):
-    return (lambda weights: penalty * tf.nn.l2_loss(weights)) if penalty else None
-
-
-def batch_norm(inputs, scope, is_training, fused=True):
-    """Batch normalization of [batch, features] with slim's defaults (decay 0.999, epsilon 0.001).
-
-    Fused as slim fuses it: the moving variance then takes Bessel's correction. The
-    statistics' updates go to the UPDATE_OPS collection.
-    """
-    rank_4 = inputs[:, tf.newaxis, tf.newaxis, :] if fused else inputs  # the fused kernel wants images
-    outputs = tf.compat.v1.layers.batch_normalization(
-        rank_4, momentum=_BATCH_NORM_DECAY, epsilon=0.001, training=is_training, fused=fused, name=scope)
-    return outputs[:, 0, 0, :] if fused else outputs
-
 
 def logistic_model(model_input, vocab_size, l2_penalty):
     """One dense layer and a sigmoid.
@@ -110,9 +70,7 @@ def _probability_gates(model_input, probabilities, is_training, hparams):
         raise InputError("--moe_prob_gating_input=%s is unknown: give prob or input." % hparams["moe_prob_gating_input"])
     source = probabilities if hparams["moe_prob_gating_input"] == "prob" else model_input
     vocab_size = probabilities.shape[-1].value
-    weights = tf.compat.v1.get_variable(
-        "gating_prob_weights", [source.shape[-1], vocab_size], tf.float32,
-        tf.compat.v1.random_normal_initializer(stddev=vocab_size ** -0.5))
+    weights = normal_weights("gating_prob_weights", [source.shape[-1], vocab_size], vocab_size)
     gates = tf.matmul(source, weights)
     if hparams["gating_remove_diag"]:
         if source is not probabilities:

@@ -4,6 +4,8 @@ import tensorflow as tf
 from src.models import classifiers
 from src.models import sampling
 
+RGB_SIZE = 1024  # features of a frame that are image; the rest is sound
+
 
 class FrameLevelModel(object):
     """A model over frames: picks the frames it wants, pools them, classifies the result.

@@ -5,21 +5,29 @@ from src.common.errors import InputError
 from src.models import bert
 from src.models import classifiers
 from src.models import frame_level
+from src.models import netvlad
+from src.models import nextvlad
 from src.models.hparams import defaults
 
 _MODELS = {
     "Bert": bert.Bert,
+    "BertCross": bert.BertCross,
     "FrameLevelLogisticModel": frame_level.FrameLevelLogisticModel,
+    "GatedNetVLAD": netvlad.GatedNetVLAD,
     "LogisticModel": classifiers.LogisticModel,
+    "MixNeXtVLAD": nextvlad.MixNeXtVLAD,
     "MoeModel": classifiers.MoeModel,
+    "NeXtVLAD": nextvlad.NeXtVLAD,
 }
+# The original code's names.
+_ALIASES = {"MixNeXtVladModel": "MixNeXtVLAD", "NeXtVLADModel": "NeXtVLAD", "NetVLADModelLF": "GatedNetVLAD"}
 
 _DEFINERS = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float, str: flags.DEFINE_string}
 
 
 def names():
-    """Sorted names of the known models."""
-    return sorted(_MODELS)
+    """Sorted names of the known models, aliases included."""
+    return sorted(list(_MODELS) + list(_ALIASES))
 
 
 def _declared():
@@ -53,12 +61,13 @@ def create(name, **hparams):
     Raises:
       InputError: no model has that name, or none has such a hyperparameter.
     """
-    if name not in _MODELS:
+    if name not in names():
         raise InputError("--model=%s is unknown: choose one of %s." % (name, ", ".join(names())))
+    model = _MODELS[_ALIASES.get(name, name)]
     unknown = sorted(set(hparams) - set(_declared()))
     if unknown:
         raise InputError("No model has a hyperparameter %s: known are %s."
                          % (", ".join(unknown), ", ".join(sorted(_declared()))))
-    own = defaults(_MODELS[name].hparams_declared)
+    own = defaults(model.hparams_declared)
     own.update((key, value) for key, value in hparams.items() if key in own)
-    return _MODELS[name](own)
+    return model(own)

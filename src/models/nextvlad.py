@@ -1,0 +1,142 @@
+"""NeXtVLAD, and the mixture of NeXtVLAD branches that distil into one another.
+
+Lin et al., "NeXtVLAD: an efficient neural network to aggregate frame-level features for
+large-scale video classification", sections 3 and 4.
+"""
+import tensorflow as tf
+
+from src.common.errors import InputError
+from src.models import classifiers
+from src.models import sampling
+from src.models.frame_level import FrameLevelModel
+from src.models.frame_level import RGB_SIZE
+from src.models.hparams import Hparam
+from src.models.layers import batch_norm
+from src.models.layers import dense
+
+HPARAMS = [
+    Hparam("nextvlad_cluster_size", 112, "Clusters of the image features; sound has half as many."),
+    Hparam("nextvlad_hidden_size", 2048, "Units of the layer over the descriptors."),
+    Hparam("groups", 8, "Groups that the image features are split into; sound has half as many."),
+    Hparam("expansion", 2, "Factor by which features are widened before they are split."),
+    Hparam("gating_reduction", 16, "Factor by which squeeze-and-excite gating narrows the hidden layer."),
+    Hparam("drop_rate", 0.5, "Dropout of the descriptors in training."),
+]
+MIX_HPARAMS = [
+    Hparam("mix_number", 3, "Branches of MixNeXtVLAD."),
+    Hparam("cl_temperature", 3.0, "Temperature of the distillation between branches and mixture."),
+    Hparam("cl_lambda", 9.0, "Weight of the distillation loss."),
+]
+
+
+def _weights(name, shape):
+    return tf.compat.v1.get_variable(name, shape, tf.float32, tf.compat.v1.variance_scaling_initializer())
+
+
+def _linear(x, units, scope):
+    return dense(x, units, scope, initializer=tf.compat.v1.variance_scaling_initializer())
+
+
+def nextvlad(frames, num_clusters, groups, expansion, is_training):
+    """VLAD over group-sized parts of widened frames, each part with its own attention.
+
+    Args:
+      frames: [batch, frames, features].
+
+    Returns:
+      [batch, num_clusters * expansion * features / groups].
+
+    Raises:
+      InputError: the groups do not divide the widened features.
+    """
+    num_frames, width = tf.shape(frames)[1], expansion * frames.shape[2].value
+    if not groups or width % groups:
+        raise InputError("--groups and --expansion split %d widened features into %d groups: choose groups (sound takes "
+                         "half as many) that divide them." % (width, groups))
+    part = width // groups
+    widened = _linear(tf.reshape(frames, [-1, frames.shape[2].value]), width, "fully_connected")
+    attention = tf.nn.sigmoid(_linear(widened, groups, "fully_connected_1"))
+    scores = tf.matmul(widened, _weights("cluster_weights", [width, groups * num_clusters]))
+    scores = batch_norm(scores, "cluster_bn", is_training, fused=False)
+    assignment = (tf.nn.softmax(tf.reshape(scores, [-1, num_frames * groups, num_clusters]))
+                  * tf.reshape(attention, [-1, num_frames * groups, 1]))
+    centres = _weights("cluster_weights2", [1, part, num_clusters])
+    parts = tf.reshape(widened, [-1, num_frames * groups, part])
+    residuals = (tf.matmul(parts, assignment, transpose_a=True)
+                 - tf.reduce_sum(assignment, axis=1, keepdims=True) * centres)
+    descriptors = tf.reshape(tf.nn.l2_normalize(residuals, axis=1), [-1, part * num_clusters])
+    return batch_norm(descriptors, "vlad_bn", is_training, fused=False)
+
+
+def squeeze_excite(x, reduction, is_training):
+    """[batch, units] times sigmoid(relu(batch_norm(x W1)) W2), W1 narrowing by `reduction`."""
+    units = x.shape[1].value
+    narrow = tf.matmul(x, _weights("gating_weights_1", [units, units // reduction]))
+    narrow = tf.nn.relu(batch_norm(narrow, "gating_bn", is_training))
+    return x * tf.nn.sigmoid(tf.matmul(narrow, _weights("gating_weights_2", [units // reduction, units])))
+
+
+class NeXtVLAD(FrameLevelModel):
+    """NeXtVLAD over image and over sound, one layer, squeeze-and-excite gating, a classifier."""
+
+    hparams_declared = HPARAMS + sampling.HPARAMS + classifiers.HEAD_HPARAMS
+
+    def pool(self, frames, is_training):
+        hparams = self.hparams
+        clusters, groups, expansion = (hparams[name] for name in ("nextvlad_cluster_size", "groups", "expansion"))
+        with tf.compat.v1.variable_scope("video_vlad"):
+            video = nextvlad(frames[:, :, :RGB_SIZE], clusters, groups, expansion, is_training)
+        with tf.compat.v1.variable_scope("audio_vlad"):
+            audio = nextvlad(frames[:, :, RGB_SIZE:], clusters // 2, groups // 2, expansion, is_training)
+        descriptors = tf.concat([video, audio], axis=1)
+        if is_training and hparams["drop_rate"]:
+            descriptors = tf.nn.dropout(descriptors, rate=hparams["drop_rate"])
+        hidden = tf.matmul(descriptors, _weights("hidden1_weights", [descriptors.shape[1], hparams["nextvlad_hidden_size"]]))
+        hidden = batch_norm(hidden, "hidden1_bn", is_training, fused=False)
+        return squeeze_excite(hidden, hparams["gating_reduction"], is_training)
+
+
+class MixNeXtVLAD(NeXtVLAD):
+    """Branches of NeXtVLAD, mixed by weights that depend on the video.
+
+    In training the mixture teaches its branches: `regularization_loss` is cl_lambda times the mean
+    over the batch of the sum over branches of KL(softmax(mixed / T) || softmax(branch / T)).
+    """
+
+    hparams_declared = NeXtVLAD.hparams_declared + MIX_HPARAMS
+
+    def pool(self, frames, is_training):
+        return frames
+
+    def classify(self, pooled, vocab_size, is_training):
+        frames, branches = pooled, []
+        for index in range(self.hparams["mix_number"]):
+            with tf.compat.v1.variable_scope("branch_%d" % index):
+                result = classifiers.head(super(MixNeXtVLAD, self).pool(frames, is_training), vocab_size, is_training,
+                                          self.hparams)
+            if "logits" not in result:
+                raise InputError("--model=MixNeXtVLAD mixes logits, which %s does not have: add "
+                                 "--video_level_classifier_model=LogisticModel."
+                                 % self.hparams["video_level_classifier_model"])
+            branches.append(result["logits"])
+        means = batch_norm(tf.reduce_mean(frames, axis=2), "mix_weights_bn", is_training)
+        weights = tf.nn.softmax(_linear(means, len(branches), "mix_weights"))
+        mixed = tf.add_n([weights[:, index:index + 1] * logits for index, logits in enumerate(branches)])
+        result = {"predictions": tf.nn.sigmoid(mixed), "logits": mixed}
+        if is_training:
+            result["regularization_loss"] = self.hparams["cl_lambda"] * distillation_loss(
+                mixed, branches, self.hparams["cl_temperature"])
+        return result
+
+
+def distillation_loss(mixed, branches, temperature):
+    """Mean over the batch of the sum over branches of KL(softmax(mixed / T) || softmax(branch / T)).
+
+    Args:
+      mixed: logits [batch, classes].
+      branches: list of logits [batch, classes].
+    """
+    teacher, log_teacher = tf.nn.softmax(mixed / temperature), tf.nn.log_softmax(mixed / temperature)
+    divergences = [tf.reduce_sum(teacher * (log_teacher - tf.nn.log_softmax(logits / temperature)), axis=1)
+                   for logits in branches]
+    return tf.reduce_mean(tf.add_n(divergences))
