@@ -2,8 +2,6 @@
 import pytest
 import tensorflow as tf
 
-tf.compat.v1.logging.set_verbosity("ERROR")
-
 
 @pytest.fixture(autouse=True)
 def fresh_graph():

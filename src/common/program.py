@@ -30,8 +30,6 @@ def sentence(error):
 
 
 def _set_up_logging():
-    tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
-    logging.getLogger("tensorflow").propagate = False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     log = logging.getLogger("yt8m")
