@@ -48,7 +48,7 @@ def define_flags():
     flags.DEFINE_string("label_loss", "CrossEntropyLoss", "CrossEntropyLoss, HingeLoss or SoftmaxLoss.")
     flags.DEFINE_bool("run_once", False, "Evaluate --checkpoint_file only; else every checkpoint from it on.")
     flags.DEFINE_string("checkpoint_file", "", "A step, model.ckpt-N, latest or best. Empty: latest with --run_once, "
-                        "else the first there is.")
+                        "else the first there is or will be.")
     flags.DEFINE_integer("checkpoint_timeout_secs", 1800, "Without --run_once: end when no new checkpoint comes for so "
                          "many seconds.", lower_bound=0)
     flags.DEFINE_integer("top_k", 20, "Predictions an example that count for MAP and GAP.", lower_bound=1)
@@ -123,8 +123,8 @@ def chosen_checkpoints(args):
     """
     if args.run_once:
         return [checkpoints.resolve(args.train_dir, args.checkpoint_file)]
-    first = 0
-    if args.checkpoint_file:
+    first = checkpoints.named_step(args.checkpoint_file or "0")  # need not be there yet
+    if first is None:
         first = checkpoints.step_of(checkpoints.resolve(args.train_dir, args.checkpoint_file))
     return checkpoints_from(args.train_dir, first, args.checkpoint_timeout_secs)
 

@@ -63,6 +63,15 @@ def _temporary_name(path):
 
 
 @contextlib.contextmanager
+def _writing(path):
+    try:
+        yield
+    except (tf.errors.PermissionDeniedError, tf.errors.NotFoundError, tf.errors.AlreadyExistsError,
+            tf.errors.FailedPreconditionError, tf.errors.ResourceExhaustedError) as error:
+        raise InputError("%s cannot be written: %s." % (path, error.message))
+
+
+@contextlib.contextmanager
 def replacing(path, mode="w"):
     """Opens a file that takes the place of `path` only when the block succeeds.
 
@@ -81,13 +90,14 @@ def replacing(path, mode="w"):
     """
     temporary = _temporary_name(path)
     try:
-        tf.io.gfile.makedirs(os.path.dirname(path) or ".")
-        with tf.io.gfile.GFile(temporary, mode) as stream:
+        with _writing(path):
+            tf.io.gfile.makedirs(os.path.dirname(path) or ".")
+            stream = tf.io.gfile.GFile(temporary, mode)
+            stream.write(b"" if "b" in mode else "")  # opens it
+        with contextlib.closing(stream):
             yield stream
-        tf.io.gfile.rename(temporary, path, overwrite=True)
-    except (tf.errors.PermissionDeniedError, tf.errors.NotFoundError,
-            tf.errors.FailedPreconditionError, tf.errors.ResourceExhaustedError) as error:
-        raise InputError("%s cannot be written: %s." % (path, error.message))
+        with _writing(path):
+            tf.io.gfile.rename(temporary, path, overwrite=True)
     finally:
         if tf.io.gfile.exists(temporary):
             tf.io.gfile.remove(temporary)

@@ -21,11 +21,14 @@ def sentence(error):
         marked = SENTENCE.search(error.message)
         if marked:
             return marked.group(1)
-        if isinstance(error, (tf.errors.NotFoundError, tf.errors.PermissionDeniedError,
-                              tf.errors.FailedPreconditionError, tf.errors.UnauthenticatedError)):
-            return "%s: check the path and your permissions." % error.message.split("\n")[0]
+        first_line = error.message.split("\n")[0]
+        if "No space left on device" in first_line:
+            return "%s: make room on the disk." % first_line
         if isinstance(error, tf.errors.ResourceExhaustedError):
-            return "Out of memory: lower --batch_size (%s)." % error.message.split("\n")[0]
+            return "Out of memory: lower --batch_size (%s)." % first_line
+        if isinstance(error, (tf.errors.NotFoundError, tf.errors.PermissionDeniedError,
+                              tf.errors.UnauthenticatedError)) or "Is a directory" in first_line:
+            return "%s: check the path and your permissions." % first_line
     return None
 
 

@@ -34,6 +34,12 @@ def steps(train_dir):
     return sorted(int(match.group(1)) for match in matched if match)
 
 
+def named_step(which):
+    """The step that `N` or `model.ckpt-N` names, or None for any other text."""
+    matched = re.match(r"(?:model\.ckpt-)?(\d+)$", which)
+    return int(matched.group(1)) if matched else None
+
+
 def resolve(train_dir, which):
     """Path of a checkpoint.
 
@@ -45,13 +51,12 @@ def resolve(train_dir, which):
       InputError: there is no such checkpoint; says which there are.
     """
     there = steps(train_dir)
-    step = re.match(r"(?:model\.ckpt-)?(\d+)$", which)
     if which in ("", "latest") and there:
         return path(train_dir, there[-1])
     if which == "best" and tf.io.gfile.exists(best_path(train_dir)):
         found = path(train_dir, files.read_json(best_path(train_dir))["step"])
-    elif step:
-        found = path(train_dir, int(step.group(1)))
+    elif named_step(which) is not None:
+        found = path(train_dir, named_step(which))
     else:
         found = which
     if not tf.io.gfile.exists(found + ".index"):

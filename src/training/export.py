@@ -9,6 +9,7 @@ from src.training import checkpoints
 
 tf1 = tf.compat.v1
 TOP_PREDICTIONS = 20
+_CPU = tf1.ConfigProto(device_count={"GPU": 0})  # leaves the GPU's memory to training and evaluation
 
 
 def restore_model(session, checkpoint, variables):
@@ -40,7 +41,7 @@ class SavedModelExporter(object):
 
     def export(self, checkpoint, folder):
         """Writes the SavedModel of a checkpoint to `folder`, replacing what is there."""
-        with files.replacing_folder(folder) as temporary, self._graph.as_default(), tf1.Session() as session:
+        with files.replacing_folder(folder) as temporary, self._graph.as_default(), tf1.Session(config=_CPU) as session:
             self._saver.restore(session, checkpoint)
             info = tf1.saved_model.utils.build_tensor_info
             signature = tf1.saved_model.signature_def_utils.build_signature_def(
@@ -82,7 +83,7 @@ class InferenceModelExporter(object):
     def export(self, checkpoint, train_dir):
         """Writes the inference model of a checkpoint, replacing the one before."""
         folder = os.path.join(train_dir, "inference_model")
-        with files.replacing_folder(folder) as temporary, self._graph.as_default(), tf1.Session() as session:
+        with files.replacing_folder(folder) as temporary, self._graph.as_default(), tf1.Session(config=_CPU) as session:
             tf.io.gfile.makedirs(temporary)
             self._saver.restore(session, checkpoint)
             self._saver.save(session, os.path.join(temporary, "inference_model"), write_state=False)
