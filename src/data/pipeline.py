@@ -78,16 +78,11 @@ def read_ratings(paths, num_readers=8):
     Raises:
       InputError: a shard is corrupt, or holds no ratings at all.
     """
-    kinds = {"segment_start_times": tf.int64, "segment_labels": tf.int64, "segment_scores": tf.float32}
-    wanted = {name: tf.io.VarLenFeature(kind) for name, kind in kinds.items()}
-    wanted["id"] = tf.io.FixedLenFeature([], tf.string)
-
-    def parse(serialized, path, index):
-        del path, index
-        context, _ = tf.io.parse_single_sequence_example(serialized, wanted)
-        starts = context["segment_start_times"].values
-        return (tf.strings.join([context["id"], ":", tf.strings.as_string(starts)]),
-                context["segment_labels"].values, context["segment_scores"].values)
+    def parse(*fields):
+        record = readers.Record(*fields)
+        context, _ = readers.parse_sequence_example(record, readers.RATINGS)
+        starts, labels, scores = readers.checked_ratings(context, record)
+        return tf.strings.join([context["id"], ":", tf.strings.as_string(starts)]), labels, scores
 
     with tf.Graph().as_default(), explained(paths):
         of_videos = readers.parallel_map(records(tf.data.Dataset.from_tensor_slices(paths), num_readers), parse)
@@ -106,23 +101,21 @@ def read_ratings(paths, num_readers=8):
 
 @contextlib.contextmanager
 def explained(paths):
-    """Turns TensorFlow's errors about the records of `paths` into an InputError that names shard and record."""
+    """Turns TensorFlow's error about a corrupt record in `paths` into an InputError that names shard and record."""
     try:
         yield
-    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+    except tf.errors.DataLossError as error:
         corrupt = _CORRUPT.search(error.message)
-        if corrupt:
-            raise InputError(_corrupt_shard(paths, int(corrupt.group(2))))
-        if "Could not parse example input" in error.message:
-            raise InputError(_unparsable_shard(paths))
-        raise
+        if not corrupt:
+            raise
+        raise InputError(_corrupt_shard(paths, int(corrupt.group(2))))
 
 
 def _corrupt_shard(paths, offset):
-    """Sentence about the shard whose record at byte `offset` does not read."""
+    """Sentence about the shard that does not read at byte `offset`."""
     for path in paths:
         index = _record_index(path, offset)
-        if index is not None and not _reads(path, index):
+        if index is not None and _whole_records(path, index + 1) == index:
             return ("%s, record %d (byte %d), is truncated or corrupt: fetch the shard again or leave it out."
                     % (path, index, offset))
     return ("A record at byte %d of one of the %d shards such as %s is truncated or corrupt: fetch them again."
@@ -130,37 +123,23 @@ def _corrupt_shard(paths, offset):
 
 
 def _record_index(path, offset):
-    """Index of the record that starts at byte `offset`, or None; reads record lengths only."""
+    """Index of the record that starts at byte `offset` or whose data does, or None; reads record lengths only."""
     with tf.io.gfile.GFile(path, "rb") as stream:
         position = index = 0
-        while position < offset:
-            header = stream.read(8)
-            if len(header) < 8:
-                return None
+        while position <= min(offset, stream.size() - 8):
+            if offset in (position, position + 12):
+                return index
             # A record: length (8 bytes), its checksum (4), the data, its checksum (4).
-            position, index = position + 16 + struct.unpack("<Q", header)[0], index + 1
             stream.seek(position)
+            position, index = position + 16 + struct.unpack("<Q", stream.read(8))[0], index + 1
     return index if position == offset else None
 
 
-def _reads(path, index):
-    """Whether records 0..index of a shard are whole."""
-    try:
-        for count, _ in enumerate(tf.compat.v1.io.tf_record_iterator(path)):
-            if count == index:
-                return True
-    except tf.errors.DataLossError:
-        pass
-    return False
-
-
-def _unparsable_shard(paths):
-    """Sentence about the first record that is no protocol buffer of the expected kind."""
-    for path in paths:
-        for index, serialized in enumerate(tf.compat.v1.io.tf_record_iterator(path)):
-            try:
-                tf.train.SequenceExample.FromString(serialized)
-            except ValueError:  # protobuf's DecodeError is one
-                return ("%s, record %d, is not a SequenceExample: it is no YouTube-8M shard, leave it out of the "
-                        "pattern." % (path, index))
-    return "One of the %d shards such as %s holds records of another format." % (len(paths), paths[0])
+def _whole_records(path, at_most):
+    """Records of a shard that read before the first that does not."""
+    count = 0
+    with contextlib.suppress(tf.errors.DataLossError):
+        for count, _ in enumerate(tf.compat.v1.io.tf_record_iterator(path), 1):
+            if count == at_most:
+                break
+    return count

@@ -23,6 +23,10 @@ _PARALLEL_CALLS = 2 * multiprocessing.cpu_count()
 
 Record = collections.namedtuple("Record", "serialized path index")
 
+# Context features of one entry a rating.
+RATINGS = collections.OrderedDict([
+    ("segment_start_times", tf.int64), ("segment_labels", tf.int64), ("segment_scores", tf.float32)])
+
 
 def define_flags():
     """Flags that say what the records hold."""
@@ -73,9 +77,14 @@ def parallel_map(dataset, function):
     return dataset.map(plain(function), num_parallel_calls=_PARALLEL_CALLS)
 
 
+def _marked(*sentence):
+    """A sentence for the user in parts, marked as such for `common.program`."""
+    return tf.strings.join(("<<",) + sentence + (">>",))
+
+
 def _check(condition, *sentence):
-    """Op that stops with a sentence for the user (see `common.program`) unless `condition` holds."""
-    return tf.raw_ops.Assert(condition=condition, data=[tf.strings.join(("<<",) + sentence + (">>",))], summarize=1)
+    """Op that stops with a sentence for the user unless `condition` holds."""
+    return tf.raw_ops.Assert(condition=condition, data=[_marked(*sentence)], summarize=1)
 
 
 def _where(record):
@@ -95,6 +104,45 @@ def _shard_bytes(record):
 def _labels_check(labels, num_classes, where):
     return _check(tf.reduce_all((labels >= 0) & (labels < num_classes)), where, ", has a label outside 0..%d: "
                   "replace the shard or remove the record." % (num_classes - 1))
+
+
+def parse_sequence_example(record, context, lists=()):
+    """Parses a SequenceExample.
+
+    TensorFlow's other parsers end the process on a record that is no protocol buffer, because their error quotes
+    its bytes, which are not UTF-8; the one used here gives the record's name.
+
+    Args:
+      record: a Record.
+      context: {name: dtype} of the context features besides `id`; a record may lack them.
+      lists: names of the feature lists, of byte strings.
+
+    Returns:
+      {name: values [n]} of the context, `id` a scalar, and a list of strings [frames] of the feature lists.
+    """
+    sentence = _where(record), (", is not a frame-level SequenceExample with %s: check --feature_names and "
+                                "--frame_features." % ", ".join(["id"] + list(lists)))
+    parsed, strings, _ = tf.io.parse_sequence_example(
+        [record.serialized], {name: tf.io.VarLenFeature(kind) for name, kind in dict(context, id=tf.string).items()},
+        {name: tf.io.FixedLenSequenceFeature([], tf.string) for name in lists} or None, [_marked(*sentence)])
+    values = {name: sparse.values for name, sparse in parsed.items()}
+    with tf.control_dependencies([_check(tf.equal(tf.size(values["id"]), 1), *sentence)]):
+        ids = tf.identity(values["id"])
+    values["id"] = ids[0]  # a reshape would have TensorFlow take the size for granted and drop the check
+    return values, [strings[name][0] for name in lists]
+
+
+def checked_ratings(context, record, num_classes=NUM_CLASSES):
+    """Start times int64, classes int64 and scores float32, all [ratings], of a context parsed with RATINGS."""
+    starts, labels, scores = (context[name] for name in RATINGS)
+    aligned = (tf.equal(tf.size(starts), tf.size(labels)) & tf.equal(tf.size(starts), tf.size(scores))
+               & tf.reduce_all(starts >= 0))
+    where = _where(record)
+    checks = [_check(aligned, where, ", has segment_start_times, segment_labels and segment_scores that "
+                     "do not match, or a negative start: replace the shard."),
+              _labels_check(labels, num_classes, where)]
+    with tf.control_dependencies(checks):
+        return tf.identity(starts), tf.identity(labels), tf.identity(scores)
 
 
 def _presence(labels, num_classes):
@@ -131,12 +179,13 @@ class YT8MAggregatedFeatureReader(object):
     def parse(self, record):
         """Parses a batch of records; see `batches`."""
         where = _where(record)
-        names = tf.strings.join(["<<", where, ", is not a video-level Example with id and %s: check "
-                                 "--feature_names, --feature_sizes and --frame_features.>>" % self._description()])
+        names = _marked(where, ", is not a video-level Example with id and %s: check --feature_names, "
+                        "--feature_sizes and --frame_features." % self._description())
         wanted = {"id": tf.io.FixedLenFeature([], tf.string), "labels": tf.io.VarLenFeature(tf.int64)}
         for name, size in zip(self.feature_names, self.feature_sizes):
             wanted[name] = tf.io.FixedLenFeature([size], tf.float32)
-        parsed = tf.io.parse_example(record.serialized, wanted, example_names=names)
+        with tf.control_dependencies([self._one_id_check(record, names)]):
+            parsed = tf.io.parse_example(tf.identity(record.serialized), wanted, example_names=names)
         labels, row = parsed["labels"].values, parsed["labels"].indices[:, 0]
         # Each label is checked beside the name of its own record.
         inside = (labels >= 0) & (labels < self.num_classes)
@@ -148,6 +197,18 @@ class YT8MAggregatedFeatureReader(object):
         return {"id": parsed["id"], "features": tf.concat([parsed[name] for name in self.feature_names], axis=1),
                 "labels": tf.SparseTensor(indices, tf.ones_like(labels, tf.float32), shape),
                 "bytes": _shard_bytes(record)}
+
+    def _one_id_check(self, record, names):
+        """Op that stops at a record without exactly one id, or that is no protocol buffer at all.
+
+        parse_example would end the process at the latter; see `parse_sequence_example`.
+        """
+        context, _, _ = tf.io.parse_sequence_example(
+            record.serialized, {"id": tf.io.VarLenFeature(tf.string)}, None, names)
+        ids = tf.math.bincount(tf.cast(context["id"].indices[:, 0], tf.int32), minlength=tf.size(names))
+        wrong = tf.not_equal(ids, 1)
+        return tf.raw_ops.Assert(condition=~tf.reduce_any(wrong), summarize=1,
+                                 data=[tf.strings.reduce_join(tf.boolean_mask(names, wrong))])
 
     def _description(self):
         return ", ".join("%s (%d floats)" % pair for pair in zip(self.feature_names, self.feature_sizes))
@@ -189,8 +250,8 @@ class YT8MFrameFeatureReader(object):
           batch_size: the last batch may be smaller.
           shuffle_seed: shuffles within a bounded buffer if given.
           frame_indices: function from a frame count (int32 scalar) to the int32 [frames] of the video
-            that the model wants to see; only they are decoded. None: all frames, zero-padded to
-            max_frames. Segments keep their 5 frames whatever it says.
+            that the model wants to see; only they are decoded. None, or a function that returns
+            None: all frames, zero-padded to max_frames. Segments keep their 5 frames whatever it says.
 
         Returns:
           Dataset of dict: `id` [batch] (segments: VIDEOID:START), `frames` uint8 [batch, frames, bytes],
@@ -211,16 +272,16 @@ class YT8MFrameFeatureReader(object):
 
     def parse_video(self, record, frame_indices=None):
         """One video as one example; see `batches`."""
-        context, frames, num_frames, where = self._parse(record, {"labels": tf.io.VarLenFeature(tf.int64)})
-        labels = context["labels"].values
-        if frame_indices is None:
+        context, frames, num_frames, where = self._parse(record, {"labels": tf.int64})
+        labels = context["labels"]
+        with tf.control_dependencies([self._frames_check(num_frames, where)] if frame_indices else []):
+            chosen = frame_indices(tf.identity(num_frames)) if frame_indices else None
+        if chosen is None:
             decoded = self._decode([strings[:num_frames] for strings in frames], where)
             decoded = tf.pad(decoded, [[0, self.max_frames - num_frames], [0, 0]])
             decoded.set_shape([self.max_frames, sum(self.feature_sizes)])
             valid = tf.range(self.max_frames) < num_frames
         else:
-            with tf.control_dependencies([self._frames_check(num_frames, where)]):
-                chosen = frame_indices(num_frames)
             decoded = self._decode([tf.gather(strings, chosen) for strings in frames], where)
             decoded.set_shape([chosen.shape[0], sum(self.feature_sizes)])
             valid = tf.ones_like(chosen, tf.bool)
@@ -231,18 +292,9 @@ class YT8MFrameFeatureReader(object):
 
     def parse_segments(self, record):
         """One video's rated segments, in order of first rating, stacked along the first axis."""
-        kinds = {"segment_start_times": tf.int64, "segment_labels": tf.int64, "segment_scores": tf.float32}
-        context, frames, num_frames, where = self._parse(
-            record, {name: tf.io.VarLenFeature(kind) for name, kind in kinds.items()})
-        starts, labels, scores = (context[name].values for name in
-                                  ("segment_start_times", "segment_labels", "segment_scores"))
-        aligned = (tf.equal(tf.size(starts), tf.size(labels)) & tf.equal(tf.size(starts), tf.size(scores))
-                   & tf.reduce_all(starts >= 0))
-        checks = [_check(aligned, where, ", has segment_start_times, segment_labels and segment_scores that "
-                         "do not match, or a negative start: replace the shard."),
-                  _labels_check(labels, self.num_classes, where),
-                  self._frames_check(num_frames, where)]
-        with tf.control_dependencies(checks):
+        context, frames, num_frames, where = self._parse(record, RATINGS)
+        starts, labels, scores = checked_ratings(context, record, self.num_classes)
+        with tf.control_dependencies([self._frames_check(num_frames, where)]):
             starts, segment = tf.unique(tf.cast(starts, tf.int32))
         chosen = starts[:, tf.newaxis] + tf.range(segments.SEGMENT_FRAMES)
         inside = tf.reshape(tf.minimum(chosen, num_frames - 1), [-1])
@@ -260,15 +312,9 @@ class YT8MFrameFeatureReader(object):
         }
 
     def _parse(self, record, context_features):
-        """-> context, list of [frames] byte strings a feature, num_frames (at most max_frames), place."""
+        """-> context, list of strings [frames] of the features, num_frames (at most max_frames), place."""
         where = _where(record)
-        name = tf.strings.join(["<<", where, ", is not a frame-level SequenceExample with id and %s: check "
-                                "--feature_names and --frame_features.>>" % ", ".join(self.feature_names)])
-        context_features["id"] = tf.io.FixedLenFeature([], tf.string)
-        context, lists = tf.io.parse_single_sequence_example(
-            record.serialized, context_features,
-            {name: tf.io.FixedLenSequenceFeature([], tf.string) for name in self.feature_names}, name)
-        frames = [lists[name] for name in self.feature_names]
+        context, frames = parse_sequence_example(record, context_features, self.feature_names)
         counts = [tf.size(strings) for strings in frames]
         same = tf.reduce_all(tf.equal(tf.stack(counts), counts[0]))
         with tf.control_dependencies([_check(same, where, ", holds different numbers of frames of %s: replace "

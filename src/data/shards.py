@@ -23,8 +23,8 @@ LOCAL_SUFFIXES = ["%04d" % rank for rank in range(NUM_SHARDS)]
 _RANKS = {"cloud": {suffix: rank for rank, suffix in enumerate(CLOUD_SUFFIXES)},
           "local": {suffix: rank for rank, suffix in enumerate(LOCAL_SUFFIXES)}}
 
-_STEM = re.compile(r"^(?:train|validate|test)([0-9A-Za-z]{2}|[0-9]{4})$"  # the published names
-                   r"|^.*?([0-9]{4}|[0-9A-Za-z]{2})$")  # any other prefix: four digits before two characters
+# Two letters may as well end a word, as in "validate": they count only behind a partition's name or a separator.
+_STEM = re.compile(r"^(?:.*[^0-9])?([0-9]{4})$|^.*(?:train|validate|test|[^0-9A-Za-z])([0-9A-Za-z]{2})$")
 
 
 def define_flags():

@@ -1,0 +1,216 @@
+"""What stands in the records is what models and losses get."""
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from src.common.errors import InputError
+from src.data import pipeline
+from src.data import readers
+from tests import records
+
+RATINGS = [(10, 7, 1), (0, 3, 0), (10, 3000, 0), (0, 7, 1), (0, 9, 1)]  # start, class, score
+
+
+def frame_reader(**changes):
+    flags = dict(feature_names="rgb,audio", feature_sizes="1024,128", frame_features=True, max_frames=20)
+    return readers.create(**dict(flags, **changes))
+
+
+def video_reader(feature_names="mean_rgb,mean_audio", feature_sizes="1024,128"):
+    return readers.create(feature_names, feature_sizes, frame_features=False)
+
+
+def read(tmp_path, reader, serialized, frame_indices=None, batch_size=10):
+    """The first batch of a shard of serialized records, as models and losses see it."""
+    path = records.write(tmp_path / "validate0000.tfrecord", serialized)
+    batches = pipeline.evaluation_batches(reader, [path], batch_size, frame_indices, 1)
+    return records.fetch(batches, lambda batch: dict(
+        batch, input=reader.model_input_raw(batch), dense=readers.dense_labels(batch),
+        weights=readers.label_weights(batch)))[0]
+
+
+def dequantized(*features):
+    return np.concatenate(features, axis=1).astype(np.float64) * 4 / 255 + 4 / 512 - 2
+
+
+def presence(*labels):
+    dense = np.zeros(records.NUM_CLASSES)
+    dense[list(labels)] = 1
+    return dense
+
+
+def test_videos_are_dequantized_zero_padded_and_cut_to_max_frames(tmp_path):
+    features = [records.random_frames(length, length) for length in (1, 12, 20, 33)]
+    expected = np.zeros((4, 20, 1152))
+    for row, (rgb, audio) in zip(expected, features):
+        row[:len(rgb)] = dequantized(rgb, audio)[:20]
+    batch = read(tmp_path, frame_reader(), [records.frame_level(b"v%d" % index, *each, labels=[])
+                                            for index, each in enumerate(features)])
+    assert batch["id"].tolist() == [b"v0", b"v1", b"v2", b"v3"]
+    assert batch["num_frames"].tolist() == [1, 12, 20, 20]
+    np.testing.assert_allclose(batch["input"], expected, atol=1e-6)
+    assert not batch["input"][0, 1:].any()
+
+
+@pytest.mark.parametrize("is_frame_level", [True, False])
+def test_labels_become_ones_in_whatever_order_and_however_often_they_stand(tmp_path, is_frame_level):
+    listed = [[5], [3861, 0, 17], [9, 9, 4, 9], []]
+    if is_frame_level:
+        reader, write, features = frame_reader(), records.frame_level, records.random_frames(1, 2)
+    else:
+        reader, write, features = video_reader(), records.video_level, (np.ones(1024), np.ones(128))
+    batch = read(tmp_path, reader, [write(b"v", *features, labels=labels) for labels in listed])
+    np.testing.assert_array_equal(batch["dense"], [presence(*labels) for labels in listed])
+
+
+def test_frames_without_labels_have_none(tmp_path):
+    batch = read(tmp_path, frame_reader(), [records.frame_level(b"v", *records.random_frames(1, 2))])
+    assert not batch["dense"].any()
+
+
+@pytest.mark.parametrize("picked", [[0], [3, 3, 11, 0], [11, 10, 9, 8, 7]])
+def test_frame_indices_pick_exactly_these_frames(tmp_path, picked):
+    rgb, audio = records.random_frames(1, 12)
+    batch = read(tmp_path, frame_reader(), [records.frame_level(b"v", rgb, audio, [1])],
+                 frame_indices=lambda num_frames: tf.constant(picked))
+    assert batch["num_frames"].tolist() == [12]
+    np.testing.assert_allclose(batch["input"], dequantized(rgb[picked], audio[picked])[np.newaxis], atol=1e-6)
+
+
+def test_frame_indices_are_asked_with_the_frames_of_each_video_at_most_max_frames(tmp_path):
+    features = [records.random_frames(length, length) for length in (7, 12, 33)]
+    batch = read(tmp_path, frame_reader(), [records.frame_level(b"v", *each) for each in features],
+                 frame_indices=lambda num_frames: num_frames - tf.constant([1, 2]))
+    expected = [dequantized(*each)[[last, last - 1]] for each, last in zip(features, (6, 11, 19))]
+    np.testing.assert_allclose(batch["input"], expected, atol=1e-6)
+
+
+def test_a_segment_example_for_each_distinct_start(tmp_path):
+    rgb, audio = records.random_frames(1, 18)
+    batch = read(tmp_path, frame_reader(segment_labels=True),
+                 [records.frame_level(b"abcd", rgb, audio, [1], RATINGS)])
+    assert sorted(batch["id"].tolist()) == [b"abcd:0", b"abcd:10"]
+    assert batch["num_frames"].tolist() == [5, 5]
+    for row, video_id in enumerate(batch["id"]):
+        start = int(video_id.decode().split(":")[1])
+        np.testing.assert_allclose(batch["input"][row], dequantized(rgb, audio)[start:start + 5], atol=1e-6)
+        scores, weights = np.zeros((2, records.NUM_CLASSES))
+        for _, label, score in (rating for rating in RATINGS if rating[0] == start):
+            scores[label], weights[label] = score, 1
+        np.testing.assert_array_equal(batch["dense"][row], scores)
+        np.testing.assert_array_equal(batch["weights"][row], weights)
+
+
+@pytest.mark.parametrize("frames, seen", [(18, 3), (15, 0), (12, 0), (33, 5)])
+def test_a_segment_has_zero_frames_beyond_the_video_end(tmp_path, frames, seen):
+    rgb, audio = records.random_frames(1, frames)
+    batch = read(tmp_path, frame_reader(segment_labels=True, max_frames=20),
+                 [records.frame_level(b"v", rgb, audio, ratings=[(15, 2, 1)])])
+    assert batch["num_frames"].tolist() == [5]
+    np.testing.assert_allclose(batch["input"][0, :seen], dequantized(rgb, audio)[15:15 + seen], atol=1e-6)
+    assert not batch["input"][0, seen:].any()
+
+
+def test_videos_without_ratings_give_no_segments(tmp_path):
+    features = records.random_frames(1, 6)
+    videos = [records.frame_level(b"%d" % index, *features, labels=[1], ratings=ratings)
+              for index, ratings in enumerate([None, [(0, 2, 1)], [], [(5, 4, 0)]])]
+    assert read(tmp_path, frame_reader(segment_labels=True), videos)["id"].tolist() == [b"1:0", b"3:5"]
+
+
+def test_segments_of_several_videos_share_batches(tmp_path):
+    paths = records.write_shards(tmp_path, num_shards=2, videos=3, frames=20, rated=True)
+    batches = records.fetch(pipeline.evaluation_batches(frame_reader(segment_labels=True), paths, 5, None, 1))
+    assert [len(batch["id"]) for batch in batches] == [5, 5, 5, 5, 4]
+    assert [video_id for batch in batches for video_id in batch["id"].tolist()] == [
+        b"v%03d:%d" % (video, start) for video in range(6) for start in (0, 5, 10, 15)]
+
+
+def test_video_level_features_and_labels(tmp_path):
+    random = np.random.RandomState(1)
+    rgb, audio = random.randn(3, 1024), random.randn(3, 128)
+    batch = read(tmp_path, video_reader(), [
+        records.video_level(b"v%d" % row, rgb[row], audio[row], [row, 3861]) for row in range(3)])
+    assert batch["id"].tolist() == [b"v0", b"v1", b"v2"]
+    np.testing.assert_allclose(batch["input"], np.concatenate([rgb, audio], axis=1), rtol=1e-6)
+    np.testing.assert_array_equal(batch["dense"], [presence(row, 3861) for row in range(3)])
+
+
+def delimited(tag, parts):
+    """The wire format of one field: tag, length, bytes."""
+    return tag + tf.train.BytesList(value=[b"".join(parts)]).SerializeToString()[1:]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_order_of_features_on_disk_is_irrelevant(tmp_path, order):
+    rgb, audio = records.random_frames(1, 3)
+    context = [tf.train.Features(feature=feature).SerializeToString() for feature in
+               ({"id": records.bytes_feature([b"v"])}, {"labels": records.int_feature([4])})]
+    lists = [tf.train.FeatureLists(feature_list={name: tf.train.FeatureList(feature=[
+        records.bytes_feature([bytes(frame)]) for frame in frames])}).SerializeToString()
+             for name, frames in (("rgb", rgb), ("audio", audio))]
+    serialized = delimited(b"\x0a", context[::order]) + delimited(b"\x12", lists[::order])
+    batch = read(tmp_path, frame_reader(max_frames=3), [serialized])
+    np.testing.assert_allclose(batch["input"][0], dequantized(rgb, audio), atol=1e-6)
+    np.testing.assert_array_equal(batch["dense"], [presence(4)])
+
+    means = [np.arange(1024), -np.arange(128)]
+    features = context + [tf.train.Features(feature={name: records.float_feature(values)}).SerializeToString()
+                          for name, values in zip(("mean_rgb", "mean_audio"), means)]
+    batch = read(tmp_path, video_reader(), [delimited(b"\x0a", features[::order])])
+    np.testing.assert_array_equal(batch["input"][0], np.concatenate(means))
+    np.testing.assert_array_equal(batch["dense"], [presence(4)])
+
+
+def test_features_stand_in_the_order_of_feature_names(tmp_path):
+    rgb, audio = records.random_frames(1, 3)
+    reader = frame_reader(feature_names="audio,rgb", feature_sizes="128,1024", max_frames=3)
+    batch = read(tmp_path, reader, [records.frame_level(b"v", rgb, audio)])
+    np.testing.assert_allclose(batch["input"][0], dequantized(audio, rgb), atol=1e-6)
+
+    means = [np.arange(1024), -np.arange(128)]
+    reader = video_reader("mean_audio,mean_rgb", "128,1024")
+    batch = read(tmp_path, reader, [records.video_level(b"v", *means)])
+    np.testing.assert_array_equal(batch["input"][0], np.concatenate(means[::-1]))
+
+
+def test_one_feature_alone_can_be_read(tmp_path):
+    rgb, audio = records.random_frames(1, 3)
+    batch = read(tmp_path, frame_reader(feature_names="audio", feature_sizes="128", max_frames=3),
+                 [records.frame_level(b"v", rgb, audio), records.frame_level(b"w", None, audio)])
+    np.testing.assert_allclose(batch["input"], [dequantized(audio)] * 2, atol=1e-6)
+
+
+def test_normalized_rows_have_unit_norm_and_zero_rows_stay_zero():
+    raw = np.random.RandomState(1).randn(2, 3, 8).astype(np.float32) * 7
+    raw[1, 2] = 0
+    with tf.compat.v1.Session() as session:
+        normalized = session.run(readers.normalize(tf.constant(raw)))
+    lengths = np.sqrt((raw.astype(np.float64) ** 2).sum(axis=-1, keepdims=True))
+    np.testing.assert_allclose(normalized, raw / np.where(lengths, lengths, 1), atol=1e-6)
+
+
+def test_a_request_to_a_saved_model_reads_like_a_shard(tmp_path):
+    serialized = [records.frame_level(b"v%d" % frames, *records.random_frames(frames, frames), labels=[1])
+                  for frames in (3, 20, 25)]
+    reader = frame_reader()
+    served = reader.serving_batch(tf.constant(serialized))
+    with tf.compat.v1.Session() as session:
+        served = session.run(dict(served, input=reader.model_input_raw(served)))
+    from_shard = read(tmp_path, reader, serialized)
+    for name in "id", "num_frames", "input":
+        np.testing.assert_array_equal(served[name], from_shard[name])
+
+
+@pytest.mark.parametrize("flags, told", [
+    (dict(feature_names="rgb", feature_sizes="1024,128"), "as many different names as sizes"),
+    (dict(feature_names="rgb,rgb", feature_sizes="1024,128"), "as many different names as sizes"),
+    (dict(feature_names="", feature_sizes="1024"), "as many different names as sizes"),
+    (dict(feature_names="rgb", feature_sizes="big"), "--feature_sizes=big is not a comma list"),
+    (dict(feature_names="rgb", feature_sizes="0"), "--feature_sizes=0 must hold positive"),
+    (dict(feature_names="mean_rgb", feature_sizes="1024", frame_features=False, segment_labels=True),
+     "--segment_labels needs frame-level records")])
+def test_flags_that_do_not_fit_are_explained(flags, told):
+    with pytest.raises(InputError) as error:
+        frame_reader(**flags)
+    assert told in str(error.value)

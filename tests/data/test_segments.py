@@ -1,0 +1,92 @@
+"""Segments at a shift are those of the video rolled along time."""
+import numpy as np
+import pytest
+
+from src.common.errors import InputError
+from src.data import pipeline
+from src.data import readers
+from src.data import segments
+from tests import records
+
+SHIFTS = [-2, -1, 0, 1, 7]
+
+
+def rolled_segments(video_id, frames, max_frames, shift):
+    """(id, 5 dequantized frames, num_frames) of each segment, one at a time."""
+    num_frames = min(len(frames), max_frames)
+    padded = np.zeros((max_frames, frames.shape[1]))
+    padded[:num_frames] = frames[:num_frames] * (4 / 255) + 4 / 512 - 2
+    rolled = np.concatenate([np.roll(padded, shift, axis=0), np.zeros((4, frames.shape[1]))])
+    for start in range(0, num_frames, 5):
+        yield b"%s:%d" % (video_id, start), rolled[start:start + 5], min(5, num_frames - start)
+
+
+@pytest.mark.parametrize("max_frames, lengths", [(300, [300, 297, 5, 3, 1]), (12, [12, 11, 6, 5, 3, 1, 30])])
+def test_segments_equal_those_of_the_rolled_video_at_every_shift(tmp_path, max_frames, lengths):
+    videos = [np.concatenate(records.random_frames(length, length, 24, 8), axis=1) for length in lengths]
+    path = records.write(tmp_path / "test0000", [
+        records.frame_level(b"v%d" % number, video[:, :24], video[:, 24:])
+        for number, video in enumerate(videos)])
+    reader = readers.create("rgb,audio", "24,8", frame_features=True, max_frames=max_frames)
+    found = {}
+    for batch in records.fetch(
+            pipeline.segment_batches(reader, [path], SHIFTS, 2 * max_frames // 5, num_readers=2),
+            lambda batch: dict(batch, input=reader.model_input_raw(batch))):
+        for segment in zip(batch["id"], batch["input"], batch["num_frames"]):
+            key = batch["shift"], segment[0]
+            assert key not in found
+            found[key] = segment
+    expected = {(index, segment[0]): segment for index, shift in enumerate(SHIFTS)
+                for number, video in enumerate(videos)
+                for segment in rolled_segments(b"v%d" % number, video, max_frames, shift)}
+    assert set(found) == set(expected)
+    for key, (_, frames, num_frames) in expected.items():
+        np.testing.assert_allclose(found[key][1], frames, atol=1e-6, err_msg=str(key))
+        assert found[key][2] == num_frames, key
+
+
+def test_a_video_without_frames_has_no_segments(tmp_path):
+    nothing = records.frame_level(b"none", [], [])
+    path = records.write(tmp_path / "test0000", [nothing, records.random_record(1, 6)])
+    reader = readers.create("rgb,audio", "1024,128", frame_features=True, max_frames=10)
+    batches = records.fetch(pipeline.segment_batches(reader, [path], [0, 1], 4, num_readers=1))
+    ids = [segment_id for batch in batches for segment_id in batch["id"]]
+    assert sorted(ids) == [b"v001:0", b"v001:0", b"v001:5", b"v001:5"]
+
+
+def test_segment_ids_join_video_and_start():
+    joined = segments.segment_ids([b"abcd", b"a:", b"-_"], [0, 295, 5])
+    assert joined.tolist() == [b"abcd:0", b"a::295", b"-_:5"]
+
+
+def test_the_projects_label_ids_are_found_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    classes = segments.read_label_ids("segment_label_ids.csv")
+    assert len(classes) == 1000 and classes == sorted(set(classes))
+    assert classes[0] >= 0 and classes[-1] < records.NUM_CLASSES
+
+
+@pytest.mark.parametrize("content", ["Index\n7\n3\n100\n", "7\r\n100\r\n\r\n3"])
+def test_label_ids_are_read_with_and_without_a_header_in_ascending_order(tmp_path, content):
+    path = tmp_path / "classes.csv"
+    path.write_bytes(content.encode())
+    assert segments.read_label_ids(str(path)) == [3, 7, 100]
+
+
+@pytest.mark.parametrize("content, told", [
+    ("Index\n7\nseven\n8\n", '%s, line 3: "seven" is no class: give one whole number a line.'),
+    ("Index\n7,Car\n", '%s, line 2: "7,Car" is no class: give one whole number a line.'),
+    ("Index\n-7\n", '%s, line 2: "-7" is no class: give one whole number a line.'),
+    ("Index\n7\n8\n7\n", "%s must list at least one class, each once."),
+    ("Index\n", "%s must list at least one class, each once.")])
+def test_malformed_label_ids_are_explained(tmp_path, content, told):
+    path = tmp_path / "classes.csv"
+    path.write_text(content)
+    with pytest.raises(InputError) as error:
+        segments.read_label_ids(str(path))
+    assert str(error.value) == told % path
+
+
+def test_missing_label_ids_are_named():
+    with pytest.raises(InputError, match="/none/classes.csv does not exist"):
+        segments.read_label_ids("/none/classes.csv")
