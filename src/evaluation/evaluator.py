@@ -36,13 +36,11 @@ class Evaluator(object):
         self._metrics = EvaluationMetrics(reader.num_classes, top_k)
         self._graph = tf.Graph()
         with self._graph.as_default():
-            frame_indices, segment_labels = None, getattr(reader, "segment_labels", False)
-            if model.frame_level and not segment_labels:
-                frame_indices = lambda num_frames: model.frame_indices(num_frames, reader.max_frames, False)
-            sampled = frame_indices is not None and frame_indices(tf.constant(1)) is not None
+            segment_labels = getattr(reader, "segment_labels", False)
+            frame_indices = None if segment_labels else scoring.evaluation_indices(model, reader)
             with tf.device("/cpu:0"):
                 self._iterator = tf1.data.make_initializable_iterator(pipeline.evaluation_batches(
-                    reader, paths, batch_size, frame_indices if sampled else None, num_readers))
+                    reader, paths, batch_size, frame_indices, num_readers))
                 batch = self._iterator.get_next()
             labels = readers.dense_labels(batch)
             weights = readers.label_weights(batch) if segment_labels else None
@@ -50,7 +48,7 @@ class Evaluator(object):
                 predictions = model.create_model(
                     readers.normalize(reader.model_input_raw(batch)), vocab_size=reader.num_classes,
                     num_frames=batch.get("num_frames"), is_training=False, labels=labels,
-                    frames_sampled=sampled)["predictions"]
+                    frames_sampled=frame_indices is not None)["predictions"]
             loss = label_loss.calculate_loss(predictions, labels, weights)
             if segment_labels:
                 predictions *= weights

@@ -10,6 +10,13 @@ from src.data import readers
 tf1 = tf.compat.v1
 
 
+def evaluation_indices(model, reader):
+    """The function by which the reader picks a video's frames for the model, or None at video level."""
+    if not model.frame_level:
+        return None
+    return lambda num_frames: model.frame_indices(num_frames, reader.max_frames, is_training=False)
+
+
 def run(graph, iterator, fetches, paths, restore):
     """Yields `fetches` as NumPy until the iterator's data ends.
 
@@ -48,9 +55,10 @@ class Scorer(object):
         self._paths = paths
         self._graph = tf.Graph()
         with self._graph.as_default():
+            frame_indices = evaluation_indices(model, reader) if shifts is None else None
             with tf.device("/cpu:0"):
                 if shifts is None:
-                    batches = pipeline.evaluation_batches(reader, paths, batch_size, None, num_readers)
+                    batches = pipeline.evaluation_batches(reader, paths, batch_size, frame_indices, num_readers)
                 else:
                     batches = pipeline.segment_batches(reader, paths, shifts, batch_size, num_readers)
                 self._iterator = tf1.data.make_initializable_iterator(batches)
@@ -58,7 +66,8 @@ class Scorer(object):
             with tf1.variable_scope("tower"):
                 predictions = model.create_model(
                     readers.normalize(reader.model_input_raw(batch)), vocab_size=reader.num_classes,
-                    num_frames=batch.get("num_frames"), is_training=False)["predictions"]
+                    num_frames=batch.get("num_frames"), is_training=False,
+                    frames_sampled=frame_indices is not None)["predictions"]
             if classes is not None:
                 if max(classes) >= reader.num_classes:
                     raise InputError("--segment_label_ids_file lists class %d, but the model knows 0..%d only."
