@@ -14,6 +14,7 @@ import logging
 import posixpath
 import shutil
 import tarfile
+import zlib
 
 from absl import flags
 import numpy as np
@@ -104,7 +105,7 @@ def extract_model(tgz, folder):
                     shutil.copyfileobj(archive.extractfile(members[name]), target)
     except tf.errors.NotFoundError:
         raise InputError("--input_model_tgz=%s does not exist." % tgz)
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise InputError("--input_model_tgz=%s is no readable tgz: %s." % (tgz, error))
 
 

@@ -9,6 +9,7 @@ import sys
 if __name__ == "__main__" and not __package__:  # run as a file
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
+import fnmatch
 import logging
 
 from absl import flags
@@ -96,6 +97,22 @@ def training_paths(args):
     return paths
 
 
+def checkpoint_to_continue(args):
+    """The checkpoint that --checkpoint_file names, None without the flag.
+
+    Raises:
+      InputError: there is no such checkpoint, or --start_new_model would remove it.
+    """
+    if not args.checkpoint_file:
+        return None
+    checkpoint = checkpoints.resolve(args.train_dir, args.checkpoint_file)
+    inside = os.path.relpath(checkpoint, args.train_dir).split(os.sep)[0]
+    if args.start_new_model and any(fnmatch.fnmatch(inside, pattern) for pattern in _OUTPUTS):
+        raise InputError("--start_new_model would remove --checkpoint_file=%s: leave out one of the two, or copy the "
+                         "checkpoint out of --train_dir." % args.checkpoint_file)
+    return checkpoint
+
+
 def start_anew(train_dir):
     """Removes what training, evaluation and export left in train_dir, and nothing else."""
     for pattern in _OUTPUTS:
@@ -122,13 +139,19 @@ def make_optimizer_function(args, examples_per_step):
     return make
 
 
-def make_validator(args, model, label_loss):
-    """Function that logs the metrics of a checkpoint on --valid_data_pattern; None without the flag."""
+def validation_data(args):
+    """Reader and shards of --valid_data_pattern; None without the flag."""
     if not args.valid_data_pattern:
+        if args.valid_checkpoint:
+            raise InputError("--valid_checkpoint needs --valid_data_pattern: give the records to validate on.")
         return None
     reader = readers.create(args.feature_names, args.feature_sizes, args.frame_features, args.valid_segment_labels,
                             args.max_frames)
-    paths = shards.holdout(files.find(args.valid_data_pattern, "valid_data_pattern"), args.holdout_shards)
+    return reader, shards.holdout(files.find(args.valid_data_pattern, "valid_data_pattern"), args.holdout_shards)
+
+
+def make_validator(args, model, label_loss, reader, paths):
+    """Function that logs the metrics of a checkpoint on the records of `paths`."""
     evaluator = Evaluator(model, reader, label_loss, paths, args.valid_batch_size, args.num_readers, args.valid_top_k,
                           args.valid_size or None)
     writer = tf1.summary.FileWriter(os.path.join(args.train_dir, "eval", "valid"))
@@ -145,13 +168,11 @@ def make_validator(args, model, label_loss):
     return validate
 
 
-def after_save_function(args, model, reader, label_loss):
-    """What follows each checkpoint: its SavedModel, and its validation."""
+def after_save_function(args, model, reader, label_loss, validation):
+    """What follows each checkpoint: its SavedModel, and its validation on `validation_data`."""
     exporter = export.SavedModelExporter(model, reader)
-    validate = make_validator(args, model, label_loss)
+    validate = make_validator(args, model, label_loss, *validation) if validation else None
     if args.valid_checkpoint:
-        if not validate:
-            raise InputError("--valid_checkpoint needs --valid_data_pattern: give the records to validate on.")
         checkpoint = checkpoints.resolve(args.train_dir, args.valid_checkpoint)
         validate(checkpoint, checkpoints.step_of(checkpoint))
 
@@ -199,7 +220,8 @@ def main(args):
     if model.frame_level != args.frame_features:
         raise InputError("--model=%s takes %s-level records: %s --frame_features." % (
             args.model, *(("frame", "add") if model.frame_level else ("video", "leave out"))))
-    start_from = checkpoints.resolve(args.train_dir, args.checkpoint_file) if args.checkpoint_file else None
+    validation = validation_data(args)
+    start_from = checkpoint_to_continue(args)
     devices = towers.tower_devices(args.num_gpu, count_gpus(args.num_gpu), task.cluster_spec, task.prefix)
     examples_per_step = args.batch_size * len(devices)
     with tf.Graph().as_default(), pipeline.explained(paths):
@@ -208,7 +230,7 @@ def main(args):
             if args.start_new_model:
                 start_anew(args.train_dir)
             model_flags.record(args.train_dir, args)
-        after_save = after_save_function(args, model, reader, label_loss) if task.is_chief else None
+        after_save = after_save_function(args, model, reader, label_loss, validation) if task.is_chief else None
         log.info("training %s on %d shards, %d examples a step", args.model, len(paths), examples_per_step)
         stopped_by = trainer.train(graph, args.train_dir, task, args.max_steps, examples_per_step,
                                    args.export_model_steps, start_from, after_save, batch_metrics,

@@ -1,4 +1,5 @@
 """Finding checkpoints and restoring what a graph needs of them."""
+import contextlib
 import os
 import re
 
@@ -69,8 +70,29 @@ def resolve(train_dir, which):
 
 def step_of(checkpoint):
     """The global step that a checkpoint holds, or 0."""
-    reader = tf.train.load_checkpoint(checkpoint)
-    return int(reader.get_tensor("global_step")) if reader.has_tensor("global_step") else 0
+    with _reading(checkpoint):
+        reader = tf.train.load_checkpoint(checkpoint)
+        return int(reader.get_tensor("global_step")) if reader.has_tensor("global_step") else 0
+
+
+def restore(session, saver, checkpoint):
+    """Restores the variables of a saver.
+
+    Raises:
+      InputError: the checkpoint is damaged.
+    """
+    with _reading(checkpoint):
+        saver.restore(session, checkpoint)
+
+
+@contextlib.contextmanager
+def _reading(checkpoint):
+    try:
+        yield
+    except (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.OutOfRangeError,
+            tf.errors.InvalidArgumentError, ValueError) as error:
+        raise InputError("%s is no readable checkpoint (%s): choose another one, or delete it."
+                         % (checkpoint, re.split(r"\n|\. ", str(error))[0]))
 
 
 def restorable(checkpoint, required, optional=()):
@@ -84,12 +106,9 @@ def restorable(checkpoint, required, optional=()):
     Raises:
       InputError: a required variable is missing or any has another shape or type.
     """
-    try:
+    with _reading(checkpoint):
         reader = tf.train.load_checkpoint(checkpoint)
         shapes, types = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
-    except (tf.errors.OpError, ValueError) as error:
-        raise InputError("%s is no readable checkpoint (%s): choose another one."
-                         % (checkpoint, str(error).split("\n")[0]))
     for variable in required:
         if variable.op.name not in shapes:
             raise InputError("%s does not fit the model: it has no variable %s. Check --model and its flags."

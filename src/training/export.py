@@ -15,7 +15,7 @@ _CPU = tf1.ConfigProto(device_count={"GPU": 0})  # leaves the GPU's memory to tr
 def restore_model(session, checkpoint, variables):
     """Restores a model's variables, all of which the checkpoint must hold."""
     found = checkpoints.restorable(checkpoint, variables)
-    tf1.train.Saver(found).restore(session, checkpoint)
+    checkpoints.restore(session, tf1.train.Saver(found), checkpoint)
 
 
 class SavedModelExporter(object):

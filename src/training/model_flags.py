@@ -6,6 +6,7 @@ import tensorflow as tf
 from src.common import files
 from src.common.errors import InputError
 from src import models
+from src.training import checkpoints
 
 _NAMES = ["model", "feature_names", "feature_sizes", "frame_features", "label_loss"]
 
@@ -28,11 +29,13 @@ def from_flags(parsed):
 def record(train_dir, parsed):
     """Writes model_flags.json, or checks that the one there says the same; returns its content.
 
+    A file without a checkpoint is of an attempt that failed early, and is replaced.
+
     Raises:
       InputError: the folder holds another model; names the differing flags.
     """
     values = from_flags(parsed)
-    if not tf.io.gfile.exists(path(train_dir)):
+    if not tf.io.gfile.exists(path(train_dir)) or not checkpoints.steps(train_dir):
         files.write_json(path(train_dir), values)
         return values
     _contradiction(path(train_dir), [

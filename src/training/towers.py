@@ -83,7 +83,7 @@ def build(model, reader, next_batch, devices, label_loss, regularization_penalty
     with tf.control_dependencies(updates + losses + regularizations):
         train_op = optimizer.apply_gradients(_clipped_means(gradients, clip_gradient_norm), global_step)
     with tf.control_dependencies([train_op]):
-        step = global_step + 0
+        step = global_step.read_value()
     return TrainGraph(train_op, step, loss, regularization, learning_rate, *first)
 
 

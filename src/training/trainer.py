@@ -169,6 +169,9 @@ def _session_creator(graph, saver, train_dir, task, start_from, log_device_place
     """Creates sessions that begin at the latest checkpoint, or at `start_from`, or with fresh variables."""
     config = tf1.ConfigProto(allow_soft_placement=True, log_device_placement=log_device_placement)
     config.gpu_options.allow_growth = True
+    if task.cluster_spec:
+        # Without the filter each task would wait for all others, those that have not begun or are done included.
+        config.device_filters.extend(["/job:ps", task.prefix])
     if not task.is_chief:
         return tf1.train.WorkerSessionCreator(tf1.train.Scaffold(), task.target, config)
     first = _latest(train_dir, start_from)
@@ -179,7 +182,7 @@ def _session_creator(graph, saver, train_dir, task, start_from, log_device_place
         # A session is made again when a task of the cluster comes back: by then there are newer checkpoints.
         latest = _latest(train_dir, start_from)
         if latest:
-            (first_saver if latest == first else saver).restore(session, latest)
+            checkpoints.restore(session, first_saver if latest == first else saver, latest)
             log.info("continues from %s", latest)
 
     return tf1.train.ChiefSessionCreator(tf1.train.Scaffold(init_fn=restore, saver=saver), task.target, config)

@@ -136,8 +136,8 @@ def three_shards(tmp_path):
 
 
 def names_corrupt_record(message, path, record):
-    return re.fullmatch(r"%s, record %d \(byte [0-9]+\), is truncated or corrupt: fetch the shard again or leave it "
-                        "out." % (re.escape(path), record), message)
+    return re.fullmatch(r"%s, record %d \(byte [0-9]+\), is truncated or corrupt: fetch the shard again or leave "
+                        "it out." % (re.escape(path), record), message)
 
 
 def flip(path, position):

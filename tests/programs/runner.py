@@ -1,0 +1,104 @@
+"""Runs train.py, eval.py and inference.py, each in a process of its own.
+
+The processes are forked from one that has already imported TensorFlow, which saves each of them the
+seconds that takes. Tests that start a program by name run it as a user does.
+"""
+import importlib
+import multiprocessing
+import os
+import shutil
+import sys
+import tempfile
+import time
+
+PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+TIMEOUT = 120  # seconds, far more than any run takes
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["src.train", "src.eval", "src.inference"])
+
+
+def arguments(flags):
+    """dict(top_k=3, run_once=True) -> ["--top_k=3", "--run_once"]; None leaves a flag out."""
+    words = {True: "--%s", False: "--no%s"}
+    return [words[value] % name if isinstance(value, bool) else "--%s=%s" % (name, value)
+            for name, value in flags.items() if value is not None]
+
+
+class Run(object):
+    """A run of a program, started at once.
+
+    Args:
+      program: train, eval or inference.
+      *words: positional arguments.
+      tf_config: the environment's TF_CONFIG, or None.
+      **flags: see `arguments`.
+    """
+
+    def __init__(self, program, *words, tf_config=None, **flags):
+        self._folder = tempfile.mkdtemp()
+        self._errors = os.path.join(self._folder, "errors")
+        open(self._errors, "w").close()
+        self._process = _context.Process(target=_main, args=(
+            program, list(words) + arguments(flags), self._errors, tf_config))
+        self._process.start()
+        self.pid = self._process.pid
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        if self._process.is_alive():
+            os.kill(self.pid, 9)
+            self._process.join()
+        shutil.rmtree(self._folder)
+
+    def wait(self):
+        """The exit code; a program that a signal ended has that signal's number, negative."""
+        self._process.join(TIMEOUT)
+        assert self._process.exitcode is not None, "still running: " + self.errors
+        return self._process.exitcode
+
+    def wait_for(self, condition):
+        """Waits until condition() is true."""
+        deadline = time.time() + TIMEOUT
+        while not condition():
+            assert self._process.is_alive() and time.time() < deadline, self.errors
+            time.sleep(.02)
+
+    def wait_to_say(self, text):
+        """Waits until the program has written `text` to standard error."""
+        self.wait_for(lambda: text in self.errors)
+
+    @property
+    def errors(self):
+        """What it has written to standard error so far."""
+        with open(self._errors) as stream:
+            return stream.read()
+
+
+def run(program, *words, **flags):
+    """Runs a program to its end; arguments as Run's. Returns its exit code and standard error."""
+    with Run(program, *words, **flags) as started:
+        return started.wait(), started.errors
+
+
+def succeed(program, **flags):
+    """Runs a program that must succeed; returns its standard error."""
+    code, errors = run(program, **flags)
+    assert code == 0, errors
+    return errors
+
+
+def _main(program, words, errors, tf_config):
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.dup2(os.open(errors, os.O_WRONLY), 2)
+    os.environ.pop("TF_CONFIG", None)
+    if tf_config is not None:
+        os.environ["TF_CONFIG"] = tf_config
+    sys.argv = [program + ".py"] + words
+    module = importlib.import_module("src." + program)
+    try:
+        importlib.import_module("src.common.program").run(module.define_flags, module.main)
+    except SystemExit as end:
+        sys.exit(end.code or 0)  # multiprocessing takes None for a failure

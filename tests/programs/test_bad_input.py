@@ -1,0 +1,330 @@
+"""Bad input: exit code 1 after one sentence that names what is wrong and the remedy; nothing half-written."""
+import collections
+import json
+import os
+import shutil
+import tarfile
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import records
+from tests.programs import runner
+from tests.programs.conftest import MODEL
+from tests.programs.conftest import make_video
+from tests.programs.conftest import serialized
+
+tf1 = tf.compat.v1
+AT_ONCE = 2  # processes
+
+# Parts of the sentence, what is done to the case's folder first, and the flags that differ from good ones.
+# {data} is the good records' folder, {bad} that of `bad_records`, {work} the case's own with `model` and `out.csv`.
+Case = collections.namedtuple("Case", "parts spoil flags")
+
+
+def case(*parts, spoil=None, **flags):
+    return Case(parts, spoil, flags)
+
+
+# What a case does to its folder first.
+
+
+def write(name, content):
+    def spoil(work):
+        with open(os.path.join(work, name), "w") as stream:
+            stream.write(content)
+    return spoil
+
+
+def remove(name):
+    return lambda work: os.remove(os.path.join(work, name))
+
+
+def make_folder(name):
+    return lambda work: os.makedirs(os.path.join(work, name))
+
+
+def make_file_of_folder(name):
+    def spoil(work):
+        shutil.rmtree(os.path.join(work, name))
+        write(name, "")(work)
+    return spoil
+
+
+def change_flags(**values):
+    def spoil(work):
+        path = os.path.join(work, "model", "model_flags.json")
+        with open(path) as stream:
+            flags = json.load(stream)
+        with open(path, "w") as stream:
+            json.dump(dict(flags, **values), stream)
+    return spoil
+
+
+def make_weights_nan(checkpoint):
+    def spoil(work):
+        path = os.path.join(work, "model", checkpoint)
+        reader = tf.train.load_checkpoint(path)
+        with tf.Graph().as_default(), tf1.Session() as session:
+            for name in reader.get_variable_to_shape_map():
+                value = reader.get_tensor(name)
+                tf1.get_variable(name, initializer=value * np.nan if name.endswith("weights") else value)
+            session.run(tf1.global_variables_initializer())
+            tf1.train.Saver().save(session, path, write_state=False)
+    return spoil
+
+
+def make_evil_tgz(work):
+    with tarfile.open(os.path.join(work, "model.tgz"), "w:gz") as archive:
+        archive.add(os.path.join(work, "out.csv"), "../evil")
+
+
+PATTERN_FLAGS = {"train": "train_data_pattern", "eval": "eval_data_pattern",
+                 "inference": "input_data_pattern"}
+ALL, LABELLED = ("train", "eval", "inference"), ("train", "eval")
+RECORDS = {  # the programs that read them, their pattern, and the case
+    "no file": (ALL, "{data}/none*", case(
+        "No file matches --", "_data_pattern={data}/none*", "quote the glob")),
+    "no pattern": (ALL, "", case("_data_pattern is empty", "give it a path or a glob")),
+    "truncated": (ALL, "{bad}/truncated*", case(
+        "{bad}/truncated0000.tfrecord, record 2", "is truncated or corrupt: fetch the shard")),
+    "corrupt": (ALL, "{bad}/corrupt*", case(
+        "{bad}/corrupt0000.tfrecord, record 1", "is truncated or corrupt: fetch the shard")),
+    "no TFRecord": (ALL, "{bad}/text*", case(
+        "{bad}/text0000.tfrecord, record 0", "is truncated or corrupt: fetch the shard")),
+    "another kind of record": (ALL, "{bad}/garbage*", case(
+        "{bad}/garbage0000.tfrecord, record 0,", "is not a frame-level SequenceExample", "check --f")),
+    "wrong size": (ALL, "{bad}/wide*", case(
+        "{bad}/wide0000.tfrecord, record 1, holds rgb frames that are not 6 bytes long", "--feature_sizes")),
+    "without audio": (ALL, "{bad}/silent*", case(
+        "{bad}/silent0000.tfrecord, record 0,", "audio", "--feature_names")),
+    "without records": (ALL, "{bad}/empty*", case(" hold no ")),
+    "labels": (LABELLED, "{bad}/label*", case(
+        "{bad}/label0000.tfrecord, record 1, has a label outside 0..3861", "replace the shard",
+        segment_labels=False)),
+    "ratings": (LABELLED, "{bad}/rating*", case(
+        "{bad}/rating0000.tfrecord, record 1, has a label outside 0..3861", segment_labels=True)),
+    "without ratings": (LABELLED, "{bad}/unrated*", case(
+        "hold no example", "3/frame/validate", segment_labels=True)),
+}
+TRAIN = {
+    "unknown model": case("--model=Bart is unknown", "Bert, ", "LogisticModel", model="Bart"),
+    "unknown loss": case("--label_loss=L2 is unknown", "CrossEntropyLoss, ", label_loss="L2"),
+    "unknown optimizer": case("--optimizer=Adam is unknown", "AdamOptimizer, ", optimizer="Adam",
+                              start_new_model=True),
+    "unknown custom optimizer": case("--custom_optimizer=lamb is unknown", "bert or radam",
+                                     custom_optimizer="lamb", start_new_model=True),
+    "unknown pooling": case("--pooling_strategy= is unknown", "attn, ", model="Bert", pooling_strategy="",
+                            start_new_model=True),
+    "unknown head": case("--video_level_classifier_model=Moe is unknown", "MoeModel", model="Bert",
+                         bert_attention_heads=4, video_level_classifier_model="Moe", start_new_model=True),
+    "heads": case("--bert_attention_heads=3 does not divide the width 8", "choose a divisor", model="Bert",
+                  bert_attention_heads=3, start_new_model=True),
+    "no BERT configuration": case("{work}/none.json does not exist", model="Bert", start_new_model=True,
+                                  bert_config_file="{work}/none.json"),
+    "linear decay without an end": case("--custom_optimizer=bert", "--max_steps", custom_optimizer="bert",
+                                        max_steps=None, start_new_model=True),
+    "frame-level model on video-level records": case(
+        "--model=FrameLevelLogisticModel takes frame-level records", "add --frame_features",
+        frame_features=False),
+    "video-level model on frame-level records": case(
+        "--model=LogisticModel takes video-level records", "leave out --frame_features",
+        model="LogisticModel"),
+    "segments of video-level records": case(
+        "--segment_labels needs frame-level records", "add --frame_features", model="LogisticModel",
+        frame_features=False, segment_labels=True),
+    "too few sizes": case("--feature_names=rgb,audio and --feature_sizes=6", feature_sizes="6"),
+    "a size that is no number": case("--feature_sizes=6,x is not", "1024,128", feature_sizes="6,x"),
+    "contradiction": case("model_flags.json contradicts", "--iterations=3 given, 5 recorded",
+                          "--start_new_model", iterations=3),
+    "damaged model flags": case("{work}/model/model_flags.json is not valid JSON", "restore or delete",
+                                spoil=write("model/model_flags.json", "{")),
+    "missing checkpoint": case("{work}/model holds no checkpoint '77'",
+                               "model.ckpt-2, model.ckpt-4, model.ckpt-6", checkpoint_file="77"),
+    "checkpoint of another model": case(
+        "{work}/model/model.ckpt-6 does not fit the model", "Check --model", feature_names="rgb",
+        feature_sizes="6", spoil=change_flags(feature_names="rgb", feature_sizes="6")),
+    "damaged checkpoint": case("{work}/model/model.ckpt-6 is no readable checkpoint", "delete it",
+                               spoil=write("model/model.ckpt-6.index", "text")),
+    "damaged weights": case("{work}/model/model.ckpt-6 is no readable checkpoint", "delete it",
+                            spoil=write("model/model.ckpt-6.data-00000-of-00001", "text")),
+    "checkpoint that a new model would remove": case(
+        "--start_new_model would remove --checkpoint_file=latest", "leave out", checkpoint_file="latest",
+        start_new_model=True),
+    "inference model that a new model would remove": case(
+        "--start_new_model would remove --checkpoint_file={work}/model/inference_model/inference_model",
+        checkpoint_file="{work}/model/inference_model/inference_model", start_new_model=True),
+    "not named for the split": case(
+        "{bad}/part-00001.tfrecord is not named like a YouTube-8M shard", "--holdout_shards=0",
+        segment_labels=True, train_data_pattern="{bad}/part*"),
+    "without a training part": case("belongs to the training part", "--holdout_shards", segment_labels=True,
+                                    train_data_pattern="{data}/validate0000*", holdout_shards=1),
+    "train_all without records": case("--train_valid_data_pattern is empty", train_all=True),
+    "validation without records": case("--valid_checkpoint needs --valid_data_pattern",
+                                       valid_checkpoint="latest", start_new_model=True),
+    "validation without files": case("No file matches --valid_data_pattern={data}/none*",
+                                     start_new_model=True, valid_data_pattern="{data}/none*"),
+    "unwritable": case("{work}/out.csv/model", train_dir="{work}/out.csv/model"),
+    "unquoted glob": case("unexpected argument 'more.tfrecord'", "quotes", words=["more.tfrecord"]),
+    "TF_CONFIG": case("TF_CONFIG is not a JSON object", tf_config="{"),
+}
+EVAL = {
+    "no model flags": case("{work}/model/model_flags.json does not exist", "train.py",
+                           spoil=remove("model/model_flags.json")),
+    "damaged model flags": case("{work}/model/model_flags.json is not valid JSON",
+                                spoil=write("model/model_flags.json", "{")),
+    "unknown recorded model": case("--model=Bart is unknown", spoil=change_flags(model="Bart")),
+    "contradiction": case("--iterations=3 given, 5 recorded", "leave these flags out", iterations=3),
+    "missing checkpoint": case("{work}/model holds no checkpoint '77'",
+                               "model.ckpt-2, model.ckpt-4, model.ckpt-6", checkpoint_file="77"),
+    "no best checkpoint": case("no checkpoint 'best'", "eval.py", checkpoint_file="best",
+                               spoil=remove("model/best_checkpoint.json")),
+    "no checkpoint in time": case("got no checkpoint within --checkpoint_timeout_secs=0", "train first",
+                                  run_once=False, checkpoint_file="7", checkpoint_timeout_secs=0),
+    "damaged checkpoint": case("{work}/model/model.ckpt-6 is no readable checkpoint", "choose another one",
+                               spoil=write("model/model.ckpt-6.index", "text")),
+    "damaged weights": case("{work}/model/model.ckpt-6 is no readable checkpoint", "choose another one",
+                            spoil=write("model/model.ckpt-6.data-00000-of-00001", "text")),
+    "checkpoint of another model": case("{work}/model/model.ckpt-6 does not fit the model",
+                                        spoil=change_flags(model="Bert", bert_attention_heads=4)),
+    "diverged": case("no probabilities", "evaluate an earlier one", spoil=make_weights_nan("model.ckpt-6")),
+    "without holdout": case("belongs to the holdout", "--holdout_shards",
+                            eval_data_pattern="{data}/validate0001*"),
+    "unwritable": case("{work}/model/eval", spoil=make_file_of_folder("model/eval")),
+    "unquoted glob": case("unexpected argument 'more.tfrecord'", "quotes", words=["more.tfrecord"]),
+}
+INFERENCE = {
+    "no inference model": case("{work}/model/inference_model/inference_model does not exist", "run eval.py",
+                               spoil=remove("model/inference_model/inference_model.index")),
+    "no model flags": case("{work}/model/model_flags.json does not exist", "train.py",
+                           spoil=remove("model/model_flags.json")),
+    "damaged model flags": case("{work}/model/model_flags.json is not valid JSON",
+                                spoil=write("model/model_flags.json", "{")),
+    "contradiction": case("--iterations=3 given, 5 recorded", "leave these flags out", iterations=3),
+    "no model": case("Give either --train_dir or --input_model_tgz", train_dir=None),
+    "two models": case("Give either --train_dir or --input_model_tgz", input_model_tgz="{work}/model.tgz"),
+    "missing tgz": case("{work}/model.tgz does not exist", train_dir=None, input_model_tgz="{work}/model.tgz",
+                        untar_model_dir="{work}/untarred"),
+    "evil tgz": case("{work}/model.tgz holds ../evil", spoil=make_evil_tgz, train_dir=None,
+                     input_model_tgz="{work}/model.tgz", untar_model_dir="{work}/untarred"),
+    "diverged": case("nan", "earlier checkpoint", spoil=make_weights_nan("inference_model/inference_model")),
+    "truncated records, probabilities": case("{bad}/truncated0000.tfrecord, record 2", output_prob=True,
+                                             shift="0,1", input_data_pattern="{bad}/truncated*"),
+    "segments of a video-level model": case("--segment_labels needs a frame-level model", "LogisticModel",
+                                            spoil=change_flags(model="LogisticModel")),
+    "shifted videos": case("--shift=1 needs --segment_labels", shift="1", segment_labels=False),
+    "no output": case("--output_file is empty", output_file=""),
+    "unwritable": case("{work}/out.csv/new.csv cannot be written", output_file="{work}/out.csv/new.csv"),
+    "unwritable probabilities": case("{work}/out.csv/new.csv cannot be written", output_prob=True,
+                                     output_file="{work}/out.csv/new.csv"),
+    "output is a folder": case("{work}/new cannot be written", output_file="{work}/new",
+                               spoil=make_folder("new")),
+    "no class list": case("{work}/none.csv does not exist", segment_label_ids_file="{work}/none.csv"),
+    "malformed class list": case("{work}/labels.csv, line 3", "cat",
+                                 segment_label_ids_file="{work}/labels.csv",
+                                 spoil=write("labels.csv", "Index\n3\ncat\n")),
+    "class out of range": case("--segment_label_ids_file lists class 3862", "0..3861",
+                               segment_label_ids_file="{work}/labels.csv",
+                               spoil=write("labels.csv", "Index\n3862\n")),
+    "unquoted glob": case("unexpected argument 'more.tfrecord'", "quotes", words=["more.tfrecord"]),
+}
+INFERENCE.update(("shift " + shift, case(
+    "--shift=%s is not a comma list of different whole numbers" % shift, "-2,-1,0,1", shift=shift))
+                 for shift in ("", "one", "1.5", "1,1", "1,", "1 2"))
+
+CASES = {(program, name): one for program, cases in zip(ALL, (TRAIN, EVAL, INFERENCE))
+         for name, one in cases.items()}
+for name, (programs, pattern, one) in RECORDS.items():
+    for program in programs:
+        flags = dict(one.flags, holdout_shards=0, **{PATTERN_FLAGS[program]: pattern})
+        CASES[program, name] = one._replace(flags=flags)
+
+
+@pytest.fixture(scope="module")
+def bad_records(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bad")
+    videos = [make_video(seed, 12) for seed in range(3)]
+    good = [serialized(video, ratings=True) for video in videos]
+
+    def second(replaced):
+        return [good[0], replaced, good[2]]
+
+    wide = records.frame_level(b"v", np.zeros([12, 7], "u1"), np.zeros([12, 2], "u1"), [1], [(0, 1, 1)])
+    for name, content in {
+            "truncated0000": good, "corrupt0000": good, "part-00001": good, "empty0000": [],
+            "garbage0000": [b"no protocol buffer"], "unrated0000": [serialized(video) for video in videos],
+            "wide0000": second(wide),
+            "silent0000": [records.frame_level(b"v", np.zeros([12, 6], "u1"), None, [1], [(0, 1, 1)])],
+            "label0000": second(serialized(videos[1]._replace(labels=[3, 3862]))),
+            "rating0000": second(serialized(videos[1]._replace(ratings=[(0, -1, 1)]), ratings=True))}.items():
+        records.write(folder / (name + ".tfrecord"), content)
+    (folder / "text0000.tfrecord").write_text("This is text and not a TFRecord.")
+    starts = np.cumsum([0] + [len(record) + 16 for record in good])
+    whole = (folder / "truncated0000.tfrecord").read_bytes()
+    (folder / "truncated0000.tfrecord").write_bytes(whole[:starts[2] + 40])
+    (folder / "corrupt0000.tfrecord").write_bytes(whole[:starts[1] + 40] + b"?" + whole[starts[1] + 41:])
+    return str(folder)
+
+
+def contents(folder):
+    """{path: bytes, or None of a folder} of all below a folder but TensorBoard's files, which may grow."""
+    found = {}
+    for where, folders, names in os.walk(folder):
+        found.update((os.path.join(where, name), None) for name in folders)
+        for name in names:
+            if not name.startswith("events.out.tfevents"):
+                with open(os.path.join(where, name), "rb") as stream:
+                    found[os.path.join(where, name)] = stream.read()
+    return found
+
+
+@pytest.fixture(scope="module")
+def outcomes(data, bad_records, evaluated, tmp_path_factory):
+    """{case: (expected parts, exit code, standard error, files before and after)}, of all cases."""
+    good = {
+        "train": dict(MODEL, train_dir="{work}/model", train_data_pattern=data.train, batch_size=4,
+                      max_steps=20, num_epochs=1),
+        "eval": dict(train_dir="{work}/model", eval_data_pattern=data.rated, segment_labels=True,
+                     run_once=True, holdout_shards=1),
+        "inference": dict(train_dir="{work}/model", input_data_pattern=data.test, segment_labels=True,
+                          segment_label_ids_file=data.label_ids, output_file="{work}/out.csv")}
+    finished, running = {}, collections.deque()
+
+    def fill(value, work):
+        for name, folder in (("{work}", work), ("{bad}", bad_records), ("{data}", data.folder)):
+            value = value.replace(name, folder) if isinstance(value, str) else value
+        return value
+
+    def finish_one():
+        name, run, parts, work, before = running.popleft()
+        with run:
+            finished[name] = parts, run.wait(), run.errors, before, contents(work)
+
+    for index, ((program, name), one) in enumerate(CASES.items()):
+        work = str(tmp_path_factory.mktemp("case%d" % index))
+        shutil.copytree(evaluated, os.path.join(work, "model"))
+        write("out.csv", "of an earlier run")(work)
+        if one.spoil:
+            one.spoil(work)
+        before = contents(work)
+        flags = {flag: fill(value, work) for flag, value in dict(good[program], **one.flags).items()}
+        run = runner.Run(program, *flags.pop("words", ()), **flags)
+        running.append(((program, name), run, [fill(part, work) for part in one.parts], work, before))
+        if len(running) == AT_ONCE:
+            finish_one()
+    while running:
+        finish_one()
+    return finished
+
+
+@pytest.mark.parametrize("program, name", sorted(CASES))
+def test_one_sentence_and_nothing_written(outcomes, program, name):
+    parts, code, errors, before, after = outcomes[program, name]
+    sentences = [line for line in errors.splitlines() if line.startswith("error: ")]
+    assert code == 1 and len(sentences) == 1 and "Traceback" not in errors, errors
+    assert errors.splitlines()[-1] == sentences[0] and sentences[0].endswith("."), errors
+    for part in parts:
+        assert part in sentences[0]
+    assert sorted(after) == sorted(before)
+    assert after == before

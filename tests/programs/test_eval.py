@@ -1,0 +1,176 @@
+"""eval.py: which checkpoints it evaluates, its figures, and what it leaves for inference."""
+import csv
+import glob
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from src import eval as evaluation
+from src import models
+from src.data import readers
+from src.evaluation.evaluator import Evaluator
+from src.evaluation.metrics import Metrics
+from src.training import export
+from src.training import losses
+from tests.programs import reference
+from tests.programs import runner
+from tests.programs.conftest import AUDIO
+from tests.programs.conftest import RGB
+
+tf1 = tf.compat.v1
+
+
+def results(folder):
+    """The rows of results.csv as dicts."""
+    with open(os.path.join(folder, "eval", "results.csv")) as stream:
+        return list(csv.DictReader(stream))
+
+
+def steps(folder):
+    return [int(row["step"]) for row in results(folder)]
+
+
+def best(folder):
+    with open(os.path.join(folder, "best_checkpoint.json")) as stream:
+        return json.load(stream)
+
+
+def figures(row):
+    return {name: float(row[name]) for name in ("examples", "hit_at_one", "perr", "map", "gap", "loss")}
+
+
+@pytest.fixture
+def flags(data):
+    """Flags that evaluate the holdout's segments."""
+    return dict(eval_data_pattern=data.rated, segment_labels=True, holdout_shards=1, batch_size=30)
+
+
+# Figures.
+
+
+def test_segment_metrics_are_those_of_the_models_predictions(evaluated, data):
+    model = reference.Model(os.path.join(evaluated, "model.ckpt-6"))
+    segments = [segment for video in data.holdout_videos for segment in reference.rated_segments(video)]
+    _, frames, labels, weights = zip(*segments)
+    predictions = np.array([model.predict(each, 5) for each in frames])
+    row, = results(evaluated)
+    expected = reference.metrics(predictions, np.array(labels), np.array(weights), top_k=20)
+    assert figures(row) == pytest.approx(expected, rel=1e-5)
+    assert (row["step"], row["segment_labels"], row["holdout_shards"], row["eval_data_pattern"]) == (
+        "6", "True", "1", data.rated)
+    assert best(evaluated) == dict(
+        step=6, checkpoint="model.ckpt-6", metric="map", value=float(row["map"]), segment_labels=True,
+        holdout_shards=1, eval_data_pattern=data.rated)
+    path, = glob.glob(os.path.join(evaluated, "eval", "events.out.tfevents.*"))
+    points = {value.tag: value.simple_value for event in tf1.train.summary_iterator(path)
+              for value in event.summary.value}
+    assert points == pytest.approx({"eval/Hit@1": expected["hit_at_one"], "eval/PERR": expected["perr"],
+                                    "eval/MAP": expected["map"], "eval/GAP": expected["gap"],
+                                    "eval/loss": expected["loss"]}, rel=1e-5)
+
+
+def test_video_metrics_are_those_of_the_models_predictions(model_dir, data):
+    runner.succeed("eval", train_dir=model_dir, eval_data_pattern=data.rated, run_once=True, holdout_shards=1,
+                   batch_size=2, top_k=500)
+    model = reference.Model(os.path.join(model_dir, "model.ckpt-6"))
+    predictions = np.array([model.predict(reference.dequantized(video.frames), min(300, len(video.frames)))
+                            for video in data.holdout_videos])
+    labels = np.zeros_like(predictions)
+    for row, video in enumerate(data.holdout_videos):
+        labels[row, video.labels] = 1
+    row, = results(model_dir)
+    expected = reference.metrics(predictions, labels, np.ones_like(labels), top_k=500)
+    assert expected["gap"] > 0
+    assert figures(row) == pytest.approx(expected, rel=1e-5)
+    assert (best(model_dir)["metric"], best(model_dir)["value"]) == ("gap", float(row["gap"]))
+
+
+# Which checkpoints.
+
+
+def test_run_once_evaluates_the_named_checkpoint(model_dir, flags):
+    for which in ("latest", "2", "model.ckpt-4", "best"):
+        runner.succeed("eval", train_dir=model_dir, run_once=True, checkpoint_file=which, **flags)
+    maps = [float(row["map"]) for row in results(model_dir)]
+    expected = [6, 2, 4][np.argmax(maps[:3])]
+    assert steps(model_dir) == [6, 2, 4, expected]
+    assert maps[3] == max(maps) and best(model_dir)["step"] == expected
+    assert len(open(os.path.join(model_dir, "eval", "results.csv")).readlines()) == 5  # one header
+
+
+@pytest.mark.parametrize("first, expected", [("", [2, 4, 6]), ("4", [4, 6])])
+def test_every_checkpoint_from_the_first_on_is_evaluated_in_order(model_dir, flags, first, expected):
+    runner.succeed("eval", train_dir=model_dir, checkpoint_file=first, checkpoint_timeout_secs=0, **flags)
+    assert steps(model_dir) == expected
+    inference_model = os.path.join(model_dir, "inference_model", "inference_model")
+    assert tf.train.load_variable(inference_model, "global_step") == 6
+
+
+def test_waits_for_the_next_checkpoint_and_ends_when_none_comes(model_dir, flags, tmp_path):
+    for path in sorted(glob.glob(os.path.join(model_dir, "model.ckpt-6.*"))):
+        shutil.move(path, str(tmp_path))
+    with runner.Run("eval", train_dir=model_dir, checkpoint_file="4", checkpoint_timeout_secs=2,
+                    **flags) as run:
+        run.wait_to_say("step 4: ")
+        for path in sorted(glob.glob(str(tmp_path / "model.ckpt-6.*"))):  # data, index, meta
+            shutil.move(path, model_dir)
+        assert run.wait() == 0, run.errors
+    assert steps(model_dir) == [4, 6]
+
+
+# The best checkpoint.
+
+
+def metrics(**values):
+    return Metrics(**dict(dict(examples=1, hit_at_one=0, perr=0, loss=0, map=0, gap=0, aps=[]), **values))
+
+
+@pytest.mark.parametrize("segment_labels, metric", [(True, "map"), (False, "gap")])
+def test_the_best_checkpoint_follows_the_metric(tmp_path, segment_labels, metric):
+    other = {"map": "gap", "gap": "map"}[metric]
+    recorded = evaluation.Results(str(tmp_path), dict(
+        segment_labels=segment_labels, holdout_shards=300, eval_data_pattern="p"))
+    bests = []
+    for step, value in enumerate([.2, .5, .5, .3]):
+        recorded.add(step, metrics(**{metric: value, other: step}))
+        bests.append(best(str(tmp_path))["step"])
+    assert bests == [0, 1, 1, 1]
+
+
+@pytest.mark.parametrize("change", [dict(segment_labels=False), dict(holdout_shards=0),
+                                    dict(eval_data_pattern="q")])
+def test_checkpoints_are_compared_on_the_same_records_only(tmp_path, change):
+    kind = dict(segment_labels=True, holdout_shards=300, eval_data_pattern="p")
+    evaluation.Results(str(tmp_path), kind).add(1, metrics(map=.9, gap=.9))
+    evaluation.Results(str(tmp_path), dict(kind, **change)).add(2, metrics(map=.1, gap=.1))
+    assert best(str(tmp_path))["step"] == 2
+
+
+# The inference model.
+
+
+def test_the_inference_model_predicts_what_was_evaluated(evaluated, data):
+    reader = readers.create("rgb,audio", "%d,%d" % (RGB, AUDIO), True, segment_labels=True)
+    model = models.create("FrameLevelLogisticModel")
+    holdout = os.path.join(data.folder, "validate0000.tfrecord")
+    evaluator = Evaluator(model, reader, losses.create("CrossEntropyLoss"), [holdout], 1024, 1, 20)
+    batch, = evaluator.batches(lambda session: export.restore_model(
+        session, os.path.join(evaluated, "model.ckpt-6"), evaluator.variables))
+    segments = {segment: (frames, weights) for video in data.holdout_videos
+                for segment, frames, _, weights in reference.rated_segments(video)}
+    frames, weights = zip(*[segments[segment] for segment in batch["id"]])
+
+    with tf.Graph().as_default(), tf1.Session() as session:
+        path = os.path.join(evaluated, "inference_model", "inference_model")
+        tf1.train.import_meta_graph(path + ".meta", clear_devices=True).restore(session, path)
+        raw, num_frames, predictions = (tf1.get_collection(name)[0] for name in (
+            "input_batch_raw", "num_frames", "predictions"))
+        assert raw.shape.as_list() == [None, None, RGB + AUDIO]
+        loaded = session.run(predictions, {raw: np.array(frames), num_frames: [5] * len(frames)})
+    np.testing.assert_allclose(loaded * weights, batch["predictions"], atol=1e-6)
+    assert set(os.listdir(os.path.dirname(path))) == {
+        "inference_model." + name for name in ("data-00000-of-00001", "index", "meta")}

@@ -1,0 +1,280 @@
+"""inference.py: rankings at each shift, scores of videos and segments, models bundled in a tgz."""
+import io
+import os
+import re
+import shutil
+import tarfile
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from src import inference
+from src import models
+from src.common.errors import InputError
+from src.data import readers
+from src.evaluation.evaluator import Evaluator
+from src.evaluation.scoring import Scorer
+from src.submission import ranked_csv
+from src.training import export
+from src.training import losses
+from tests.programs import reference
+from tests.programs import runner
+from tests.programs.conftest import AUDIO
+from tests.programs.conftest import RATED_CLASSES
+from tests.programs.conftest import RGB
+from tests.programs.conftest import run_as_a_user
+
+tf1 = tf.compat.v1
+SHIFTS = [-2, 0, 1]
+TOP_K, MAX_PRED = 4, 7
+
+
+@pytest.fixture(scope="module")
+def model(trained, data, tmp_path_factory):
+    """train_dir of an evaluated model with fixed weights, so that no two scores are too close to call."""
+    folder = str(tmp_path_factory.mktemp("fixed") / "model")
+    shutil.copytree(trained, folder)
+    random = np.random.RandomState(2)
+    with tf.Graph().as_default(), tf1.Session() as session:
+        values = {"weights": random.randn(RGB + AUDIO, 3862), "biases": random.randn(3862)}
+        for name, value in values.items():
+            tf1.get_variable("tower/fully_connected/" + name, initializer=value.astype("f4"))
+        tf1.get_variable("global_step", initializer=6)
+        session.run(tf1.global_variables_initializer())
+        tf1.train.Saver().save(session, os.path.join(folder, "model.ckpt"), global_step=6)
+    runner.succeed("eval", train_dir=folder, eval_data_pattern=data.rated, run_once=True, segment_labels=True,
+                   holdout_shards=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def flags(model, data):
+    """Flags that rank the holdout's segments."""
+    return dict(train_dir=model, input_data_pattern=data.rated, segment_labels=True, holdout_shards=1,
+                segment_label_ids_file=data.label_ids, top_k=TOP_K, segment_max_pred=MAX_PRED)
+
+
+@pytest.fixture(scope="module")
+def predict(model):
+    """Function from raw frames [n, 5, features] and their counts [n] to the inference model's predictions."""
+    path = os.path.join(model, "inference_model", "inference_model")
+    with tf.Graph().as_default(), tf1.Session() as session:
+        tf1.train.import_meta_graph(path + ".meta").restore(session, path)
+        raw, num_frames, predictions = (tf1.get_collection(name)[0] for name in (
+            "input_batch_raw", "num_frames", "predictions"))
+        yield lambda frames, counts: session.run(predictions, {raw: frames, num_frames: counts})
+
+
+def ranked(videos, shift, predict):
+    """{class: segment ids best first} by sorting all scores."""
+    ids, frames, counts = zip(*[segment for video in videos for segment in reference.segments(video, shift)])
+    scores = predict(np.array(frames), counts)
+    classes = sorted(RATED_CLASSES)
+    candidates = {label: [] for label in classes}
+    for segment, of_segment in zip(ids, scores):
+        for label in sorted(classes, key=lambda one: -of_segment[one])[:TOP_K]:
+            candidates[label].append((-of_segment[label], segment))
+    return {label: [segment for _, segment in sorted(found)[:MAX_PRED]]
+            for label, found in candidates.items()}
+
+
+def read(path):
+    return {label: segments.tolist() for label, segments in ranked_csv.read(str(path)).items()}
+
+
+# Rankings.
+
+
+@pytest.fixture(scope="module")
+def rankings(flags, tmp_path_factory):
+    """The folder of one run's outputs."""
+    folder = tmp_path_factory.mktemp("rankings")
+    run_as_a_user(["-m", "src.inference"], shift="-2,0,1", output_file=folder / "new" / "out.csv",
+                  batch_size=200, **flags)
+    return folder / "new"
+
+
+def test_one_csv_a_shift(rankings):
+    assert sorted(os.listdir(str(rankings))) == ["out.csv", "out_shift-2.csv", "out_shift1.csv"]
+
+
+@pytest.mark.parametrize("shift, name", [(-2, "out_shift-2.csv"), (0, "out.csv"), (1, "out_shift1.csv")])
+def test_the_best_segments_of_the_shifted_videos_are_ranked(rankings, data, predict, shift, name):
+    expected = ranked(data.holdout_videos, shift, predict)
+    assert max(len(segments) for segments in expected.values()) == MAX_PRED
+    assert min(len(segments) for segments in expected.values()) < MAX_PRED  # both cuts matter
+    assert read(rankings / name) == expected
+    lines = (rankings / name).read_text().splitlines()
+    assert lines[0] == "Class,Segments"
+    assert [int(line.split(",")[0]) for line in lines[1:]] == sorted(RATED_CLASSES)
+
+
+def test_shifts_rank_differently(rankings):
+    assert len({(rankings / name).read_text() for name in os.listdir(str(rankings))}) == 3
+
+
+def test_all_shards_but_those_of_validation_are_read_whole(flags, data, predict, tmp_path):
+    runner.succeed("inference", output_file=tmp_path / "out.csv", **dict(flags, input_data_pattern=data.test))
+    assert read(tmp_path / "out.csv") == ranked(data.test_videos, 0, predict)
+
+
+@pytest.mark.parametrize("pattern, expected", [
+    ("validate*.tfrecord", ["validate0000"]), ("validate0000*", ["validate0000"]),
+    ("*0001.tfrecord", ["test0001", "train0001", "validate0001"]), ("test*", ["test0000", "test0001"])])
+def test_the_holdout_is_read_where_the_file_pattern_starts_with_validate(data, pattern, expected):
+    paths = inference.input_paths(types.SimpleNamespace(
+        input_data_pattern=os.path.join(data.folder, pattern), holdout_shards=1))
+    assert [os.path.splitext(os.path.basename(path))[0] for path in paths] == expected
+
+
+# Scores.
+
+
+def parse_pairs(path):
+    """-> {id: [(label, score)]} of a VideoId,LabelConfidencePairs file."""
+    lines = path.read_text().splitlines()
+    assert lines[0] == "VideoId,LabelConfidencePairs"
+    pairs = {}
+    for line in lines[1:]:
+        assert re.fullmatch(r"[^, ]+,\d+ [-+.e\d]+( \d+ [-+.e\d]+)*", line)
+        name, words = line.split(",")
+        words = words.split(" ")
+        pairs[name.encode()] = list(zip(map(int, words[::2]), map(float, words[1::2])))
+    return pairs
+
+
+def test_videos_get_their_best_classes(model, data, predict, tmp_path):
+    runner.succeed("inference", train_dir=model, input_data_pattern=data.test, top_k=3, batch_size=4,
+                   output_file=tmp_path / "out.csv")
+    pairs = parse_pairs(tmp_path / "out.csv")
+    assert sorted(pairs) == sorted(video.id for video in data.test_videos)
+    for video in data.test_videos:
+        frames, num_frames = reference.dequantized(video.frames), min(len(video.frames), 300)
+        scores, = predict(frames[np.newaxis], [num_frames])
+        best = np.argsort(-scores)[:3]
+        assert [label for label, _ in pairs[video.id]] == best.tolist()
+        assert [score for _, score in pairs[video.id]] == pytest.approx(scores[best].tolist(), rel=1e-5)
+
+
+def evaluation_scores(model, data):
+    """{id: predictions, label weights applied} of the holdout's rated segments, as eval.py gets them."""
+    reader = readers.create("rgb,audio", "%d,%d" % (RGB, AUDIO), True, segment_labels=True)
+    paths = [os.path.join(data.folder, "validate0000.tfrecord")]
+    evaluator = Evaluator(models.create("FrameLevelLogisticModel"), reader,
+                          losses.create("CrossEntropyLoss"), paths, 30, 1, 20)
+    batches = evaluator.batches(lambda session: export.restore_model(
+        session, os.path.join(model, "model.ckpt-6"), evaluator.variables))
+    return {name: scores for batch in batches for name, scores in zip(batch["id"], batch["predictions"])}
+
+
+def test_evaluation_and_inference_score_a_segment_alike(model, data):
+    reader = readers.create("rgb,audio", "%d,%d" % (RGB, AUDIO), True)
+    paths = [os.path.join(data.folder, "validate0000.tfrecord")]
+    scorer = Scorer(models.create("FrameLevelLogisticModel"), reader, paths, 40, 1, [0], np.arange(3862))
+    batches = scorer.batches(lambda session: export.restore_model(
+        session, os.path.join(model, "inference_model", "inference_model"), scorer.variables))
+    scored = {name: scores for batch in batches for name, scores in zip(batch["id"], batch["scores"])}
+    evaluations = evaluation_scores(model, data)
+    assert len(evaluations) > 60
+    for name, scores in evaluations.items():
+        rated = scores > 0
+        assert rated.sum() == 3
+        np.testing.assert_allclose(scored[name][rated], scores[rated], atol=2e-7)
+
+
+def test_printed_scores_of_segments_are_those_of_evaluation(flags, model, data, tmp_path):
+    runner.succeed("inference", output_prob=True, output_file=tmp_path / "out.csv", shift="0,1",
+                   **dict(flags, top_k=len(RATED_CLASSES)))
+    pairs, shifted = parse_pairs(tmp_path / "out.csv"), parse_pairs(tmp_path / "out_shift1.csv")
+    assert set(pairs) == set(shifted) == {
+        name for video in data.holdout_videos for name, _, _ in reference.segments(video)}
+    assert pairs != shifted
+    for name, scores in evaluation_scores(model, data).items():
+        printed = dict(pairs[name])
+        assert set(printed) == set(RATED_CLASSES)
+        assert {label: printed[label] for label in np.flatnonzero(scores)} == pytest.approx(
+            {label: scores[label] for label in np.flatnonzero(scores)}, rel=6e-6)  # half of the last digit
+        assert list(printed.values()) == sorted(printed.values(), reverse=True)
+
+
+# Bundled models.
+
+
+def test_a_bundled_model_predicts_the_same(flags, rankings, tmp_path):
+    tgz = tmp_path / "model.tgz"
+    runner.succeed("inference", output_file=tmp_path / "out.csv", output_model_tgz=tgz, **flags)
+    with tarfile.open(str(tgz)) as archive:
+        assert sorted(archive.getnames()) == ["inference_model.data-00000-of-00001", "inference_model.index",
+                                              "inference_model.meta", "model_flags.json"]
+    runner.succeed("inference", output_file=tmp_path / "again.csv", input_model_tgz=tgz,
+                   untar_model_dir=tmp_path / "untarred", **dict(flags, train_dir=None))
+    expected = (rankings / "out.csv").read_bytes()
+    assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "again.csv").read_bytes() == expected
+
+
+def member(name, **values):
+    info = tarfile.TarInfo(name)
+    info.size = 4
+    for key, value in values.items():
+        setattr(info, key, value)
+    return info
+
+
+@pytest.mark.parametrize("bad", [
+    member("../evil"), member("inference_model.x/../../evil"), member("/evil"), member("sub/evil"),
+    member("inference_model.meta", type=tarfile.SYMTYPE, linkname="/etc/passwd", size=0),
+    member("model_flags.json", type=tarfile.LNKTYPE, linkname="../evil", size=0),
+    member("inference_model.data", type=tarfile.FIFOTYPE, size=0)],
+                         ids=["up", "hidden up", "absolute", "folder", "symlink", "hard link", "fifo"])
+def test_an_archive_that_would_write_elsewhere_is_refused(tmp_path, bad):
+    tgz = str(tmp_path / "model.tgz")
+    with tarfile.open(tgz, "w:gz") as archive:
+        for good in ("model_flags.json", "inference_model.index"):
+            archive.addfile(member(good), io.BytesIO(b"text"))
+        archive.addfile(bad, io.BytesIO(b"evil"))
+    with pytest.raises(InputError) as raised:
+        inference.extract_model(tgz, str(tmp_path / "folder"))
+    assert str(raised.value).startswith("%s holds %s, which would not land" % (tgz, bad.name))
+    assert os.listdir(str(tmp_path)) == ["model.tgz"] and not os.path.exists("/evil")
+
+
+def test_only_the_model_is_taken_from_an_archive(tmp_path):
+    tgz, folder = str(tmp_path / "model.tgz"), tmp_path / "folder"
+    with tarfile.open(tgz, "w:gz") as archive:
+        for name in ("./model_flags.json", "inference_model.index", "train.py"):
+            archive.addfile(member(name), io.BytesIO(b"text"))
+    inference.extract_model(tgz, str(folder))
+    assert sorted(os.listdir(str(folder))) == ["inference_model.index", "model_flags.json"]
+    assert (folder / "model_flags.json").read_text() == "text"
+
+
+@pytest.mark.parametrize("names", [["model_flags.json"], ["inference_model.index"], ["sub/"]])
+def test_an_archive_without_a_model_is_refused(tmp_path, names):
+    tgz = str(tmp_path / "model.tgz")
+    with tarfile.open(tgz, "w:gz") as archive:
+        for name in names:
+            archive.addfile(member(name, type=tarfile.DIRTYPE if name.endswith("/") else tarfile.REGTYPE),
+                            io.BytesIO(b"text"))
+    with pytest.raises(InputError, match="lacks model_flags.json or inference_model"):
+        inference.extract_model(tgz, str(tmp_path / "folder"))
+    assert os.listdir(str(tmp_path)) == ["model.tgz"]
+
+
+@pytest.mark.parametrize("content", [
+    b"text", b"\x1f\x8b\x08\x00broken", b"\x1f\x8b\x08" + 7 * b"\x00" + 99 * b"\xff"],
+                         ids=["text", "short", "damaged"])
+def test_a_file_that_is_no_tgz_is_refused(tmp_path, content):
+    (tmp_path / "model.tgz").write_bytes(content)
+    with pytest.raises(InputError, match="model.tgz is no readable tgz"):
+        inference.extract_model(str(tmp_path / "model.tgz"), str(tmp_path / "folder"))
+
+
+def test_a_truncated_archive_is_refused(flags, tmp_path):
+    runner.succeed("inference", output_file=tmp_path / "out.csv", output_model_tgz=tmp_path / "model.tgz",
+                   **flags)
+    content = (tmp_path / "model.tgz").read_bytes()
+    (tmp_path / "model.tgz").write_bytes(content[:len(content) // 2])
+    with pytest.raises(InputError, match="model.tgz is no readable tgz"):
+        inference.extract_model(str(tmp_path / "model.tgz"), str(tmp_path / "folder"))

@@ -1,0 +1,311 @@
+"""train.py: what it leaves, how it continues, how it stops, alone and in a cluster."""
+import csv
+import glob
+import json
+import os
+import shutil
+import signal
+import socket
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from src import train
+from src.common.errors import InputError
+from src.training import checkpoints
+from src.training import trainer
+from tests import records
+from tests.programs import reference
+from tests.programs import runner
+from tests.programs.conftest import CLASSES
+from tests.programs.conftest import MODEL
+from tests.programs.conftest import serialized
+
+tf1 = tf.compat.v1
+VIDEO_LEVEL = dict(model="LogisticModel", feature_names="mean_rgb", feature_sizes="4", batch_size=4)
+SMALL = dict(MODEL, batch_size=4, base_learning_rate=.01)
+
+
+def checkpoint(folder, step):
+    return os.path.join(folder, "model.ckpt-%d" % step)
+
+
+def variables(folder, step):
+    """{name: value} of a checkpoint."""
+    reader = tf.train.load_checkpoint(checkpoint(folder, step))
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+
+def summaries(folder):
+    """{(step, tag): value} of a training's TensorBoard points."""
+    path, = glob.glob(os.path.join(folder, "events.out.tfevents.*"))
+    return {(event.step, value.tag): value.simple_value for event in tf1.train.summary_iterator(path)
+            for value in event.summary.value}
+
+
+def contents(folder):
+    """{path: bytes} of all files below a folder."""
+    paths = [os.path.join(where, name) for where, _, names in os.walk(folder) for name in names]
+    return {path: open(path, "rb").read() for path in paths}
+
+
+@pytest.fixture(scope="module")
+def video_level(tmp_path_factory):
+    """Pattern of video-level records, 8 in all."""
+    folder = tmp_path_factory.mktemp("video_level")
+    random = np.random.RandomState(0)
+    for shard in range(2):
+        records.write(folder / ("train%04d.tfrecord" % shard), [
+            records.video_level(b"v", random.randn(4), None, random.randint(0, 20, 2)) for _ in range(4)])
+    return str(folder / "train*.tfrecord")
+
+
+# What training leaves.
+
+
+def test_every_checkpoint_is_kept_and_exported(trained):
+    assert checkpoints.steps(trained) == [2, 4, 6]
+    assert sorted(os.listdir(os.path.join(trained, "export"))) == ["step_2", "step_4", "step_6"]
+    assert not glob.glob(os.path.join(trained, "**", "*tmp*"), recursive=True)
+    assert not glob.glob(os.path.join(trained, "**", ".*"), recursive=True)
+
+
+def test_the_model_and_its_hyperparameters_are_recorded(trained):
+    with open(os.path.join(trained, "model_flags.json")) as stream:
+        assert json.load(stream) == dict(MODEL, label_loss="CrossEntropyLoss", iterations=5, l2_penalty=1e-8,
+                                         sample_random_frames=True)
+
+
+def test_fine_tuning_continues_weights_slots_and_step(trained):
+    before, after = variables(trained, 4), variables(trained, 6)
+    assert (before["global_step"], after["global_step"]) == (4, 6)
+    # Adam's powers start as beta and are multiplied by it at each update.
+    assert after["beta1_power"] == pytest.approx(.9 ** 7) and after["beta2_power"] == pytest.approx(.999 ** 7)
+    weights = "tower/fully_connected/weights"
+    assert 0 < np.abs(after[weights] - before[weights]).max() < .1
+    # A second moment loses at most a thousandth of itself an update.
+    assert before[weights + "/Adam_1"].max() > 0
+    assert (after[weights + "/Adam_1"] >= .997 * before[weights + "/Adam_1"]).all()
+
+
+def test_the_saved_model_maps_records_to_the_models_best_classes(trained, data):
+    with tf1.Session() as session:
+        loaded = tf1.saved_model.loader.load(session, ["serve"], os.path.join(trained, "export", "step_4"))
+        signature = loaded.signature_def["serving_default"]
+        examples = [serialized(video, labels=False) for video in data.holdout_videos]
+        outputs = session.run({name: info.name for name, info in signature.outputs.items()},
+                              {signature.inputs["example_bytes"].name: examples})
+    assert set(outputs) == {"video_id", "class_indexes", "predictions"}
+    assert outputs["video_id"].tolist() == [video.id for video in data.holdout_videos]
+    model = reference.Model(checkpoint(trained, 4))
+    each = zip(data.holdout_videos, outputs["class_indexes"], outputs["predictions"])
+    for video, classes, predictions in each:
+        expected = model.predict(reference.dequantized(video.frames), min(len(video.frames), 300))
+        np.testing.assert_allclose(predictions, np.sort(expected)[:-21:-1], rtol=1e-5)
+        np.testing.assert_allclose(predictions, expected[classes], rtol=1e-5)
+
+
+# What training reads.
+
+
+@pytest.mark.parametrize("flags, expected", [
+    (dict(), ["train0000", "train0001"]),
+    (dict(train_all=True), ["train0000", "train0001", "validate0001"]),
+    (dict(train_data_pattern="rated", segment_labels=True), ["validate0001"]),
+    (dict(train_data_pattern="rated", segment_labels=True, holdout_shards=0),
+     ["validate0000", "validate0001"])])
+def test_reads_the_training_part(data, flags, expected):
+    values = dict(dict(train_data_pattern="train", train_valid_data_pattern=data.rated, train_all=False,
+                       segment_labels=False, holdout_shards=1), **flags)
+    values["train_data_pattern"] = getattr(data, values["train_data_pattern"])
+    paths = train.training_paths(types.SimpleNamespace(**values))
+    assert [os.path.splitext(os.path.basename(path))[0] for path in paths] == expected
+
+
+def test_the_last_step_is_saved_where_the_data_ends_before_max_steps(video_level, tmp_path):
+    runner.succeed("train", train_data_pattern=video_level, train_dir=tmp_path, max_steps=100, num_epochs=1,
+                   **VIDEO_LEVEL)
+    assert checkpoints.steps(str(tmp_path)) == [2]
+    assert os.listdir(str(tmp_path / "export")) == ["step_2"]
+
+
+def test_masked_fine_tuning_leaves_unrated_classes_alone(data, tmp_path):
+    runner.succeed("train", train_data_pattern=data.rated, segment_labels=True, mask_unrated_labels=True,
+                   holdout_shards=1, train_dir=tmp_path, max_steps=3, optimizer="GradientDescentOptimizer",
+                   learning_rate_decay=.5, learning_rate_decay_examples=4, **dict(SMALL, l2_penalty=0))
+    changed = np.flatnonzero(variables(str(tmp_path), 3)["tower/fully_connected/biases"])
+    assert len(changed) > 1 and set(changed) <= set(CLASSES)
+    # Before the third step 8 examples were seen.
+    assert summaries(str(tmp_path))[3, "learning_rate"] == pytest.approx(.01 * .5 ** 2)
+    assert {tag for step, tag in summaries(str(tmp_path)) if step == 3} == {
+        "loss", "regularization_loss", "learning_rate", "examples_per_second", "Hit@1", "PERR", "GAP"}
+
+
+def test_each_checkpoint_is_validated_on_the_way(data, evaluated, model_dir):
+    errors = runner.succeed(
+        "train", train_data_pattern=data.train, train_dir=model_dir, max_steps=7, holdout_shards=1,
+        valid_data_pattern=data.rated, valid_segment_labels=True, valid_checkpoint=6, **SMALL)
+    with open(os.path.join(evaluated, "eval", "results.csv")) as stream:
+        evaluation, = csv.DictReader(stream)
+    expected = [("Hit@1", "hit_at_one"), ("PERR", "perr"), ("MAP", "map"), ("GAP", "gap"), ("loss", "loss")]
+    assert "validation at step 6: %s\n" % ", ".join(
+        "%s %.4f" % (name, float(evaluation[column])) for name, column in expected) in errors
+    assert "validation at step 7: Hit@1 " in errors
+
+
+# Starting again.
+
+
+def test_max_steps_reached_before_says_so_and_changes_nothing(data, model_dir):
+    before = contents(model_dir)
+    errors = runner.succeed("train", train_data_pattern=data.train, train_dir=model_dir, max_steps=6, **SMALL)
+    assert "model.ckpt-6 is at step 6 of --max_steps=6: nothing left to train." in errors
+    assert contents(model_dir) == before
+
+
+def test_contradicting_flags_stop_a_restart(data, model_dir):
+    before = contents(model_dir)
+    code, errors = runner.run("train", train_data_pattern=data.train, train_dir=model_dir, max_steps=8,
+                              iterations=3, l2_penalty=.1, **SMALL)
+    assert code == 1
+    assert "--iterations=3 given, 5 recorded, --l2_penalty=0.1 given, 1e-08 recorded; pass --start" in errors
+    assert contents(model_dir) == before
+
+
+def test_a_new_model_removes_what_training_left_and_nothing_else(data, evaluated, tmp_path):
+    folder = shutil.copytree(evaluated, str(tmp_path / "model"))
+    os.makedirs(os.path.join(folder, "notes"))
+    foreign = {os.path.join(folder, name) for name in ("notes/model.ckpt-6", "my_model.ckpt-6", "out.csv")}
+    for path in foreign:
+        open(path, "w").close()
+    runner.succeed("train", train_data_pattern=data.train, train_dir=folder, max_steps=1,
+                   start_new_model=True, l2_penalty=.1, **SMALL)
+    assert checkpoints.steps(folder) == [1]
+    assert os.listdir(os.path.join(folder, "export")) == ["step_1"]
+    assert foreign < set(contents(folder))
+    assert not {"eval", "inference_model", "best_checkpoint.json"} & set(os.listdir(folder))
+    with open(os.path.join(folder, "model_flags.json")) as stream:
+        assert json.load(stream)["l2_penalty"] == .1
+
+
+def test_another_folders_checkpoint_can_be_continued(data, trained, tmp_path):
+    runner.succeed("train", train_data_pattern=data.train, train_dir=tmp_path, max_steps=5,
+                   checkpoint_file=checkpoint(trained, 4), **SMALL)
+    assert checkpoints.steps(str(tmp_path)) == [5]
+    assert variables(str(tmp_path), 5)["beta1_power"] == pytest.approx(.9 ** 6)
+
+
+def test_another_optimizer_continues_the_weights(data, model_dir):
+    errors = runner.succeed("train", train_data_pattern=data.train, train_dir=model_dir, max_steps=7,
+                            custom_optimizer="radam", **SMALL)
+    assert "model.ckpt-6 lacks 5 variables of the optimizer such as " in errors
+    weights = "tower/fully_connected/weights"
+    assert 0 < np.abs(variables(model_dir, 7)[weights] - variables(model_dir, 6)[weights]).max() < .1
+    assert variables(model_dir, 7)["global_step"] == 7
+
+
+# Stopping.
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_the_current_step(video_level, tmp_path, number, code):
+    with runner.Run("train", train_data_pattern=video_level, train_dir=tmp_path, num_epochs=0,
+                    export_model_steps=10 ** 6, **VIDEO_LEVEL) as run:
+        run.wait_to_say("training: 1 steps")
+        os.kill(run.pid, number)
+        assert run.wait() == code
+    step, = checkpoints.steps(str(tmp_path))
+    assert variables(str(tmp_path), step)["global_step"] == step > 0
+
+
+def test_a_killed_run_resumes_at_its_last_checkpoint(video_level, tmp_path):
+    flags = dict(VIDEO_LEVEL, train_data_pattern=video_level, train_dir=tmp_path, num_epochs=0,
+                 export_model_steps=5)
+    with runner.Run("train", **flags) as run:
+        run.wait_for(lambda: len(checkpoints.steps(str(tmp_path))) > 1)
+        os.kill(run.pid, signal.SIGKILL)
+        assert run.wait() == -signal.SIGKILL
+    last = checkpoints.steps(str(tmp_path))[-1]
+    errors = runner.succeed("train", max_steps=last + 1, **flags)
+    assert "continues from " + checkpoint(str(tmp_path), last) + "\n" in errors
+    values = variables(str(tmp_path), last + 1)
+    assert values["global_step"] == last + 1
+    assert values["beta2_power"] == pytest.approx(.999 ** (last + 2), rel=1e-4)
+
+
+@pytest.mark.parametrize("flags, what", [
+    (dict(train_data_pattern="nan"), "The loss is nan at step "),
+    (dict(optimizer="GradientDescentOptimizer", base_learning_rate=1e39, clip_gradient_norm=0),
+     "A variable is no longer finite at step 3")], ids=["loss", "variables"])
+def test_divergence_stops_training_and_keeps_the_last_good_checkpoint(video_level, tmp_path, flags, what):
+    common = dict(VIDEO_LEVEL, train_data_pattern=video_level, train_dir=tmp_path / "model", num_epochs=0,
+                  export_model_steps=1)
+    runner.succeed("train", max_steps=2, **common)
+    if flags.get("train_data_pattern"):
+        flags["train_data_pattern"] = records.write(
+            tmp_path / "train0000.tfrecord", [records.video_level(b"v", [np.nan] * 4, None, [1])] * 4)
+    code, errors = runner.run("train", max_steps=9, **dict(common, **flags))
+    folder = str(tmp_path / "model")
+    assert code == 1 and "Traceback" not in errors
+    sentences = [line for line in errors.splitlines() if line.startswith("error: ")]
+    assert len(sentences) == 1 and sentences[0].startswith("error: " + what)
+    assert sentences[0].endswith(
+        "the last good checkpoint: %s. Lower --base_learning_rate." % checkpoint(folder, 2))
+    assert checkpoints.steps(folder) == [1, 2]
+    assert all(np.isfinite(value).all() for value in variables(folder, 2).values())
+
+
+# In a cluster.
+
+
+def free_addresses(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("localhost", 0))
+    addresses = ["localhost:%d" % each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return addresses
+
+
+def test_master_worker_and_parameter_server_train_together(video_level, tmp_path):
+    cluster = {job: [address] for job, address in zip(("master", "worker", "ps"), free_addresses(3))}
+
+    def start(job):
+        tf_config = json.dumps({"cluster": cluster, "task": {"type": job, "index": 0}})
+        return runner.Run("train", tf_config=tf_config, train_data_pattern=video_level, train_dir=tmp_path,
+                          num_epochs=0, max_steps=500, export_model_steps=10 ** 6, **VIDEO_LEVEL)
+
+    with start("ps"), start("master") as master:
+        master.wait_to_say("training: 1 ")
+        os.kill(master.pid, signal.SIGSTOP)  # so that it is the worker who makes the steps
+        with start("worker") as worker:
+            assert worker.wait() == 0, worker.errors
+        os.kill(master.pid, signal.SIGCONT)
+        assert master.wait() == 0, master.errors
+    step, = checkpoints.steps(str(tmp_path))
+    assert step >= 500 and variables(str(tmp_path), step)["global_step"] == step
+    assert os.listdir(str(tmp_path / "export")) == ["step_%d" % step]
+
+
+@pytest.mark.parametrize("tf_config, sentence", [
+    ("{", "TF_CONFIG is not a JSON object with cluster and task: {."),
+    ("[]", "TF_CONFIG is not a JSON object with cluster and task: []."),
+    ('{"cluster": {"master": ["a:1"], "worker": ["b:1"]}}',
+     "TF_CONFIG has several tasks but no parameter server"),
+    ('{"cluster": {"master": ["a:1"], "ps": ["b:1"]}, "task": {"type": "worker", "index": 0}}',
+     "TF_CONFIG's task worker 0 is not in its cluster.")])
+def test_a_malformed_tf_config_is_refused(tf_config, sentence):
+    with pytest.raises(InputError) as raised:
+        trainer.Task(tf_config)
+    assert str(raised.value).startswith(sentence)
+
+
+@pytest.mark.parametrize("cluster", [{"master": ["localhost:1"]}, {}], ids=["master", "no cluster"])
+def test_a_task_without_others_trains_alone(video_level, tmp_path, cluster):
+    tf_config = json.dumps({"cluster": cluster, "task": {"type": "master", "index": 0}})
+    runner.succeed("train", tf_config=tf_config, train_data_pattern=video_level, train_dir=tmp_path,
+                   max_steps=1, **VIDEO_LEVEL)
+    assert checkpoints.steps(str(tmp_path)) == [1]

@@ -1,0 +1,127 @@
+"""Checkpoints are found by step and name, and restored only where they fit."""
+import json
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from src.common.errors import InputError
+from src.training import checkpoints
+
+tf1 = tf.compat.v1
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("model.ckpt-9", "model.ckpt-200", "model.ckpt-1000"):
+        (tmp_path / (name + ".index")).write_text("")
+    # Neither a half-written checkpoint nor other files count.
+    (tmp_path / "model.ckpt-5000.data-00000-of-00001").write_text("")
+    (tmp_path / "model.ckpt-x.index").write_text("")
+    (tmp_path / "best_checkpoint.json").write_text(json.dumps({"step": 200}))
+    return tmp_path
+
+
+def test_steps_ascend_as_numbers(folder):
+    assert checkpoints.steps(str(folder)) == [9, 200, 1000]
+
+
+def test_a_folder_that_does_not_exist_has_no_steps(tmp_path):
+    assert checkpoints.steps(str(tmp_path / "none")) == []
+
+
+@pytest.mark.parametrize("which, name", [
+    ("9", "model.ckpt-9"), ("model.ckpt-200", "model.ckpt-200"), ("latest", "model.ckpt-1000"),
+    ("", "model.ckpt-1000"), ("best", "model.ckpt-200")])
+def test_resolves_to(folder, which, name):
+    assert checkpoints.resolve(str(folder), which) == str(folder / name)
+
+
+def test_a_path_outside_the_folder_is_a_checkpoint_too(folder, tmp_path):
+    (tmp_path / "elsewhere.index").write_text("")
+    assert checkpoints.resolve(str(folder), str(tmp_path / "elsewhere")) == str(tmp_path / "elsewhere")
+
+
+@pytest.mark.parametrize("which", ["10", "model.ckpt-10", "5000", "lastest", "/no/model.ckpt-9"])
+def test_a_missing_checkpoint_lists_those_that_are_there(folder, which):
+    with pytest.raises(InputError) as raised:
+        checkpoints.resolve(str(folder), which)
+    assert "'%s'" % which in str(raised.value)
+    assert str(raised.value).endswith("it has model.ckpt-9, model.ckpt-200, model.ckpt-1000.")
+
+
+@pytest.mark.parametrize("which, sentence", [
+    ("latest", "no checkpoint 'latest': it has none."), ("", "no checkpoint 'latest': it has none."),
+    ("best", "no checkpoint 'best': it has none; best_checkpoint.json is written by eval.py.")])
+def test_an_empty_folder_says_so(tmp_path, which, sentence):
+    with pytest.raises(InputError) as raised:
+        checkpoints.resolve(str(tmp_path), which)
+    assert str(raised.value) == "%s holds %s" % (tmp_path, sentence)
+
+
+def test_a_best_checkpoint_that_is_gone_is_missing(folder):
+    (folder / "model.ckpt-200.index").unlink()
+    with pytest.raises(InputError, match="'best'.*model.ckpt-9, model.ckpt-1000"):
+        checkpoints.resolve(str(folder), "best")
+
+
+def save(path, **values):
+    """Writes a checkpoint of variables."""
+    with tf.Graph().as_default(), tf1.Session() as session:
+        saver = tf1.train.Saver([tf1.get_variable(name, initializer=value) for name, value in values.items()])
+        session.run(tf1.global_variables_initializer())
+        return saver.save(session, str(path), write_state=False)
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    return save(tmp_path / "model.ckpt-7", weights=np.zeros([2, 3], "f4"), global_step=np.int32(7))
+
+
+def test_the_step_is_the_one_that_the_checkpoint_holds(checkpoint, tmp_path):
+    assert checkpoints.step_of(checkpoint) == 7
+    assert checkpoints.step_of(save(tmp_path / "other", weights=np.float32(0))) == 0
+
+
+def variable(name, shape, kind=tf.float32):
+    return tf1.get_variable(name, shape, kind, tf1.zeros_initializer())
+
+
+def test_optional_variables_are_restored_where_they_are_there(checkpoint):
+    weights, slot = variable("weights", [2, 3]), variable("slot", [2])
+    step = variable("global_step", [], tf.int32)
+    assert checkpoints.restorable(checkpoint, [weights], [slot, step]) == [weights, step]
+
+
+@pytest.mark.parametrize("name, shape, kind, sentence", [
+    ("biases", [3], tf.float32, "it has no variable biases"),
+    ("weights", [3, 2], tf.float32, "weights is float32 [2, 3] there and float32 [3, 2] here"),
+    ("global_step", [], tf.int64, "global_step is int32 [] there and int64 [] here")])
+def test_a_checkpoint_of_another_model_is_refused(checkpoint, name, shape, kind, sentence):
+    with pytest.raises(InputError) as raised:
+        checkpoints.restorable(checkpoint, [variable(name, shape, kind)])
+    assert str(raised.value) == "%s does not fit the model: %s. Check --model and its flags." % (
+        checkpoint, sentence)
+
+
+def test_an_optional_variable_of_another_shape_is_refused(checkpoint):
+    with pytest.raises(InputError, match="weights is"):
+        checkpoints.restorable(checkpoint, [], [variable("weights", [5])])
+
+
+@pytest.mark.parametrize("damage", [lambda content: b"text", lambda content: content[:-9]],
+                         ids=["other", "truncated"])
+def test_damaged_weights_are_refused(checkpoint, damage):
+    data = pathlib.Path(checkpoint + ".data-00000-of-00001")
+    data.write_bytes(damage(data.read_bytes()))
+    saver = tf1.train.Saver([variable("weights", [2, 3])])
+    with tf1.Session() as session:
+        with pytest.raises(InputError, match="model.ckpt-7 is no readable checkpoint .*: choose another one"):
+            checkpoints.restore(session, saver, checkpoint)
+
+
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
+    (tmp_path / "model.ckpt-1.index").write_text("text")
+    with pytest.raises(InputError, match="model.ckpt-1 is no readable checkpoint .*: choose another one"):
+        checkpoints.restorable(str(tmp_path / "model.ckpt-1"), [variable("weights", [1])])

@@ -1,0 +1,130 @@
+"""model_flags.json: written by training, adopted by the other programs, contradictions named."""
+import json
+
+from absl import flags
+import pytest
+
+from src import models
+from src.common.errors import InputError
+from src.training import model_flags
+
+DEFINE = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float,
+          str: flags.DEFINE_string}
+DEFAULTS = {"model": "LogisticModel", "feature_names": "mean_rgb", "feature_sizes": "1024",
+            "frame_features": False, "label_loss": "CrossEntropyLoss"}
+
+
+def parse(*arguments):
+    """A command line's flags."""
+    parsed, defaults = flags.FlagValues(), dict(DEFAULTS)
+    for name in models.names():
+        defaults.update(models.create(name).hparams)
+    for name, default in defaults.items():
+        DEFINE[type(default)](name, default, "", flag_values=parsed)
+    parsed(["program"] + list(arguments))
+    return parsed
+
+
+def write(folder, content):
+    (folder / "model_flags.json").write_text(content if isinstance(content, str) else json.dumps(content))
+
+
+def read(folder):
+    return json.loads((folder / "model_flags.json").read_text())
+
+
+def record(folder, *arguments):
+    """Records the flags of a training that saves a checkpoint."""
+    model_flags.record(str(folder), parse(*arguments))
+    (folder / "model.ckpt-1.index").write_text("")
+
+
+def refused(function, folder, *arguments):
+    """The sentence that refuses a command line."""
+    with pytest.raises(InputError) as raised:
+        function(str(folder), parse(*arguments))
+    return str(raised.value)
+
+
+def test_records_the_model_and_its_own_hyperparameters(tmp_path):
+    record(tmp_path, "--l2_penalty=1e-5", "--bert_hidden_layer=7")
+    assert read(tmp_path) == dict(DEFAULTS, l2_penalty=1e-5)
+
+
+def test_the_same_flags_may_be_recorded_again(tmp_path):
+    for _ in range(2):
+        record(tmp_path, "--model=FrameLevelLogisticModel", "--iterations=3")
+    assert read(tmp_path)["iterations"] == 3
+
+
+def test_training_another_model_is_refused_and_every_difference_named(tmp_path):
+    record(tmp_path, "--model=Bert", "--bert_hidden_layer=2", "--pooling_strategy=attn")
+    before = read(tmp_path)
+    sentence = refused(model_flags.record, tmp_path, "--model=Bert", "--bert_hidden_layer=3")
+    assert "--bert_hidden_layer=3 given, 2 recorded, --pooling_strategy=mean given, attn recorded" in sentence
+    assert "--start_new_model" in sentence and "bert_attention_heads" not in sentence
+    assert read(tmp_path) == before
+
+
+def test_training_accepts_a_file_without_hyperparameters(tmp_path):
+    record(tmp_path)
+    write(tmp_path, DEFAULTS)
+    record(tmp_path, "--l2_penalty=1e-5")
+    assert read(tmp_path) == DEFAULTS
+
+
+def test_the_flags_of_a_training_that_saved_no_checkpoint_are_replaced(tmp_path):
+    model_flags.record(str(tmp_path), parse("--feature_sizes=128"))
+    model_flags.record(str(tmp_path), parse("--feature_sizes=1024"))
+    assert read(tmp_path)["feature_sizes"] == "1024"
+
+
+def test_model_flags_may_be_left_out(tmp_path):
+    record(tmp_path, "--model=FrameLevelLogisticModel", "--iterations=3", "--frame_features",
+           "--feature_names=rgb,audio", "--nosample_random_frames")
+    values = model_flags.adopt(str(tmp_path), parse())
+    assert (values["model"], values["feature_names"], values["frame_features"]) == (
+        "FrameLevelLogisticModel", "rgb,audio", True)
+    hparams = model_flags.create_model(values).hparams
+    assert (hparams["iterations"], hparams["sample_random_frames"]) == (3, False)
+
+
+def test_model_flags_may_be_repeated(tmp_path):
+    record(tmp_path, "--l2_penalty=1e-5")
+    assert model_flags.adopt(str(tmp_path), parse("--l2_penalty=0.00001"))["l2_penalty"] == 1e-5
+
+
+def test_given_flags_that_contradict_are_all_named(tmp_path):
+    record(tmp_path, "--l2_penalty=1e-5")
+    sentence = refused(model_flags.adopt, tmp_path, "--l2_penalty=1e-8", "--feature_sizes=128")
+    assert sentence == ("%s contradicts the command line: --feature_sizes=128 given, 1024 recorded, "
+                        "--l2_penalty=1e-08 given, 1e-05 recorded; leave these flags out."
+                        % (tmp_path / "model_flags.json"))
+
+
+def test_hyperparameters_that_an_older_file_lacks_come_from_the_command_line(tmp_path):
+    write(tmp_path, dict(DEFAULTS, model="Bert", frame_features=True))
+    values = model_flags.adopt(str(tmp_path), parse("--bert_hidden_layer=3"))
+    hparams = model_flags.create_model(values).hparams
+    assert (hparams["bert_hidden_layer"], hparams["bert_attention_heads"]) == (3, 12)
+
+
+def test_unknown_entries_are_ignored(tmp_path):
+    write(tmp_path, dict(DEFAULTS, of_another_fork=1))
+    assert model_flags.create_model(model_flags.adopt(str(tmp_path), parse())).hparams == {"l2_penalty": 1e-8}
+
+
+@pytest.mark.parametrize("function", [model_flags.record, model_flags.adopt])
+@pytest.mark.parametrize("content, sentence", [
+    ("{", r"is not valid JSON \(.*\): restore or delete it."), ("[]", "holds no JSON object: restore it")])
+def test_a_damaged_file_is_refused(tmp_path, function, content, sentence):
+    record(tmp_path)
+    write(tmp_path, content)
+    with pytest.raises(InputError, match="model_flags.json " + sentence):
+        function(str(tmp_path), parse())
+
+
+def test_a_folder_without_the_file_was_not_written_by_training(tmp_path):
+    assert refused(model_flags.adopt, tmp_path) == (
+        "%s/model_flags.json does not exist: --train_dir must be a folder that train.py has written."
+        % tmp_path)

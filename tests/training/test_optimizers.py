@@ -1,0 +1,98 @@
+"""Schedules and optimizers against their formulas in NumPy."""
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from src.common.errors import InputError
+from src.training import optimizers
+
+tf1 = tf.compat.v1
+
+
+def evaluated(tensor):
+    with tf1.Session() as session:
+        return session.run(tensor)
+
+
+@pytest.mark.parametrize("seen, expected", [
+    (0, .01), (1999999, .01), (2000000, .009), (3999999, .009), (4000000, .0081),
+    (200000 * 128, .01 * .9 ** 12), (2 ** 31 + 1000000000, .01 * .9 ** 1573)])
+def test_the_learning_rate_decays_by_whole_periods(seen, expected):
+    rate = optimizers.step_decay(.01, .9, 2000000, tf.constant(seen, tf.int64))
+    assert evaluated(rate) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("step, expected", [(0, .2), (30, .14), (100, 0), (130, 0)])
+def test_linear_decay_reaches_zero_and_stays_there(step, expected):
+    assert evaluated(optimizers.linear_decay(.2, tf.constant(step), 100)) == pytest.approx(expected, abs=1e-8)
+
+
+def adam_w(values, gradients, rate, decays):
+    m, v = np.zeros_like(values), np.zeros_like(values)
+    for gradient in gradients:
+        m, v = .9 * m + .1 * gradient, .999 * v + .001 * gradient ** 2
+        values = values - rate * (m / (np.sqrt(v) + 1e-6) + (.01 * values if decays else 0))
+    return values
+
+
+def radam(values, gradients, rate, decays):
+    del decays
+    m, v = np.zeros_like(values), np.zeros_like(values)
+    for step, gradient in enumerate(gradients, 1):
+        m, v = .9 * m + .1 * gradient, .999 * v + .001 * gradient ** 2
+        mean, longest = m / (1 - .9 ** step), 2 / (1 - .999) - 1
+        length = longest - 2 * step * .999 ** step / (1 - .999 ** step)
+        if length > 4:
+            rectifier = np.sqrt((length - 4) * (length - 2) * longest
+                                / ((longest - 4) * (longest - 2) * length))
+            values = values - rate * rectifier * mean / (np.sqrt(v / (1 - .999 ** step)) + 1e-8)
+        else:
+            values = values - rate * mean
+    return values
+
+
+@pytest.mark.parametrize("leaf, decays", [
+    ("kernel", True), ("weights", True), ("query", True),
+    ("bias", False), ("biases", False), ("LayerNorm/gamma", False), ("LayerNorm/beta", False)])
+@pytest.mark.parametrize("custom, reference", [("bert", adam_w), ("radam", radam)])
+def test_ten_updates_equal_the_reference(custom, reference, leaf, decays):
+    random = np.random.RandomState(1)
+    start, gradients = random.randn(2, 3).astype("f4"), random.randn(10, 2, 3).astype("f4")
+    variable = tf1.get_variable("tower/layer/" + leaf, initializer=start)
+    gradient = tf1.placeholder(tf.float32, [2, 3])
+    step = tf1.train.get_or_create_global_step()
+    optimizer = optimizers.create("AdamOptimizer", custom, tf.constant(.05))
+    update = optimizer.apply_gradients([(gradient, variable)], step)
+    with tf1.Session() as session:
+        session.run(tf1.global_variables_initializer())
+        for each in gradients:
+            session.run(update, {gradient: each})
+        result, steps = session.run((variable, step))
+    np.testing.assert_allclose(result, reference(start, gradients, .05, decays), rtol=1e-3, atol=1e-5)
+    assert steps == 10
+
+
+def test_radam_counts_its_steps_once_for_all_variables():
+    variables = [tf1.get_variable(name, initializer=[1.0]) for name in "ab"]
+    gradients = np.float32([[3]] * 7)
+    update = optimizers.create("", "radam", tf.constant(.05)).apply_gradients(
+        [(tf.constant([3.0]), variable) for variable in variables])
+    with tf1.Session() as session:
+        session.run(tf1.global_variables_initializer())
+        for _ in gradients:
+            session.run(update)
+        results = session.run(variables)
+    np.testing.assert_allclose(results, [radam(np.float32([1]), gradients, .05, False)] * 2, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["AdamOptimizer", "GradientDescentOptimizer", "RMSPropOptimizer"])
+def test_optimizers_of_tensorflow_go_by_their_class_names(name):
+    assert type(optimizers.create(name, "", tf.constant(.1))) is getattr(tf1.train, name)
+
+
+@pytest.mark.parametrize("name, custom, sentence", [
+    ("Adam", "", "--optimizer=Adam is unknown: .*AdamOptimizer.*RMSPropOptimizer"),
+    ("AdamOptimizer", "lamb", "--custom_optimizer=lamb is unknown: .*bert or radam")])
+def test_an_unknown_optimizer_lists_the_known_ones(name, custom, sentence):
+    with pytest.raises(InputError, match=sentence):
+        optimizers.create(name, custom, tf.constant(.1))
