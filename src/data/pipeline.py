@@ -30,17 +30,17 @@ def records(paths, num_readers):
     return paths.interleave(readers.plain(shard), cycle_length=num_readers)
 
 
-def training_batches(reader, paths, batch_size, frame_indices, num_epochs, num_readers, seed=None):
+def training_batches(reader, paths, batch_size, frame_indices, num_epochs, num_readers):
     """Shuffled batches of `num_epochs` passes over the shards (None: without end); see the reader's `batches`."""
-    shards = tf.data.Dataset.from_tensor_slices(paths).shuffle(len(paths), seed=seed).repeat(num_epochs)
-    batches = reader.batches(records(shards, num_readers), batch_size, seed or 0, frame_indices)
+    shards = tf.data.Dataset.from_tensor_slices(paths).shuffle(len(paths)).repeat(num_epochs)
+    batches = reader.batches(records(shards, num_readers), batch_size, True, frame_indices)
     return batches.prefetch(2)
 
 
 def evaluation_batches(reader, paths, batch_size, frame_indices, num_readers):
     """One pass over the shards in a fixed order; see the reader's `batches`."""
     shards = tf.data.Dataset.from_tensor_slices(paths)
-    batches = reader.batches(records(shards, num_readers), batch_size, None, frame_indices)
+    batches = reader.batches(records(shards, num_readers), batch_size, False, frame_indices)
     return batches.prefetch(2)
 
 
@@ -109,6 +109,20 @@ def explained(paths):
         if not corrupt:
             raise
         raise InputError(_corrupt_shard(paths, int(corrupt.group(2))))
+
+
+def check_ends(paths):
+    """Checks that every shard ends where a record does.
+
+    TensorFlow 1.15 takes a shard that is cut within a record's length for one that ends before it.
+
+    Raises:
+      InputError: a shard does not; names it.
+    """
+    for path in paths:
+        size = tf.io.gfile.stat(path).length
+        if _record_index(path, size) is None:
+            raise InputError("%s is truncated in its last record: fetch the shard again or leave it out." % path)
 
 
 def _corrupt_shard(paths, offset):

@@ -162,18 +162,18 @@ class YT8MAggregatedFeatureReader(object):
     def __init__(self, num_classes=NUM_CLASSES, feature_sizes=(1024, 128), feature_names=("mean_rgb", "mean_audio")):
         self.num_classes, self.feature_sizes, self.feature_names = num_classes, feature_sizes, feature_names
 
-    def batches(self, records, batch_size, shuffle_seed=None, frame_indices=None):
+    def batches(self, records, batch_size, shuffle=False, frame_indices=None):
         """Dataset of batches: `id` [batch], `features` [batch, sum of sizes], `labels` sparse [batch, classes],
         `bytes` [batch].
 
         Args:
           records: Dataset of Record.
           batch_size: the last batch may be smaller.
-          shuffle_seed: shuffles within a bounded buffer if given.
+          shuffle: shuffles within a bounded buffer.
           frame_indices: ignored, as videos here have no frames.
         """
-        if shuffle_seed is not None:
-            records = records.shuffle(_shuffle_size(batch_size, 4 * sum(self.feature_sizes)), seed=shuffle_seed)
+        if shuffle:
+            records = records.shuffle(_shuffle_size(batch_size, 4 * sum(self.feature_sizes)))
         return parallel_map(records.batch(batch_size), lambda *record: self.parse(Record(*record)))
 
     def parse(self, record):
@@ -242,13 +242,13 @@ class YT8MFrameFeatureReader(object):
         self.num_classes, self.feature_sizes, self.feature_names = num_classes, feature_sizes, feature_names
         self.max_frames, self.segment_labels = max_frames, segment_labels
 
-    def batches(self, records, batch_size, shuffle_seed=None, frame_indices=None):
+    def batches(self, records, batch_size, shuffle=False, frame_indices=None):
         """Dataset of batches of examples.
 
         Args:
           records: Dataset of Record.
           batch_size: the last batch may be smaller.
-          shuffle_seed: shuffles within a bounded buffer if given.
+          shuffle: shuffles within a bounded buffer.
           frame_indices: function from a frame count (int32 scalar) to the int32 [frames] of the video
             that the model wants to see; only they are decoded. None, or a function that returns
             None: all frames, zero-padded to max_frames. Segments keep their 5 frames whatever it says.
@@ -265,9 +265,9 @@ class YT8MFrameFeatureReader(object):
         examples = parallel_map(records, lambda *record: parse(Record(*record)))
         if self.segment_labels:
             examples = examples.flat_map(plain(tf.data.Dataset.from_tensor_slices))
-        if shuffle_seed is not None:
+        if shuffle:
             frame_bytes = tf.compat.v1.data.get_output_shapes(examples)["frames"].num_elements()
-            examples = examples.shuffle(_shuffle_size(batch_size, frame_bytes), seed=shuffle_seed)
+            examples = examples.shuffle(_shuffle_size(batch_size, frame_bytes))
         return examples.batch(batch_size)
 
     def parse_video(self, record, frame_indices=None):

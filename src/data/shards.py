@@ -86,7 +86,8 @@ def training(paths, size):
 def _part(paths, name, belongs, expected, remedy):
     ranked = sorted((rank, path) for rank, path in zip(ranks(paths), paths) if belongs(rank))
     if not ranked:
-        raise InputError("None of the %d shards such as %s belongs to the %s: %s." % (len(paths), paths[0], name, remedy))
+        raise InputError("None of the %d shards such as %s belongs to the %s: %s."
+                         % (len(paths), paths[0], name, remedy))
     log.info("%s: %d of %d shards are there, %s to %s", name, len({rank for rank, _ in ranked}), expected,
              os.path.basename(ranked[0][1]), os.path.basename(ranked[-1][1]))
     return [path for _, path in ranked]

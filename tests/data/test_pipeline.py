@@ -77,11 +77,9 @@ def test_training_reads_each_example_num_epochs_times(kind, tmp_path):
 @pytest.mark.parametrize("kind", sorted(READERS))
 def test_training_shuffles_examples_across_shards(kind, tmp_path):
     paths = shards_of(kind, tmp_path, num_shards=2, videos=10)
-    seen = [ids(records.fetch(pipeline.training_batches(reader_of(kind), paths, 20, None, 1, 2, seed=seed)))
-            for seed in (1, 1, 2)]
+    seen = [ids(records.fetch(pipeline.training_batches(reader_of(kind), paths, 20, None, 1, 2))) for _ in range(2)]
     in_order = ids(records.fetch(pipeline.evaluation_batches(reader_of(kind), paths, 20, None, 2)))
-    assert seen[0] == seen[1]
-    assert seen[0] != seen[2]
+    assert seen[0] != seen[1]
     assert in_order not in seen
     half = len(in_order) // 2
     assert len({video_id.split(b":")[0] >= b"v010" for video_id in seen[0][:half]}) == 2
@@ -136,8 +134,8 @@ def three_shards(tmp_path):
 
 
 def names_corrupt_record(message, path, record):
-    return re.fullmatch(r"%s, record %d \(byte [0-9]+\), is truncated or corrupt: fetch the shard again or leave "
-                        "it out." % (re.escape(path), record), message)
+    return re.fullmatch(r"%s, record %d \(byte [0-9]+\), is truncated or corrupt: fetch the shard again or "
+                        "leave it out." % (re.escape(path), record), message)
 
 
 def flip(path, position):
@@ -330,3 +328,13 @@ def test_sessions_may_close_while_the_training_data_is_being_read(tmp_path):
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", SESSIONS] + paths, cwd=files.PROJECT_DIR,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
     assert (done.returncode, done.stdout) == (0, b"read by 30 sessions\n"), done.stderr.decode()
+
+
+def test_a_shard_cut_within_a_record_length_is_named(tmp_path):
+    paths = records.write_shards(tmp_path, num_shards=2, videos=2)
+    pipeline.check_ends(paths)
+    with open(paths[1], "rb+") as stream:
+        stream.seek(0, os.SEEK_END)
+        stream.write(b"\0" * 7)
+    with pytest.raises(InputError, match="%s is truncated in its last record" % re.escape(paths[1])):
+        pipeline.check_ends(paths)

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests import records
 from tests.programs import runner
@@ -76,13 +77,30 @@ def trained(data, tmp_path_factory):
     return folder
 
 
+def fix_weights(checkpoint):
+    """Replaces the model's variables of a checkpoint, and keeps the others."""
+    reader, random = tf.train.load_checkpoint(checkpoint), np.random.RandomState(2)
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        for name in sorted(reader.get_variable_to_shape_map()):
+            value = reader.get_tensor(name)
+            if name.endswith(("weights", "biases")):
+                value = random.standard_normal(value.shape).astype("f4")
+            tf.compat.v1.get_variable(name, initializer=value)
+        session.run(tf.compat.v1.global_variables_initializer())
+        tf.compat.v1.train.Saver().save(session, checkpoint, write_state=False)
+
+
 @pytest.fixture(scope="session")
 def evaluated(trained, data, tmp_path_factory):
-    """A copy of `trained` whose last checkpoint eval.py has evaluated on the holdout's segments."""
+    """A copy of `trained` whose last checkpoint eval.py has evaluated on the holdout's segments.
+
+    Its weights are fixed ones, so that no two scores are too close to call.
+    """
     folder = str(tmp_path_factory.mktemp("evaluated") / "model")
     shutil.copytree(trained, folder)
-    run_as_a_user([os.path.join("src", "eval.py")], train_dir=folder, eval_data_pattern=data.rated,
-                  segment_labels=True, run_once=True, holdout_shards=1, batch_size=30)
+    fix_weights(os.path.join(folder, "model.ckpt-6"))
+    run_as_a_user(["src/eval.py"], train_dir=folder, eval_data_pattern=data.rated, segment_labels=True,
+                  run_once=True, holdout_shards=1, batch_size=30)
     return folder
 
 

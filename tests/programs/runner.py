@@ -1,7 +1,7 @@
 """Runs train.py, eval.py and inference.py, each in a process of its own.
 
 The processes are forked from one that has already imported TensorFlow, which saves each of them the
-seconds that takes. Tests that start a program by name run it as a user does.
+seconds that takes; `conftest.run_as_a_user` starts them as a user does.
 """
 import importlib
 import multiprocessing
@@ -54,7 +54,7 @@ class Run(object):
         shutil.rmtree(self._folder)
 
     def wait(self):
-        """The exit code; a program that a signal ended has that signal's number, negative."""
+        """The exit code; of a killed program any but 0."""
         self._process.join(TIMEOUT)
         assert self._process.exitcode is not None, "still running: " + self.errors
         return self._process.exitcode

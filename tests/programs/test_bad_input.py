@@ -19,7 +19,7 @@ tf1 = tf.compat.v1
 AT_ONCE = 2  # processes
 
 # Parts of the sentence, what is done to the case's folder first, and the flags that differ from good ones.
-# {data} is the good records' folder, {bad} that of `bad_records`, {work} the case's own with `model` and `out.csv`.
+# {data} is the good records' folder, {bad} that of `bad_records`, {work} the case's own (model, out.csv).
 Case = collections.namedtuple("Case", "parts spoil flags")
 
 

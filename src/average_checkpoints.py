@@ -1,0 +1,133 @@
+"""Averages the weights of checkpoints into a new folder that eval.py takes as its --train_dir.
+
+  python src/average_checkpoints.py --train_dir=model --num_last_checkpoints=5 --output_dir=model_mean
+"""
+import os
+import sys
+
+if __name__ == "__main__" and not __package__:  # run as a file
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+import logging
+
+from absl import flags
+import numpy as np
+import tensorflow as tf
+
+from src.common import files
+from src.common import program
+from src.common.errors import InputError
+from src.training import checkpoints
+from src.training import model_flags
+
+tf1 = tf.compat.v1
+log = logging.getLogger("yt8m")
+
+
+def define_flags():
+    flags.DEFINE_string("train_dir", "/tmp/yt8m_model/", "The folder that train.py wrote.")
+    flags.DEFINE_string("checkpoints", "", "Comma list of the checkpoints to average: steps, model.ckpt-N, latest, best "
+                        "or paths.")
+    flags.DEFINE_integer("num_last_checkpoints", None, "Instead of --checkpoints: average the last so many.",
+                         lower_bound=1)
+    flags.DEFINE_string("output_dir", "", "New folder for the mean, model.ckpt-N of the highest step N averaged.")
+
+
+def chosen_checkpoints(args):
+    """Paths of the checkpoints that the flags name.
+
+    Raises:
+      InputError: one is missing or named twice, or the flags name none.
+    """
+    if bool(args.checkpoints) == bool(args.num_last_checkpoints):
+        raise InputError("Give either --checkpoints or --num_last_checkpoints, to say what is averaged.")
+    if args.checkpoints:
+        paths = [checkpoints.resolve(args.train_dir, which.strip()) for which in args.checkpoints.split(",")]
+        if len(set(map(os.path.abspath, paths))) < len(paths):
+            raise InputError("--checkpoints=%s names a checkpoint twice: name each once." % args.checkpoints)
+        return paths
+    there = checkpoints.steps(args.train_dir)
+    if len(there) < args.num_last_checkpoints:
+        raise InputError("--num_last_checkpoints=%d is more than the %d that --train_dir=%s holds: ask for fewer."
+                         % (args.num_last_checkpoints, len(there), args.train_dir))
+    return [checkpoints.path(args.train_dir, step) for step in there[-args.num_last_checkpoints:]]
+
+
+def model_variables(reader):
+    """{name: shape} of a checkpoint's model.
+
+    The optimizer's slots are left out: each is named below its variable.
+    """
+    shapes = reader.get_variable_to_shape_map()
+    return {name: shape for name, shape in shapes.items()
+            if name.startswith("tower/") and name.rsplit("/", 1)[0] not in shapes}
+
+
+def common_variables(paths):
+    """{name: shape} of the model that all checkpoints hold.
+
+    Raises:
+      InputError: they hold different models, or none.
+    """
+    first, *others = [model_variables(tf.train.load_checkpoint(path)) for path in paths]
+    if not first:
+        raise InputError("%s holds no model: average checkpoints that train.py wrote." % paths[0])
+    for path, other in zip(paths[1:], others):
+        for name in sorted(set(first) | set(other)):
+            if first.get(name) != other.get(name):
+                raise InputError("%s and %s are of different models, %s is %s and %s: average checkpoints of one model."
+                                 % (paths[0], path, name, first.get(name, "missing"), other.get(name, "missing")))
+    return first
+
+
+def mean(paths, name):
+    """float64 mean of a variable over checkpoints.
+
+    Raises:
+      InputError: a checkpoint is damaged.
+    """
+    total = 0.0
+    for path in paths:
+        try:
+            total = total + tf.train.load_variable(path, name).astype(np.float64)
+        except tf.errors.OpError as error:
+            raise InputError("%s is no readable checkpoint (%s): leave it out."
+                             % (path, error.message.split("\n")[0]))
+    return total / len(paths)
+
+
+def save_mean(paths, shapes, step, folder):
+    """Writes the mean of checkpoints as `folder/model.ckpt-STEP`; shapes as `common_variables`.
+
+    Variables are averaged one after the other: the memory is that of one model and, in float64, of
+    its largest variable, however many checkpoints there are.
+    """
+    with tf.Graph().as_default(), tf1.Session(config=tf1.ConfigProto(device_count={"GPU": 0})) as session:
+        checkpoints.create_global_step().load(step, session)
+        for name, shape in sorted(shapes.items()):
+            variable = tf1.get_variable(name, shape, tf.float32, tf1.zeros_initializer())
+            variable.load(mean(paths, name), session)
+        saver = tf1.train.Saver(save_relative_paths=True)  # the folder will be renamed
+        saver.save(session, checkpoints.path(folder, step), write_meta_graph=False)
+
+
+def main(args):
+    """Averages as the flags say."""
+    output_dir, recorded = args.output_dir.rstrip("/"), model_flags.path(args.train_dir)
+    if not output_dir or tf.io.gfile.exists(output_dir):
+        raise InputError("--output_dir=%s %s: name a new folder." % (
+            args.output_dir, "exists already" if output_dir else "is empty"))
+    if not tf.io.gfile.exists(recorded):
+        raise InputError("%s does not exist: --train_dir must be a folder that train.py has written." % recorded)
+    paths = chosen_checkpoints(args)
+    step, shapes = max(map(checkpoints.step_of, paths)), common_variables(paths)
+    log.info("averaging %s", ", ".join(paths))
+    with files.replacing_folder(output_dir) as temporary:
+        tf.io.gfile.makedirs(temporary)
+        tf.io.gfile.copy(recorded, model_flags.path(temporary))
+        save_mean(paths, shapes, step, temporary)
+    log.info("written: %s", checkpoints.path(output_dir, step))
+
+
+if __name__ == "__main__":
+    program.run(define_flags, main)

@@ -1,0 +1,154 @@
+"""average_checkpoints.py: the mean of checkpoints, in a folder that eval.py takes as a trained model's."""
+import os
+import shutil
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from src import average_checkpoints
+from src.common.errors import InputError
+from tests.programs import runner
+from tests.programs.conftest import run_as_a_user
+
+tf1 = tf.compat.v1
+
+
+def save(folder, step, shape=(2, 3), **others):
+    """Writes model.ckpt-STEP as training does: weights, a slot and the step."""
+    with tf.Graph().as_default(), tf1.Session() as session:
+        weights = np.random.RandomState(step).randn(*shape).astype("f4")
+        values = {"tower/weights": weights, "tower/weights/Adam": weights, "beta1_power": np.float32(.9)}
+        for name, value in dict(values, global_step=np.int32(step), **others).items():
+            tf1.Variable(value, name=name, use_resource=False)
+        session.run(tf1.global_variables_initializer())
+        tf1.train.Saver().save(session, os.path.join(str(folder), "model.ckpt"), global_step=step)
+
+
+@pytest.fixture
+def train_dir(tmp_path):
+    """A folder with model_flags.json and model.ckpt-4, -9, -10."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "model_flags.json").write_text('{"model": "Bert"}')
+    for step in (4, 9, 10):
+        save(folder, step)
+    return folder
+
+
+@pytest.fixture
+def average(train_dir, tmp_path):
+    """Function that runs the program's main; returns the output folder."""
+    def run(**flags):
+        output_dir = flags.pop("output_dir", str(tmp_path / "new" / "mean"))
+        average_checkpoints.main(types.SimpleNamespace(**dict(dict(
+            train_dir=str(train_dir), checkpoints="", num_last_checkpoints=None, output_dir=output_dir), **flags)))
+        return output_dir.rstrip("/")
+    return run
+
+
+def weights_of(folder, step):
+    return tf.train.load_variable(os.path.join(str(folder), "model.ckpt-%d" % step), "tower/weights")
+
+
+@pytest.mark.parametrize("flags, steps", [
+    (dict(num_last_checkpoints=2), [9, 10]), (dict(num_last_checkpoints=1), [10]),
+    (dict(num_last_checkpoints=3), [4, 9, 10]), (dict(checkpoints="9,4"), [4, 9]),
+    (dict(checkpoints="model.ckpt-4, latest"), [4, 10]), (dict(checkpoints="{folder}/model.ckpt-9,4"), [4, 9])])
+def test_the_mean_of_the_named_checkpoints_is_written_at_the_highest_step(average, train_dir, flags, steps):
+    flags = {name: str(value).format(folder=train_dir) if name == "checkpoints" else value
+             for name, value in flags.items()}
+    folder = average(**flags)
+    expected = np.mean([weights_of(train_dir, step) for step in steps], axis=0)
+    np.testing.assert_allclose(weights_of(folder, steps[-1]), expected, rtol=1e-6)
+    step = tf.train.load_variable(folder, "global_step")
+    assert step == steps[-1] and step.dtype == np.int32
+    assert os.listdir(os.path.dirname(folder)) == [os.path.basename(folder)]  # nothing beside it
+    name = "model.ckpt-%d" % steps[-1]
+    assert set(os.listdir(folder)) == {"checkpoint", "model_flags.json", name + ".index",
+                                       name + ".data-00000-of-00001"}
+
+
+def test_the_sum_is_taken_in_double_precision(average, train_dir):
+    values = {20: 2. ** 25, 21: 1., 22: 1., 23: 1., 24: -2. ** 25}
+    for step, value in values.items():
+        save(train_dir, step, **{"tower/biases": np.full([1], value, "f4")})
+    checkpoint = os.path.join(average(num_last_checkpoints=5), "model.ckpt-24")
+    np.testing.assert_allclose(tf.train.load_variable(checkpoint, "tower/biases"), [3 / 5.], rtol=1e-6)
+
+
+def test_optimizer_slots_are_left_out(average):
+    names = [name for name, _ in tf.train.list_variables(average(num_last_checkpoints=2))]
+    assert names == ["global_step", "tower/weights"]
+
+
+def test_the_folder_may_be_moved_and_keeps_the_models_flags(average, train_dir, tmp_path):
+    moved = shutil.move(average(num_last_checkpoints=2, output_dir=str(tmp_path / "mean") + "/"),
+                        str(tmp_path / "moved"))
+    assert tf.train.latest_checkpoint(moved) == os.path.join(moved, "model.ckpt-10")
+    assert (tmp_path / "moved" / "model_flags.json").read_text() == (train_dir / "model_flags.json").read_text()
+
+
+@pytest.mark.parametrize("flags, told", [
+    ({}, "Give either --checkpoints or --num_last_checkpoints, to say what is averaged."),
+    (dict(checkpoints="4", num_last_checkpoints=2), "Give either --checkpoints or --num_last_checkpoints"),
+    (dict(num_last_checkpoints=4),
+     "--num_last_checkpoints=4 is more than the 3 that --train_dir={folder} holds: ask for fewer."),
+    (dict(checkpoints="4,5"), "holds no checkpoint '5': it has model.ckpt-4, model.ckpt-9, model.ckpt-10."),
+    (dict(checkpoints="10,latest"), "--checkpoints=10,latest names a checkpoint twice: name each once."),
+    (dict(checkpoints="4", output_dir=""), "--output_dir= is empty: name a new folder."),
+    (dict(checkpoints="4", output_dir="{folder}"), "--output_dir={folder} exists already: name a new folder."),
+    (dict(checkpoints="4", output_dir="{folder}/"), "--output_dir={folder}/ exists already: name a new folder."),
+    (dict(checkpoints="4", train_dir="{folder}/none"),
+     "{folder}/none/model_flags.json does not exist: --train_dir must be a folder that train.py has written.")])
+def test_flags_that_cannot_be_followed_are_explained(average, train_dir, flags, told):
+    flags = {name: value.format(folder=train_dir) if isinstance(value, str) else value
+             for name, value in flags.items()}
+    with pytest.raises(InputError) as raised:
+        average(**flags)
+    assert told.format(folder=train_dir) in str(raised.value)
+
+
+@pytest.mark.parametrize("written, told", [
+    (dict(shape=(2, 2)), "tower/weights is [2, 3] and [2, 2]"),
+    ({"tower/biases": np.zeros([1], "f4")}, "tower/biases is missing and [1]")])
+def test_checkpoints_of_different_models_are_refused(average, train_dir, tmp_path, written, told):
+    save(train_dir, 11, **written)
+    with pytest.raises(InputError) as raised:
+        average(checkpoints="10,11")
+    assert str(raised.value) == ("{0}-10 and {0}-11 are of different models, {1}: average checkpoints of one "
+                                 "model.".format(train_dir / "model.ckpt", told))
+    assert not os.path.exists(str(tmp_path / "new"))
+
+
+@pytest.mark.parametrize("extension", [".index", ".data-00000-of-00001"])
+def test_a_damaged_checkpoint_is_refused(average, train_dir, tmp_path, extension):
+    path = train_dir / ("model.ckpt-9" + extension)
+    path.write_bytes(path.read_bytes()[:5])
+    with pytest.raises(InputError, match="model.ckpt-9 is no readable checkpoint"):
+        average(num_last_checkpoints=3)
+    assert not os.path.exists(str(tmp_path / "new" / "mean"))
+
+
+def test_a_checkpoint_without_a_model_is_refused(average, tmp_path):
+    with tf.Graph().as_default(), tf1.Session() as session:
+        tf1.Variable(np.int32(1), name="global_step", use_resource=False)
+        session.run(tf1.global_variables_initializer())
+        path = tf1.train.Saver().save(session, str(tmp_path / "other"))
+    with pytest.raises(InputError) as raised:
+        average(checkpoints=path)
+    assert str(raised.value) == "%s holds no model: average checkpoints that train.py wrote." % path
+
+
+def test_eval_takes_the_mean_as_a_trained_model(trained, data, tmp_path):
+    folder = str(tmp_path / "mean")
+    errors = run_as_a_user(["src/average_checkpoints.py"], train_dir=trained, checkpoints="2,6", output_dir=folder)
+    assert "written: %s/model.ckpt-6" % folder in errors
+    runner.succeed("eval", train_dir=folder, eval_data_pattern=data.rated, segment_labels=True, run_once=True,
+                   holdout_shards=1)
+    name = "tower/fully_connected/weights"
+    evaluated = tf.train.load_variable(os.path.join(folder, "inference_model", "inference_model"), name)
+    first, last = (tf.train.load_variable(os.path.join(trained, "model.ckpt-%d" % step), name) for step in (2, 6))
+    assert np.abs(first - last).max() > .01
+    np.testing.assert_allclose(evaluated, (first + last) / 2, atol=1e-6)

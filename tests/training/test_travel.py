@@ -1,0 +1,186 @@
+"""Checkpoints travel: between this project and plain TensorFlow programs, as the original code is one."""
+import glob
+import json
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from src import models
+from src.training import checkpoints
+from src.training import losses
+from src.training import towers
+from src.training import trainer
+from tests.golden import fill
+
+tf1 = tf.compat.v1
+BATCH, FEATURES, VOCAB, MIXTURES, RATE = 5, 4, 3, 2, .01
+INPUT = np.random.RandomState(1).randn(BATCH, FEATURES).astype("f4")
+LABELS = (np.random.RandomState(2).rand(BATCH, VOCAB) < .4).astype("f4")
+GOLDEN = [path for path in sorted(glob.glob(os.path.join(os.path.dirname(fill.__file__), "*.json")))
+          if not os.path.basename(path).startswith("metrics")]
+
+TRAINED = {"tower/gates/weights": [FEATURES, VOCAB * (MIXTURES + 1)],
+           "tower/experts/weights": [FEATURES, VOCAB * MIXTURES], "tower/experts/biases": [VOCAB * MIXTURES],
+           "tower/gating_prob_weights": [VOCAB, VOCAB], "tower/gating_prob_bn/gamma": [VOCAB],
+           "tower/gating_prob_bn/beta": [VOCAB]}
+MOVING = {"tower/gating_prob_bn/moving_mean": [VOCAB], "tower/gating_prob_bn/moving_variance": [VOCAB]}
+
+
+def with_adam(variables, trainable):
+    """{name: (dtype, shape)} of a training's checkpoint."""
+    names = dict(variables, beta1_power=[], beta2_power=[])
+    names.update((name + slot, variables[name]) for name in trainable for slot in ("/Adam", "/Adam_1"))
+    return dict({name: (tf.float32, shape) for name, shape in names.items()}, global_step=(tf.int32, []))
+
+
+def written(checkpoint):
+    """{name: (dtype, shape)} of a checkpoint."""
+    reader = tf.train.load_checkpoint(checkpoint)
+    types = reader.get_variable_to_dtype_map()
+    return {name: (types[name], shape) for name, shape in reader.get_variable_to_shape_map().items()}
+
+
+# A program of its own: a mixture of experts with probability gating, trained by Adam.
+
+
+def plain_variables(shapes):
+    """{name: plain variable}, with the values that `fill` knows."""
+    return {name: tf1.Variable(fill.value(name, shape), name=name, use_resource=False)
+            for name, shape in shapes.items()}
+
+
+def plain_update(step):
+    """The op of one training step on INPUT and LABELS; makes all variables of the program but the step."""
+    v = {name[len("tower/"):]: variable for name, variable in plain_variables(TRAINED).items()}
+    moving = [tf1.Variable(fill.value(name, shape), trainable=False, name=name, use_resource=False)
+              for name, shape in sorted(MOVING.items())]
+    x = INPUT / np.linalg.norm(INPUT, axis=1, keepdims=True)
+    gates = tf.nn.softmax(tf.reshape(tf.matmul(x, v["gates/weights"]), [BATCH, VOCAB, MIXTURES + 1]))
+    experts = tf.reshape(tf.matmul(x, v["experts/weights"]) + v["experts/biases"], [BATCH, VOCAB, MIXTURES])
+    p = tf.reduce_sum(gates[:, :, :MIXTURES] * tf.sigmoid(experts), axis=2)
+    products = tf.matmul(p, v["gating_prob_weights"])
+    mean, variance = tf.nn.moments(products, axes=[0])
+    p *= tf.sigmoid(tf.nn.batch_normalization(
+        products, mean, variance, v["gating_prob_bn/beta"], v["gating_prob_bn/gamma"], .001))
+    loss = tf.reduce_mean(tf.reduce_sum(
+        -LABELS * tf.math.log(p + 1e-5) - (1 - LABELS) * tf.math.log(1 - p + 1e-5), axis=1))
+    optimizer = tf1.train.AdamOptimizer(RATE)
+    gradients = [(tf.clip_by_norm(gradient, 1.0), variable)
+                 for gradient, variable in optimizer.compute_gradients(loss)]
+    statistics = [mean, variance * BATCH / (BATCH - 1)]
+    moved = [variable.assign_sub(.001 * (variable - now)) for variable, now in zip(moving, statistics)]
+    with tf.control_dependencies(moved):
+        return optimizer.apply_gradients(gradients, step)
+
+
+def train_plainly(folder, updates, start_from=None):
+    """Trains and saves; returns the checkpoint."""
+    with tf.Graph().as_default(), tf1.Session() as session:
+        step = tf1.Variable(0, trainable=False, dtype=tf.int32, name="global_step", use_resource=False)
+        update, saver = plain_update(step), tf1.train.Saver()
+        session.run(tf1.global_variables_initializer())
+        if start_from:
+            saver.restore(session, start_from)
+        for _ in range(updates):
+            session.run(update)
+        return saver.save(session, os.path.join(folder, "model.ckpt"), global_step=step)
+
+
+# The same training by this project.
+
+
+class ConstantReader(object):
+    """Batches of the constants above."""
+
+    num_classes = VOCAB
+
+    def next_batch(self):
+        listed = np.argwhere(LABELS)
+        return {"features": tf.constant(INPUT),
+                "labels": tf.SparseTensor(listed, np.ones(len(listed), "f4"), LABELS.shape)}
+
+    def model_input_raw(self, batch):
+        return batch["features"]
+
+
+def train_graph(model, reader, rate):
+    checkpoints.create_global_step()
+    return towers.build(model, reader, reader.next_batch, ["/cpu:0"], losses.create("CrossEntropyLoss"), 1.0,
+                        lambda step: (tf1.train.AdamOptimizer(rate), tf.constant(rate)), 1.0, frames_sampled=False)
+
+
+def train_here(folder, max_steps, start_from=None):
+    """Trains to max_steps, from the checkpoint in `folder` or `start_from`; returns the checkpoint."""
+    model = models.create("MoeModel", moe_num_mixtures=MIXTURES, moe_prob_gating=True, moe_l2=0.0)
+    with tf.Graph().as_default():
+        trainer.train(train_graph(model, ConstantReader(), RATE), folder, trainer.Task(None), max_steps,
+                      BATCH, 1000, start_from)
+    return checkpoints.path(folder, max_steps)
+
+
+@pytest.fixture(name="theirs", scope="module")
+def their_checkpoint(tmp_path_factory):
+    """Step 3 of the plain program."""
+    return train_plainly(str(tmp_path_factory.mktemp("theirs")), 3)
+
+
+def assert_equal_values(checkpoint, other):
+    for name in written(other):
+        np.testing.assert_allclose(tf.train.load_variable(checkpoint, name), tf.train.load_variable(other, name),
+                                   rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+def test_the_plain_program_writes_what_the_original_does(theirs):
+    assert written(theirs) == with_adam(dict(TRAINED, **MOVING), TRAINED)
+    assert tf.train.load_variable(theirs, "global_step") == 3
+
+
+@pytest.mark.parametrize("in_train_dir", [True, False], ids=["train_dir", "checkpoint_file"])
+def test_training_continues_another_programs_checkpoint_as_that_program_would(theirs, in_train_dir, tmp_path):
+    expected = train_plainly(str(tmp_path / "expected"), 4, start_from=theirs)
+    assert np.abs(tf.train.load_variable(expected, "tower/experts/weights")
+                  - tf.train.load_variable(theirs, "tower/experts/weights")).min() > .001
+    folder, start_from = str(tmp_path / "ours"), theirs
+    if in_train_dir:
+        start_from = None
+        for path in glob.glob(theirs + ".*"):
+            tf.io.gfile.makedirs(folder)
+            tf.io.gfile.copy(path, os.path.join(folder, os.path.basename(path)))
+    ours = train_here(folder, 7, start_from)
+    assert written(ours) == written(expected)
+    assert_equal_values(ours, expected)
+
+
+def test_another_program_continues_our_checkpoint_as_ours_would(theirs, tmp_path):
+    # Trained here from step 3 to 5, there to 7.
+    ours = train_here(str(tmp_path / "ours"), 5, start_from=theirs)
+    continued = train_plainly(str(tmp_path / "continued"), 2, start_from=ours)
+    assert_equal_values(continued, train_here(str(tmp_path / "ours"), 7))
+
+
+class FramesReader(object):
+    """Batches of a golden case's size, to build graphs and not to run them."""
+
+    def __init__(self, case):
+        self.num_classes, self._shape = case["vocab"], [case["batch"], case["max_frames"], 1152]
+
+    def next_batch(self):
+        return {"frames": tf1.placeholder(tf.float32, self._shape),
+                "num_frames": tf1.placeholder(tf.int32, self._shape[:1]),
+                "labels": tf1.sparse_placeholder(tf.float32, [self._shape[0], self.num_classes])}
+
+    def model_input_raw(self, batch):
+        return batch["frames"]
+
+
+@pytest.mark.parametrize("path", GOLDEN, ids=os.path.basename)
+def test_training_of_each_kind_saves_the_originals_names_shapes_and_types(path):
+    with open(path) as stream:
+        golden = json.load(stream)
+    case = golden["case"]
+    train_graph(models.create(case["model"], **case["flags"]), FramesReader(case), RATE)
+    saved = {variable.op.name: (variable.dtype.base_dtype, variable.shape.as_list())
+             for variable in tf1.global_variables()}
+    assert saved == with_adam(golden["variables"], golden["trainable"])
