@@ -104,7 +104,7 @@ def extract_model(tgz, folder):
                 with files.replacing(os.path.join(folder, name), "wb") as target:
                     shutil.copyfileobj(archive.extractfile(members[name]), target)
     except tf.errors.NotFoundError:
-        raise InputError("--input_model_tgz=%s does not exist." % tgz)
+        raise InputError("--input_model_tgz=%s does not exist: check the path." % tgz)
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise InputError("--input_model_tgz=%s is no readable tgz: %s." % (tgz, error))
 
@@ -202,6 +202,8 @@ def main(args):
     classes = np.arange(reader.num_classes)
     if args.segment_labels:
         classes = np.array(segments.read_label_ids(args.segment_label_ids_file))
+    for path in outputs + [args.output_model_tgz] * bool(args.output_model_tgz):
+        files.check_writable(path)
     scorer = Scorer(model, reader, paths, args.batch_size, args.num_readers,
                     *((shifts, classes) if args.segment_labels else ()))
     batches = scored(scorer, lambda session: export.restore_model(session, checkpoint, scorer.variables), paths,

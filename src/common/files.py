@@ -71,6 +71,20 @@ def _writing(path):
         raise InputError("%s cannot be written: %s." % (path, error.message))
 
 
+def check_writable(path):
+    """Finds out now whether `replacing` could write to `path` later, after hours of work.
+
+    Raises:
+      InputError: it could not.
+    """
+    temporary = _temporary_name(path)
+    with _writing(path):
+        tf.io.gfile.makedirs(os.path.dirname(path) or ".")
+        with tf.io.gfile.GFile(temporary, "w") as stream:
+            stream.write("")
+        tf.io.gfile.remove(temporary)
+
+
 @contextlib.contextmanager
 def replacing(path, mode="w"):
     """Opens a file that takes the place of `path` only when the block succeeds.
@@ -135,7 +149,7 @@ def read_json(path):
         with tf.io.gfile.GFile(path) as stream:
             return json.load(stream)
     except tf.errors.NotFoundError:
-        raise InputError("%s does not exist." % path)
+        raise InputError("%s does not exist: check the path." % path)
     except ValueError as error:
         raise InputError("%s is not valid JSON (%s): restore or delete it." % (path, error))
 
