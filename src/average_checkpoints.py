@@ -26,8 +26,8 @@ log = logging.getLogger("yt8m")
 
 def define_flags():
     flags.DEFINE_string("train_dir", "/tmp/yt8m_model/", "The folder that train.py wrote.")
-    flags.DEFINE_string("checkpoints", "", "Comma list of the checkpoints to average: steps, model.ckpt-N, latest, best "
-                        "or paths.")
+    flags.DEFINE_string("checkpoints", "", "Comma list of the checkpoints to average: steps, model.ckpt-N, latest, "
+                        "best or paths.")
     flags.DEFINE_integer("num_last_checkpoints", None, "Instead of --checkpoints: average the last so many.",
                          lower_bound=1)
     flags.DEFINE_string("output_dir", "", "New folder for the mean, model.ckpt-N of the highest step N averaged.")
@@ -99,8 +99,8 @@ def mean(paths, name):
 def save_mean(paths, shapes, step, folder):
     """Writes the mean of checkpoints as `folder/model.ckpt-STEP`; shapes as `common_variables`.
 
-    Variables are averaged one after the other: the memory is that of one model and, in float64, of
-    its largest variable, however many checkpoints there are.
+    Variables are averaged one after the other: the memory is that of one model and of a few copies,
+    in float64, of its largest variable, however many checkpoints there are.
     """
     with tf.Graph().as_default(), tf1.Session(config=tf1.ConfigProto(device_count={"GPU": 0})) as session:
         checkpoints.create_global_step().load(step, session)
@@ -123,8 +123,7 @@ def main(args):
     step, shapes = max(map(checkpoints.step_of, paths)), common_variables(paths)
     log.info("averaging %s", ", ".join(paths))
     with files.replacing_folder(output_dir) as temporary:
-        tf.io.gfile.makedirs(temporary)
-        tf.io.gfile.copy(recorded, model_flags.path(temporary))
+        files.write_json(model_flags.path(temporary), files.read_json(recorded))
         save_mean(paths, shapes, step, temporary)
     log.info("written: %s", checkpoints.path(output_dir, step))
 

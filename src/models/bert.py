@@ -122,7 +122,7 @@ def encoder(x, scope, config, is_training):
       InputError: the heads do not divide the width.
     """
     width = x.shape[-1].value
-    if width % config.num_heads:
+    if config.num_heads < 1 or width % config.num_heads:
         raise InputError("--bert_attention_heads=%d does not divide the width %d of %s: choose a divisor."
                          % (config.num_heads, width, scope))
     positions = tf.shape(x)[1]

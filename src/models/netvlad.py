@@ -5,6 +5,7 @@ section 3; Miech et al., "Learnable pooling with context gating for video classi
 """
 import tensorflow as tf
 
+from src.common.errors import InputError
 from src.models import classifiers
 from src.models import sampling
 from src.models.frame_level import FrameLevelModel
@@ -59,6 +60,9 @@ class GatedNetVLAD(FrameLevelModel):
 
     def pool(self, frames, is_training):
         clusters, hidden_size = self.hparams["netvlad_cluster_size"], self.hparams["netvlad_hidden_size"]
+        if clusters < 2:
+            raise InputError("--netvlad_cluster_size=%d leaves no cluster to sound, which has half as many: give at "
+                             "least 2." % clusters)
         with tf.compat.v1.variable_scope("video_VLAD"):
             video = netvlad(frames[:, :, :RGB_SIZE], clusters, is_training)
         with tf.compat.v1.variable_scope("audio_VLAD"):

@@ -50,9 +50,9 @@ def nextvlad(frames, num_clusters, groups, expansion, is_training):
       InputError: the groups do not divide the widened features.
     """
     num_frames, width = tf.shape(frames)[1], expansion * frames.shape[2].value
-    if not groups or width % groups:
-        raise InputError("--groups and --expansion split %d widened features into %d groups: choose groups (sound takes "
-                         "half as many) that divide them." % (width, groups))
+    if min(groups, width) < 1 or width % groups:
+        raise InputError("--groups and --expansion split %d widened features into %d groups: choose groups (sound "
+                         "takes half as many) that divide them." % (width, groups))
     part = width // groups
     widened = _linear(tf.reshape(frames, [-1, frames.shape[2].value]), width, "fully_connected")
     attention = tf.nn.sigmoid(_linear(widened, groups, "fully_connected_1"))
@@ -69,8 +69,15 @@ def nextvlad(frames, num_clusters, groups, expansion, is_training):
 
 
 def squeeze_excite(x, reduction, is_training):
-    """[batch, units] times sigmoid(relu(batch_norm(x W1)) W2), W1 narrowing by `reduction`."""
+    """[batch, units] times sigmoid(relu(batch_norm(x W1)) W2), W1 narrowing by `reduction`.
+
+    Raises:
+      InputError: nothing would be left of the units.
+    """
     units = x.shape[1].value
+    if not 1 <= reduction <= units:
+        raise InputError("--gating_reduction=%d cannot narrow the %d units of --nextvlad_hidden_size: give 1 to %d."
+                         % (reduction, units, units))
     narrow = tf.matmul(x, _weights("gating_weights_1", [units, units // reduction]))
     narrow = tf.nn.relu(batch_norm(narrow, "gating_bn", is_training))
     return x * tf.nn.sigmoid(tf.matmul(narrow, _weights("gating_weights_2", [units // reduction, units])))
@@ -84,6 +91,9 @@ class NeXtVLAD(FrameLevelModel):
     def pool(self, frames, is_training):
         hparams = self.hparams
         clusters, groups, expansion = (hparams[name] for name in ("nextvlad_cluster_size", "groups", "expansion"))
+        if clusters < 2:
+            raise InputError("--nextvlad_cluster_size=%d leaves no cluster to sound, which has half as many: give at "
+                             "least 2." % clusters)
         with tf.compat.v1.variable_scope("video_vlad"):
             video = nextvlad(frames[:, :, :RGB_SIZE], clusters, groups, expansion, is_training)
         with tf.compat.v1.variable_scope("audio_vlad"):
@@ -91,8 +101,8 @@ class NeXtVLAD(FrameLevelModel):
         descriptors = tf.concat([video, audio], axis=1)
         if is_training and hparams["drop_rate"]:
             descriptors = tf.nn.dropout(descriptors, rate=hparams["drop_rate"])
-        hidden = tf.matmul(descriptors, _weights("hidden1_weights", [descriptors.shape[1], hparams["nextvlad_hidden_size"]]))
-        hidden = batch_norm(hidden, "hidden1_bn", is_training, fused=False)
+        weights = _weights("hidden1_weights", [descriptors.shape[1], hparams["nextvlad_hidden_size"]])
+        hidden = batch_norm(tf.matmul(descriptors, weights), "hidden1_bn", is_training, fused=False)
         return squeeze_excite(hidden, hparams["gating_reduction"], is_training)
 
 
@@ -110,6 +120,8 @@ class MixNeXtVLAD(NeXtVLAD):
 
     def classify(self, pooled, vocab_size, is_training):
         frames, branches = pooled, []
+        if self.hparams["mix_number"] < 1:
+            raise InputError("--mix_number=%d leaves nothing to mix: give at least 1." % self.hparams["mix_number"])
         for index in range(self.hparams["mix_number"]):
             with tf.compat.v1.variable_scope("branch_%d" % index):
                 result = classifiers.head(super(MixNeXtVLAD, self).pool(frames, is_training), vocab_size, is_training,

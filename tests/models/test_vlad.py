@@ -37,7 +37,7 @@ def normalized(num_frames, max_frames):
 
 
 def build(build_outputs):
-    """Outputs of a function called in the scope that programs build models in, and a session of known weights."""
+    """Outputs of a function, called in the scope that programs use, and a session of known weights."""
     with tf1.variable_scope("tower"):
         outputs = build_outputs()
     session = tf1.Session()
@@ -96,18 +96,20 @@ class Statistics(object):
             mean, variance = rows.mean(axis=0), rows.var(axis=0)
         else:
             mean, variance = var(scope + "/moving_mean", units), var(scope + "/moving_variance", units)
-        return (x - mean) / np.sqrt(variance + .001) * var(scope + "/gamma", units) + var(scope + "/beta", units)
+        scale = var(scope + "/gamma", units) / np.sqrt(variance + .001)
+        return (x - mean) * scale + var(scope + "/beta", units)
 
 
 def weighted_residuals(points, weights, centres):
-    """[batch, points, width], [batch, points, clusters], [width, clusters] -> unit [batch, width, clusters]."""
+    """[batch, points, width], [batch, points, clusters], [width, clusters] -> [batch, width, clusters]."""
     return unit(sum(weights[:, i, np.newaxis] * (points[:, i, :, np.newaxis] - centres)
                     for i in range(points.shape[1])))
 
 
 def netvlad_block(frames, clusters, scope, statistics):
     width = frames.shape[2]
-    scores = statistics.norm(frames @ var(scope + "conv2/cluster_weights", width, clusters), scope + "cluster_bn")
+    scores = statistics.norm(frames @ var(scope + "conv2/cluster_weights", width, clusters),
+                             scope + "cluster_bn")
     centres = var(scope + "cluster_weights2/cluster_weights2", 1, width, clusters)[0]
     return unit(weighted_residuals(frames, softmax(scores), centres).reshape(-1, width * clusters))
 
@@ -119,11 +121,13 @@ def gated_netvlad(frames, clusters, hidden_size, relu, gating, statistics):
     hidden = descriptors @ var("hidden1_weights/hidden1_weights", descriptors.shape[1], hidden_size)
     hidden = relu6(statistics.norm(hidden, "hidden1_bn"))
     units = 2 * hidden_size
-    hidden = hidden @ var("hidden2_weights/hidden2_weights", hidden_size, units) + var("hidden2_biases", units)
+    hidden = hidden @ var("hidden2_weights/hidden2_weights", hidden_size, units)
+    hidden = hidden + var("hidden2_biases", units)
     hidden = relu6(hidden) if relu else hidden
     if not gating:
         return hidden
-    return hidden * sigmoid(statistics.norm(hidden @ var("gating_weights/gating_weights", units, units), "gating_bn"))
+    gates = statistics.norm(hidden @ var("gating_weights/gating_weights", units, units), "gating_bn")
+    return hidden * sigmoid(gates)
 
 
 def nextvlad_block(frames, clusters, groups, expansion, scope, statistics):
@@ -134,21 +138,24 @@ def nextvlad_block(frames, clusters, groups, expansion, scope, statistics):
     scores = statistics.norm(widened @ var(scope + "cluster_weights", width, groups * clusters),
                              scope + "cluster_bn")
     weights = softmax(scores.reshape(batch, num_frames, groups, clusters)) * attention[..., np.newaxis]
+    points = num_frames * groups
     descriptors = weighted_residuals(
-        widened.reshape(batch, num_frames * groups, -1), weights.reshape(batch, num_frames * groups, clusters),
+        widened.reshape(batch, points, -1), weights.reshape(batch, points, clusters),
         var(scope + "cluster_weights2", 1, width // groups, clusters)[0])
     return statistics.norm(descriptors.reshape(batch, -1), scope + "vlad_bn")
 
 
 def next_vlad(frames, clusters, hidden_size, groups, expansion, reduction, statistics, scope=""):
+    parts = [(frames[:, :, :RGB], clusters, groups, "video_vlad/"),
+             (frames[:, :, RGB:], clusters // 2, groups // 2, "audio_vlad/")]
     descriptors = np.concatenate([
-        nextvlad_block(frames[:, :, :RGB], clusters, groups, expansion, scope + "video_vlad/", statistics),
-        nextvlad_block(frames[:, :, RGB:], clusters // 2, groups // 2, expansion, scope + "audio_vlad/", statistics)],
-                                 axis=1)
+        nextvlad_block(features, clusters_of, groups_of, expansion, scope + name, statistics)
+        for features, clusters_of, groups_of, name in parts], axis=1)
     hidden = statistics.norm(descriptors @ var(scope + "hidden1_weights", descriptors.shape[1], hidden_size),
                              scope + "hidden1_bn")
     narrow_size = hidden_size // reduction
-    narrow = statistics.norm(hidden @ var(scope + "gating_weights_1", hidden_size, narrow_size), scope + "gating_bn")
+    narrow = statistics.norm(hidden @ var(scope + "gating_weights_1", hidden_size, narrow_size),
+                             scope + "gating_bn")
     return hidden * sigmoid(np.maximum(narrow, 0) @ var(scope + "gating_weights_2", narrow_size, hidden_size))
 
 
@@ -173,7 +180,8 @@ def test_netvlad_sums_residuals_by_soft_assignment_and_normalises_twice(num_fram
 
 
 @pytest.mark.parametrize("clusters, hidden_size, gating, relu, prob_gating", [
-    (2, 5, True, False, True), (5, 6, False, True, False), (16, 4, True, True, False), (6, 7, False, False, True)])
+    (2, 5, True, False, True), (5, 6, False, True, False), (16, 4, True, True, False),
+    (6, 7, False, False, True)])
 def test_gated_netvlad(clusters, hidden_size, gating, relu, prob_gating):
     model = models.create("GatedNetVLAD", netvlad_cluster_size=clusters, netvlad_hidden_size=hidden_size,
                           gating=gating, netvlad_relu=relu, moe_prob_gating=prob_gating, moe_num_mixtures=2)
@@ -197,8 +205,9 @@ def middle(num_frames, iterations):
     ([300, 1], 300, 5), ([1], 1, 3), ([5, 4, 2], 5, 5), ([7, 300, 61], 300, 60)])
 def test_evaluation_sees_frames_spread_evenly_or_the_middle_run(
         num_frames, max_frames, iterations, random_frames, picked):
-    model = models.create("GatedNetVLAD", netvlad_cluster_size=2, netvlad_hidden_size=3, iterations=iterations,
-                          sample_random_frames=random_frames, video_level_classifier_model="LogisticModel")
+    model = models.create(
+        "GatedNetVLAD", netvlad_cluster_size=2, netvlad_hidden_size=3, iterations=iterations,
+        sample_random_frames=random_frames, video_level_classifier_model="LogisticModel")
     frames = normalized(num_frames, max_frames)
     seen = np.stack([video[picked(count, iterations)] for video, count in zip(frames, num_frames)])
     expected = dense(gated_netvlad(seen, 2, 3, False, False, Statistics()), VOCAB, "fully_connected")
@@ -213,16 +222,17 @@ def test_evaluation_sees_frames_spread_evenly_or_the_middle_run(
 def test_nextvlad_attends_to_groups_and_sums_their_residuals(num_frames, width, clusters, groups, expansion):
     frames = np.random.RandomState(1).randn(2, num_frames, width).astype("f4")
     descriptors = evaluate(lambda: nextvlad.nextvlad(tf.constant(frames), clusters, groups, expansion, False))
-    np.testing.assert_allclose(descriptors, nextvlad_block(frames, clusters, groups, expansion, "", Statistics()),
-                               atol=1e-4)
+    expected = nextvlad_block(frames, clusters, groups, expansion, "", Statistics())
+    np.testing.assert_allclose(descriptors, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("is_training", [False, True])
 @pytest.mark.parametrize("clusters, hidden_size, groups, expansion, reduction", [
     (2, 8, 8, 2, 4), (5, 6, 2, 1, 6), (4, 7, 64, 1, 3)])
 def test_nextvlad_model(clusters, hidden_size, groups, expansion, reduction, is_training):
-    model = models.create("NeXtVLAD", nextvlad_cluster_size=clusters, nextvlad_hidden_size=hidden_size, groups=groups,
-                          expansion=expansion, gating_reduction=reduction, drop_rate=0.0, moe_num_mixtures=1)
+    model = models.create(
+        "NeXtVLAD", nextvlad_cluster_size=clusters, nextvlad_hidden_size=hidden_size, groups=groups,
+        expansion=expansion, gating_reduction=reduction, drop_rate=0.0, moe_num_mixtures=1)
     frames, statistics = normalized([4] * 5, 4), Statistics(is_training)
     pooled = next_vlad(frames, clusters, hidden_size, groups, expansion, reduction, statistics)
     np.testing.assert_allclose(run_model(model, frames, is_training=is_training)["predictions"],
@@ -232,12 +242,16 @@ def test_nextvlad_model(clusters, hidden_size, groups, expansion, reduction, is_
 @pytest.mark.parametrize("name, groups, expansion, told", [
     ("NeXtVLAD", 7, 2, "2048 widened features into 7 groups"),
     ("NeXtVLAD", 512, 1, "128 widened features into 256 groups"),
+    ("NeXtVLAD", -8, 2, "2048 widened features into -8 groups"),
+    ("NeXtVLAD", 8, 0, "0 widened features into 8 groups"),
     ("MixNeXtVLAD", 1, 2, "256 widened features into 0 groups")])
 def test_groups_must_divide_the_widened_features(name, groups, expansion, told):
+    model = models.create(name, groups=groups, expansion=expansion, nextvlad_cluster_size=2)
     with pytest.raises(InputError) as raised:
-        run_model(models.create(name, groups=groups, expansion=expansion, nextvlad_cluster_size=2), normalized([1], 1))
-    assert str(raised.value) == ("--groups and --expansion split %s: choose groups (sound takes half as many) that "
-                                 "divide them." % told)
+        run_model(model, normalized([1], 1))
+    assert str(raised.value) == (
+        "--groups and --expansion split %s: choose groups (sound takes half as many) that divide them."
+        % told)
 
 
 SMALL = dict(nextvlad_cluster_size=2, nextvlad_hidden_size=8, groups=16, expansion=1, gating_reduction=4)
@@ -255,8 +269,8 @@ def test_dropout_hides_descriptors_in_training_only():
     np.testing.assert_allclose(first, second, atol=1e-6)
     with tf.Graph().as_default():
         evaluated = run_model(model, frames)["predictions"]
-    np.testing.assert_allclose(
-        evaluated, mixture_of_experts(small_next_vlad(frames, Statistics()), 1, False, Statistics()), atol=1e-5)
+    pooled = small_next_vlad(frames, Statistics())
+    np.testing.assert_allclose(evaluated, mixture_of_experts(pooled, 1, False, Statistics()), atol=1e-5)
 
 
 # MixNeXtVLAD.
@@ -315,7 +329,8 @@ def test_a_mixture_needs_a_head_with_logits():
 
 def updated_variances(model, frames):
     """{scope: moving variance} after one update from zero."""
-    _, session = build(lambda: model.create_model(tf.constant(frames), VOCAB, None, True, frames_sampled=True))
+    _, session = build(
+        lambda: model.create_model(tf.constant(frames), VOCAB, None, True, frames_sampled=True))
     variances = {variable.op.name[len("tower/"):-len("/moving_variance")]: variable
                  for variable in tf1.global_variables() if variable.op.name.endswith("/moving_variance")}
     with session:
@@ -331,8 +346,8 @@ def of_gated_netvlad(frames, statistics):
 
 
 @pytest.mark.parametrize("model, formula, unfused", [
-    (models.create("GatedNetVLAD", netvlad_cluster_size=4, netvlad_hidden_size=3, gating=True, moe_prob_gating=True,
-                   moe_num_mixtures=1), of_gated_netvlad, ()),
+    (models.create("GatedNetVLAD", netvlad_cluster_size=4, netvlad_hidden_size=3, gating=True,
+                   moe_prob_gating=True, moe_num_mixtures=1), of_gated_netvlad, ()),
     (create_mix(), lambda frames, statistics: mix_next_vlad(frames, 2, statistics),
      ("cluster_bn", "vlad_bn", "hidden1_bn"))], ids=["GatedNetVLAD", "MixNeXtVLAD"])
 def test_moving_variances_take_bessels_correction_where_batch_norm_is_fused(model, formula, unfused):
@@ -342,7 +357,8 @@ def test_moving_variances_take_bessels_correction_where_batch_norm_is_fused(mode
     assert set(variances) == set(statistics.seen)
     for scope, seen in statistics.seen.items():
         correction = 1 if scope.endswith(unfused or "none") else len(seen) / (len(seen) - 1)
-        np.testing.assert_allclose(variances[scope], .001 * correction * seen.var(axis=0), rtol=5e-3, err_msg=scope)
+        np.testing.assert_allclose(variances[scope], .001 * correction * seen.var(axis=0), rtol=5e-3,
+                                   err_msg=scope)
 
 
 # BertCross.
@@ -352,7 +368,8 @@ def layer_norm(x, scope):
     width = x.shape[-1]
     centred = x - x.mean(axis=-1, keepdims=True)
     deviation = np.sqrt((centred ** 2).mean(axis=-1, keepdims=True))
-    return centred / deviation * var(scope + "/LayerNorm/gamma", width) + var(scope + "/LayerNorm/beta", width)
+    gamma, beta = (var(scope + "/LayerNorm/" + name, width) for name in ("gamma", "beta"))
+    return centred / deviation * gamma + beta
 
 
 def encoder(x, scope, layers, heads, intermediate_size):
@@ -375,7 +392,8 @@ def encoder(x, scope, layers, heads, intermediate_size):
 @pytest.fixture(scope="module", name="bert_config_file")
 def small_bert_config_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("bert") / "config.json"
-    path.write_text(json.dumps({"intermediate_size": 6, "initializer_range": .02, "max_position_embeddings": 5}))
+    path.write_text(json.dumps(
+        {"intermediate_size": 6, "initializer_range": .02, "max_position_embeddings": 5}))
     return str(path)
 
 
@@ -394,6 +412,24 @@ def test_bert_cross_encodes_image_alone_sound_alone_then_both(layers, heads, num
 
 
 # The registry.
+
+
+@pytest.mark.parametrize("name, hparams, told", [
+    ("GatedNetVLAD", dict(netvlad_cluster_size=1),
+     "--netvlad_cluster_size=1 leaves no cluster to sound, which has half as many: give at least 2."),
+    ("NeXtVLAD", dict(nextvlad_cluster_size=1),
+     "--nextvlad_cluster_size=1 leaves no cluster to sound, which has half as many: give at least 2."),
+    ("NeXtVLAD", dict(gating_reduction=9),
+     "--gating_reduction=9 cannot narrow the 8 units of --nextvlad_hidden_size: give 1 to 8."),
+    ("NeXtVLAD", dict(gating_reduction=0),
+     "--gating_reduction=0 cannot narrow the 8 units of --nextvlad_hidden_size: give 1 to 8."),
+    ("MixNeXtVLAD", dict(mix_number=0), "--mix_number=0 leaves nothing to mix: give at least 1."),
+    ("BertCross", dict(bert_attention_heads=0),
+     "--bert_attention_heads=0 does not divide the width 1024 of frame_encoder: choose a divisor.")])
+def test_sizes_that_leave_nothing_are_explained(name, hparams, told):
+    with pytest.raises(InputError) as raised:
+        run_model(models.create(name, **dict(SMALL, **hparams)), normalized([1], 1))
+    assert str(raised.value) == told
 
 
 ALIASES = {"NetVLADModelLF": "GatedNetVLAD", "NeXtVLADModel": "NeXtVLAD", "MixNeXtVladModel": "MixNeXtVLAD"}
@@ -426,7 +462,8 @@ class RandomReader(object):
 def test_every_model_trains_and_then_predicts_probabilities(name, bert_config_file):
     model = models.create(
         name, bert_config_file=bert_config_file, bert_attention_heads=2, pooling_strategy="attn",
-        netvlad_cluster_size=2, netvlad_hidden_size=4, gating=True, moe_num_mixtures=1, moe_prob_gating=True, mix_number=2,
+        netvlad_cluster_size=2, netvlad_hidden_size=4, gating=True, mix_number=2,
+        moe_num_mixtures=1, moe_prob_gating=True,
         video_level_classifier_model="LogisticModel" if name == "MixNeXtVLAD" else "MoeModel", **SMALL)
     reader = RandomReader(model.frame_level)
     checkpoints.create_global_step()
@@ -434,7 +471,7 @@ def test_every_model_trains_and_then_predicts_probabilities(name, bert_config_fi
                          lambda step: (tf1.train.AdamOptimizer(.01), None), 1.0, frames_sampled=False)
     batch = reader.next_batch()
     with tf1.variable_scope("tower", reuse=True):
-        predictions = model.create_model(batch["features"], VOCAB, batch["num_frames"], is_training=False)["predictions"]
+        predictions = model.create_model(batch["features"], VOCAB, batch["num_frames"], False)["predictions"]
     with tf1.Session() as session:
         session.run(tf1.global_variables_initializer())
         loss, regularization, _ = session.run((graph.loss, graph.regularization_loss, graph.train_op))

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from src import average_checkpoints
+from src.common import files
 from src.common.errors import InputError
 from tests.programs import runner
 from tests.programs.conftest import run_as_a_user
@@ -42,8 +43,8 @@ def average(train_dir, tmp_path):
     """Function that runs the program's main; returns the output folder."""
     def run(**flags):
         output_dir = flags.pop("output_dir", str(tmp_path / "new" / "mean"))
-        average_checkpoints.main(types.SimpleNamespace(**dict(dict(
-            train_dir=str(train_dir), checkpoints="", num_last_checkpoints=None, output_dir=output_dir), **flags)))
+        flags = dict(dict(train_dir=str(train_dir), checkpoints="", num_last_checkpoints=None), **flags)
+        average_checkpoints.main(types.SimpleNamespace(output_dir=output_dir, **flags))
         return output_dir.rstrip("/")
     return run
 
@@ -55,7 +56,8 @@ def weights_of(folder, step):
 @pytest.mark.parametrize("flags, steps", [
     (dict(num_last_checkpoints=2), [9, 10]), (dict(num_last_checkpoints=1), [10]),
     (dict(num_last_checkpoints=3), [4, 9, 10]), (dict(checkpoints="9,4"), [4, 9]),
-    (dict(checkpoints="model.ckpt-4, latest"), [4, 10]), (dict(checkpoints="{folder}/model.ckpt-9,4"), [4, 9])])
+    (dict(checkpoints="model.ckpt-4, latest"), [4, 10]),
+    (dict(checkpoints="{folder}/model.ckpt-9,4"), [4, 9])])
 def test_the_mean_of_the_named_checkpoints_is_written_at_the_highest_step(average, train_dir, flags, steps):
     flags = {name: str(value).format(folder=train_dir) if name == "checkpoints" else value
              for name, value in flags.items()}
@@ -87,7 +89,9 @@ def test_the_folder_may_be_moved_and_keeps_the_models_flags(average, train_dir, 
     moved = shutil.move(average(num_last_checkpoints=2, output_dir=str(tmp_path / "mean") + "/"),
                         str(tmp_path / "moved"))
     assert tf.train.latest_checkpoint(moved) == os.path.join(moved, "model.ckpt-10")
-    assert (tmp_path / "moved" / "model_flags.json").read_text() == (train_dir / "model_flags.json").read_text()
+    recorded, kept = (files.read_json(os.path.join(str(folder), "model_flags.json"))
+                      for folder in (train_dir, moved))
+    assert recorded == kept == {"model": "Bert"}
 
 
 @pytest.mark.parametrize("flags, told", [
@@ -98,10 +102,11 @@ def test_the_folder_may_be_moved_and_keeps_the_models_flags(average, train_dir, 
     (dict(checkpoints="4,5"), "holds no checkpoint '5': it has model.ckpt-4, model.ckpt-9, model.ckpt-10."),
     (dict(checkpoints="10,latest"), "--checkpoints=10,latest names a checkpoint twice: name each once."),
     (dict(checkpoints="4", output_dir=""), "--output_dir= is empty: name a new folder."),
-    (dict(checkpoints="4", output_dir="{folder}"), "--output_dir={folder} exists already: name a new folder."),
-    (dict(checkpoints="4", output_dir="{folder}/"), "--output_dir={folder}/ exists already: name a new folder."),
+    (dict(checkpoints="4", output_dir="{folder}"), "--output_dir={folder} exists already: name a new"),
+    (dict(checkpoints="4", output_dir="{folder}/"), "--output_dir={folder}/ exists already: name a new"),
+    (dict(checkpoints="4", output_dir="{folder}/checkpoint/mean"), "model_flags.json cannot be written: "),
     (dict(checkpoints="4", train_dir="{folder}/none"),
-     "{folder}/none/model_flags.json does not exist: --train_dir must be a folder that train.py has written.")])
+     "{folder}/none/model_flags.json does not exist: --train_dir must be a folder that train.py has")])
 def test_flags_that_cannot_be_followed_are_explained(average, train_dir, flags, told):
     flags = {name: value.format(folder=train_dir) if isinstance(value, str) else value
              for name, value in flags.items()}
@@ -143,12 +148,14 @@ def test_a_checkpoint_without_a_model_is_refused(average, tmp_path):
 
 def test_eval_takes_the_mean_as_a_trained_model(trained, data, tmp_path):
     folder = str(tmp_path / "mean")
-    errors = run_as_a_user(["src/average_checkpoints.py"], train_dir=trained, checkpoints="2,6", output_dir=folder)
+    errors = run_as_a_user(["src/average_checkpoints.py"], train_dir=trained, checkpoints="2,6",
+                           output_dir=folder)
     assert "written: %s/model.ckpt-6" % folder in errors
     runner.succeed("eval", train_dir=folder, eval_data_pattern=data.rated, segment_labels=True, run_once=True,
                    holdout_shards=1)
     name = "tower/fully_connected/weights"
     evaluated = tf.train.load_variable(os.path.join(folder, "inference_model", "inference_model"), name)
-    first, last = (tf.train.load_variable(os.path.join(trained, "model.ckpt-%d" % step), name) for step in (2, 6))
+    first, last = (tf.train.load_variable(os.path.join(trained, "model.ckpt-%d" % step), name)
+                   for step in (2, 6))
     assert np.abs(first - last).max() > .01
     np.testing.assert_allclose(evaluated, (first + last) / 2, atol=1e-6)

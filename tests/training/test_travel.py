@@ -105,17 +105,18 @@ class ConstantReader(object):
         return batch["features"]
 
 
-def train_graph(model, reader, rate):
+def train_graph(model, reader):
     checkpoints.create_global_step()
-    return towers.build(model, reader, reader.next_batch, ["/cpu:0"], losses.create("CrossEntropyLoss"), 1.0,
-                        lambda step: (tf1.train.AdamOptimizer(rate), tf.constant(rate)), 1.0, frames_sampled=False)
+    return towers.build(
+        model, reader, reader.next_batch, ["/cpu:0"], losses.create("CrossEntropyLoss"), 1.0,
+        lambda step: (tf1.train.AdamOptimizer(RATE), tf.constant(RATE)), 1.0, frames_sampled=False)
 
 
 def train_here(folder, max_steps, start_from=None):
     """Trains to max_steps, from the checkpoint in `folder` or `start_from`; returns the checkpoint."""
     model = models.create("MoeModel", moe_num_mixtures=MIXTURES, moe_prob_gating=True, moe_l2=0.0)
     with tf.Graph().as_default():
-        trainer.train(train_graph(model, ConstantReader(), RATE), folder, trainer.Task(None), max_steps,
+        trainer.train(train_graph(model, ConstantReader()), folder, trainer.Task(None), max_steps,
                       BATCH, 1000, start_from)
     return checkpoints.path(folder, max_steps)
 
@@ -128,8 +129,8 @@ def their_checkpoint(tmp_path_factory):
 
 def assert_equal_values(checkpoint, other):
     for name in written(other):
-        np.testing.assert_allclose(tf.train.load_variable(checkpoint, name), tf.train.load_variable(other, name),
-                                   rtol=1e-4, atol=1e-6, err_msg=name)
+        ours, theirs = tf.train.load_variable(checkpoint, name), tf.train.load_variable(other, name)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6, err_msg=name)
 
 
 def test_the_plain_program_writes_what_the_original_does(theirs):
@@ -180,7 +181,7 @@ def test_training_of_each_kind_saves_the_originals_names_shapes_and_types(path):
     with open(path) as stream:
         golden = json.load(stream)
     case = golden["case"]
-    train_graph(models.create(case["model"], **case["flags"]), FramesReader(case), RATE)
+    train_graph(models.create(case["model"], **case["flags"]), FramesReader(case))
     saved = {variable.op.name: (variable.dtype.base_dtype, variable.shape.as_list())
              for variable in tf1.global_variables()}
     assert saved == with_adam(golden["variables"], golden["trainable"])
