@@ -1,0 +1,267 @@
+# shellcheck shell=bash
+# What the models' scripts share. A script sets model_flags and shifts, sources this file and calls run_model.
+set -euo pipefail
+unset CDPATH PYTHONPATH PYTHONHOME
+
+: "${shifts:?} ${model_flags[0]:?}"
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+name=$(basename "$0" .sh)
+steps=(pretrain finetune eval evaluate-best infer-oof infer-test)
+
+usage() {
+  cat << END
+Usage: shell_script/$name.sh STEP [--on local|ai-platform|vertex] [--dry_run]
+
+  pretrain        train on the labels of whole videos
+  finetune        continue on rated segments
+  eval            evaluate every checkpoint of the fine-tuning on the holdout
+  evaluate-best   evaluate the best of them again, which inference then takes
+  infer-oof       rank the segments of the holdout (out-of-fold), shifts $shifts
+  infer-test      rank the segments of the test partition, shifts $shifts
+  all             all of these in turn, locally; what is done already is skipped
+
+--on names where the step runs: here (local), as a Vertex AI custom job (vertex) or as an AI Platform Training job
+(ai-platform, which Google has shut down). --dry_run prints the commands and runs nothing.
+
+From the environment (default):
+  DATA_DIR            folder of 2/frame/train and so on (local: ~/yt8m, else gs://youtube8m-ml)
+  MODELS_DIR          folder of all models (local: ~/models, else \$BUCKET/models)
+  PREDICTIONS_DIR     folder of the ranked CSVs (local: ~/predictions, else \$BUCKET/predictions)
+  BUCKET, REGION      of the cloud job, e.g. gs://your-bucket (none) and its region (us-central1)
+  PRETRAIN_MAX_STEPS, FINETUNE_MAX_STEPS         global steps at which training ends (200000, 220000)
+  PRETRAIN_EXPORT_STEPS, FINETUNE_EXPORT_STEPS   steps between checkpoints (10000, 2000)
+  BATCH_SIZE          videos or segments of a training step (128)
+  HOLDOUT_SHARDS      first shards of the validation partition, held out (300)
+  NUM_GPU             GPUs to train on (1)
+  WORKERS, PARAMETER_SERVERS   more machines for a cloud training, both or neither (0, 0)
+  EXECUTOR_IMAGE      vertex: container with TensorFlow 1.15 (tensorflow/tensorflow:1.15.0-gpu-py3)
+END
+}
+
+say() { printf '%s: %s\n' "$name" "$*" >&2; }
+fail() { say "$@"; exit 1; }
+
+# Prints a command as it would be typed.
+show() {
+  local word line=
+  for word in "$@"; do
+    case $word in
+      '' | *[!A-Za-z0-9_./:=,@%+-]*) word=\'${word//\'/\'\\\'\'}\' ;;
+    esac
+    line+=" $word"
+  done
+  printf '%s\n' "${line# }"
+}
+
+run() {
+  if [ -n "$dry_run" ]; then show "$@"; else "$@"; fi
+}
+
+# A path as seen from any folder.
+absolute() {
+  case $1 in
+    /* | *://*) printf '%s\n' "$1" ;;
+    *) printf '%s\n' "$PWD/$1" ;;
+  esac
+}
+
+set_paths() {
+  if [ "$on" = local ]; then
+    data=$(absolute "${DATA_DIR:-$HOME/yt8m}")
+    models=$(absolute "${MODELS_DIR:-$HOME/models}")
+    predictions=$(absolute "${PREDICTIONS_DIR:-$HOME/predictions}")
+  else
+    [ -n "${BUCKET:-}" ] || fail "a cloud job needs a bucket for its code and outputs: export BUCKET=gs://your-bucket"
+    data=${DATA_DIR:-gs://youtube8m-ml}
+    models=${MODELS_DIR:-$BUCKET/models}
+    predictions=${PREDICTIONS_DIR:-$BUCKET/predictions}
+  fi
+  train_dir=$models/$name
+  pretrain_max_steps=${PRETRAIN_MAX_STEPS:-200000}
+  finetune_max_steps=${FINETUNE_MAX_STEPS:-220000}
+  holdout=--holdout_shards=${HOLDOUT_SHARDS:-300}
+  workers=${WORKERS:-0}
+  parameter_servers=${PARAMETER_SERVERS:-0}
+  case "$workers $parameter_servers" in
+    '0 0' | [1-9]*' '[1-9]*) ;;
+    *) fail "WORKERS=$workers and PARAMETER_SERVERS=$parameter_servers: set both or neither" ;;
+  esac
+}
+
+# Sets program and flags to those of a step.
+set_flags() {
+  local rated="$data/3/frame/validate/validate*.tfrecord"
+  local train=("${model_flags[@]}" --frame_features "--feature_names=rgb,audio" "--feature_sizes=1024,128"
+    --batch_size="${BATCH_SIZE:-128}" --num_epochs=0 --base_learning_rate=0.0001 --learning_rate_decay=0.9
+    --num_gpu="${NUM_GPU:-1}" --train_dir="$train_dir" "$holdout")
+  local evaluate=(--train_dir="$train_dir" --segment_labels --batch_size=512 --eval_data_pattern="$rated" "$holdout")
+  local infer=(--train_dir="$train_dir" --segment_labels --shift="$shifts" --top_k=1000 "$holdout")
+  if [ "$on" != local ]; then  # see copy_files_to_bucket
+    train+=(--bert_config_file="$BUCKET/bert_config.json")
+    infer+=(--segment_label_ids_file="$BUCKET/segment_label_ids.csv")
+  fi
+  case $1 in
+    pretrain)
+      program='train'
+      flags=("${train[@]}" --max_steps="$pretrain_max_steps" --export_model_steps="${PRETRAIN_EXPORT_STEPS:-10000}"
+        --train_data_pattern="$data/2/frame/train/train*.tfrecord"
+        --train_all --train_valid_data_pattern="$data/2/frame/validate/validate*.tfrecord")
+      ;;
+    finetune)
+      program='train'
+      flags=("${train[@]}" --max_steps="$finetune_max_steps" --export_model_steps="${FINETUNE_EXPORT_STEPS:-2000}"
+        --segment_labels --train_data_pattern="$rated")
+      ;;
+    eval)
+      program='eval'
+      flags=("${evaluate[@]}" --norun_once --checkpoint_file=$((pretrain_max_steps + 1)) --checkpoint_timeout_secs=0)
+      ;;
+    evaluate-best)
+      program='eval'
+      flags=("${evaluate[@]}" --run_once --checkpoint_file=best)
+      ;;
+    infer-oof)
+      program='inference'
+      flags=("${infer[@]}" --input_data_pattern="$rated" --output_file="$predictions/${name}_oof.csv")
+      ;;
+    infer-test)
+      program='inference'
+      flags=("${infer[@]}" --input_data_pattern="$data/3/frame/test/test*.tfrecord"
+        --output_file="$predictions/${name}_test.csv")
+      ;;
+  esac
+}
+
+# The package that a cloud job gets is src/ alone: the two files that its flags name go to the bucket.
+copy_files_to_bucket() {
+  local copy=(cp)
+  case $BUCKET in
+    gs://*) copy=(gcloud storage cp) ;;
+  esac
+  run "${copy[@]}" bert_config.json segment_label_ids.csv "$BUCKET/"
+}
+
+submit_to_ai_platform() {
+  local machines=()
+  if [ "$program" = train ] && [ "$workers" != 0 ]; then
+    machines=(--worker-count="$workers" --worker-machine-type=standard_p100
+      --parameter-server-count="$parameter_servers" --parameter-server-machine-type=large_model)
+  fi
+  run gcloud ai-platform jobs submit training "$job" --package-path=src --module-name="src.$program" \
+    --staging-bucket="$BUCKET" --region="$region" --config=src/cloudml-gpu.yaml ${machines[@]+"${machines[@]}"} \
+    -- "${flags[@]}"
+}
+
+submit_to_vertex() {
+  local IFS='|' gpu=accelerator-type=NVIDIA_TESLA_P100,accelerator-count=1 pools
+  pools=("--worker-pool-spec=machine-type=n1-standard-8,replica-count=1,$gpu,$(
+    )executor-image-uri=${EXECUTOR_IMAGE:-tensorflow/tensorflow:1.15.0-gpu-py3},local-package-path=.,$(
+    )python-module=src.$program")
+  if [ "$program" = train ] && [ "$workers" != 0 ]; then
+    # The first pool's image serves all.
+    pools+=("--worker-pool-spec=machine-type=n1-standard-8,replica-count=$workers,$gpu"
+      "--worker-pool-spec=machine-type=n1-highmem-8,replica-count=$parameter_servers")
+  fi
+  # ^|^ makes | the separator of the list: --feature_names=rgb,audio holds a comma.
+  run gcloud ai custom-jobs create --region="$region" --display-name="$job" "${pools[@]}" --args="^|^${flags[*]}"
+}
+
+run_step() {
+  local region=${REGION:-us-central1} job
+  job=${name}_${1//-/_}_$(date +%Y%m%d_%H%M%S)
+  set_flags "$1"
+  case $on in
+    local) run .venv/bin/python "src/$program.py" "${flags[@]}" ;;
+    ai-platform)
+      copy_files_to_bucket
+      submit_to_ai_platform
+      ;;
+    vertex)
+      copy_files_to_bucket
+      submit_to_vertex
+      ;;
+  esac
+}
+
+# Whether the model's folder has a checkpoint of this step or a later one.
+trained_to() {
+  local file number
+  for file in "$train_dir"/model.ckpt-*.index; do
+    number=${file##*/model.ckpt-}
+    number=${number%.index}
+    case $number in
+      '' | *[!0-9]*) ;;
+      *) [ "$number" -lt "$1" ] || return 0 ;;
+    esac
+  done
+  return 1
+}
+
+# The step that the last line of the evaluations is about: inference_model is of that checkpoint.
+last_evaluated() { tail -n 1 "$train_dir/eval/results.csv" | cut -d, -f1; }
+
+# Whether the ranked CSVs of all shifts are there and younger than the model.
+ranked() {
+  local shift file
+  for shift in ${shifts//,/ }; do
+    file=$predictions/${name}_${1}_shift$shift.csv
+    [ "${file/_shift0.csv/.csv}" -nt "$train_dir/inference_model/inference_model.index" ] || return 1
+  done
+}
+
+is_done() {
+  case $1 in
+    pretrain) trained_to "$pretrain_max_steps" ;;
+    finetune) trained_to "$finetune_max_steps" ;;
+    eval) grep -q "^$finetune_max_steps,.*,True," "$train_dir/eval/results.csv" ;;
+    evaluate-best) grep -Eq "\"step\": $(last_evaluated),?\$" "$train_dir/best_checkpoint.json" ;;
+    infer-oof) ranked oof ;;
+    infer-test) ranked test ;;
+  esac 2> /dev/null
+}
+
+run_model() {
+  local step='' one program flags
+  on=local dry_run=
+  while [ $# -gt 0 ]; do
+    case $1 in
+      -h | --help) usage; return ;;
+      --dry_run) dry_run=yes ;;
+      --on=*) on=${1#--on=} ;;
+      --on) on=${2:-}; shift $(($# > 1)) ;;
+      -*) fail "unknown option $1: there are --on and --dry_run" ;;
+      *) [ -z "$step" ] || fail "two steps, $step and $1: give one, or all"; step=$1 ;;
+    esac
+    shift
+  done
+  case " ${steps[*]} all " in
+    *" $step "*) ;;
+    *) fail "give a step: ${steps[*]} or all (--help says what they do)${step:+; $step is none}" ;;
+  esac
+  case $on in
+    local | vertex | ai-platform) ;;
+    *) fail "--on=$on is unknown: choose local, ai-platform or vertex" ;;
+  esac
+  set_paths
+  cd "$root"
+  if [ -n "$dry_run" ]; then
+    run cd "$root"
+  elif [ "$on" = local ]; then
+    bash shell_script/setup.sh
+  else
+    command -v gcloud > /dev/null || fail "gcloud is not on the PATH: install the Google Cloud CLI"
+  fi
+  if [ "$step" != all ]; then
+    run_step "$step"
+    return
+  fi
+  [ "$on" = local ] || fail "all runs locally: a cloud job is only queued, so submit each step when the one before ended"
+  for one in "${steps[@]}"; do
+    if is_done "$one"; then
+      say "$one is done already: skipped"
+    else
+      say "$one"
+      run_step "$one"
+    fi
+  done
+}

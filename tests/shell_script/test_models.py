@@ -1,0 +1,285 @@
+"""The scripts of the nine models: their flags, their steps on this machine, and as jobs of both clouds."""
+import glob
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from src import models
+from tests import records
+from tests.programs import runner
+
+MIX = dict(model="MixNeXtVLAD", mix_number=3, cl_temperature=3.0, cl_lambda=9.0, groups=8, nextvlad_cluster_size=112,
+           nextvlad_hidden_size=2048, expansion=2, gating_reduction=16, drop_rate=.5,
+           video_level_classifier_model="LogisticModel", l2_penalty=1e-5)
+
+
+def bert(model, layers, heads, pooling):
+    return dict(model=model, bert_hidden_layer=layers, bert_attention_heads=heads, pooling_strategy=pooling,
+                video_level_classifier_model="MoeModel")
+
+
+# The table of results: script, name, flags that make the model, shifts.
+TABLE = [
+    ("gatednetvlad_h1024c16", "GatedNetVLAD(H1024C16)",
+     dict(model="GatedNetVLAD", netvlad_hidden_size=1024, netvlad_cluster_size=16, gating=True, moe_prob_gating=True,
+          video_level_classifier_model="MoeModel"), range(-1, 2)),
+    ("bert_l2h12", "BERT(L2H12)", bert("Bert", 2, 12, "none"), range(-1, 2)),
+    ("bertcross_mean_l2h8", "BERTCrossMean(L2H8)", bert("BertCross", 2, 8, "mean"), range(-1, 2)),
+    ("bert_l3h12", "BERT(L3H12)", bert("Bert", 3, 12, "none"), range(-1, 2)),
+    ("bertcross_attn_l2h8", "BERTCrossAttn(L2H8)", bert("BertCross", 2, 8, "attn"), range(-1, 2)),
+    ("bert_first_l2h12", "BERTFirst(L2H12)", bert("Bert", 2, 12, "first"), range(-2, 2)),
+    ("mixnextvlad_iter300", "MixNeXtVLAD(Iter 300)", dict(MIX, iterations=300), range(-1, 2)),
+    ("mixnextvlad_iter60", "MixNeXtVLAD(Iter 60)", dict(MIX, iterations=60), range(3)),
+    ("bert_mean_l2h12", "BERTMean(L2H12)", bert("Bert", 2, 12, "mean"), range(-2, 2)),
+]
+SCRIPTS = [row[0] for row in TABLE]
+SHIFTS = {row[0]: row[3] for row in TABLE}
+STEPS = ["pretrain", "finetune", "eval", "evaluate-best", "infer-oof", "infer-test"]
+CLOUDS = ["ai-platform", "vertex"]
+SIZES = dict(HOLDOUT_SHARDS="1", BATCH_SIZE="2", PRETRAIN_MAX_STEPS="2", PRETRAIN_EXPORT_STEPS="2",
+             FINETUNE_MAX_STEPS="4", FINETUNE_EXPORT_STEPS="1")
+
+
+class Workplace(object):
+    """A bucket that is a folder, and the stand-in gcloud on the PATH."""
+
+    def __init__(self, folder):
+        self.bucket, self.jobs, bin_folder = (str(folder / name) for name in ("bucket", "jobs", "bin"))
+        for new in self.bucket, self.jobs, bin_folder:
+            os.mkdir(new)
+        write_command(os.path.join(bin_folder, "gcloud"), 'exec "%s" "%s" "$@"' % (
+            sys.executable, os.path.join(os.path.dirname(__file__), "gcloud.py")))
+        self._environment = dict(SIZES, PATH=bin_folder + os.pathsep + os.environ["PATH"], GCLOUD_JOBS=self.jobs,
+                                 BUCKET=self.bucket, HOME=str(folder))
+
+    def run(self, script, *arguments, code=0, root=runner.PROJECT, **environment):
+        """Runs a model's script from another folder; -> standard output, standard error."""
+        done = subprocess.run(
+            [os.path.join(root, "shell_script", script + ".sh")] + list(arguments), cwd=self.bucket,
+            env=dict(self._environment, **environment), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            universal_newlines=True)
+        assert done.returncode == code, done.stderr
+        return done.stdout, done.stderr
+
+    def submit(self, script, step, cloud, **environment):
+        """The job that a step becomes; see gcloud.py."""
+        for path in glob.glob(os.path.join(self.jobs, "*")):
+            os.remove(path)
+        self.run(script, step, "--on", cloud, **environment)
+        (path,) = glob.glob(os.path.join(self.jobs, "*"))
+        with open(path) as stream:
+            return json.load(stream)
+
+
+def write_command(path, text):
+    with open(path, "w") as stream:
+        stream.write("#!/bin/sh\n%s\n" % text)
+    os.chmod(path, 0o755)
+
+
+@pytest.fixture
+def workplace(tmp_path):
+    return Workplace(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory):
+    """Two videos a shard, one shard more than the holdout, in the folders of YouTube-8M."""
+    folder = tmp_path_factory.mktemp("yt8m")
+    for seed, (partition, stem) in enumerate([
+            ("2/frame/train", "train00"), ("2/frame/validate", "validate00"), ("2/frame/validate", "validate10"),
+            ("3/frame/validate", "validate00"), ("3/frame/validate", "validate10"), ("3/frame/test", "test00")]):
+        (folder / partition).mkdir(parents=True, exist_ok=True)
+        ratings = [(0, 3, 1), (5, 3, 0)] if partition == "3/frame/validate" else None
+        records.write(folder / partition / (stem + ".tfrecord"), [
+            records.frame_level(b"v%02d%d" % (seed, video), *records.random_frames(10 * seed + video, 8 + 3 * video),
+                                labels=None if stem == "test00" else [3, 7], ratings=ratings) for video in range(2)])
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory):
+    """Flags that follow a script's own and make its model small enough to train here."""
+    config = tmp_path_factory.mktemp("small") / "bert_config.json"
+    config.write_text('{"intermediate_size": 64, "initializer_range": 0.02, "max_position_embeddings": 512}')
+    return ["--bert_config_file=%s" % config, "--video_level_classifier_model=LogisticModel", "--netvlad_hidden_size=32",
+            "--nextvlad_hidden_size=32", "--nextvlad_cluster_size=8"]
+
+
+def printed_commands(output):
+    """What --dry_run printed -> (folder, [words of a command])."""
+    (cd, folder), *commands = [shlex.split(line) for line in output.splitlines()]
+    assert cd == "cd"
+    return folder, commands
+
+
+def values(words):
+    """["--a=1", "--b"] -> {"a": "1", "b": True}."""
+    pairs = (word[2:].partition("=") for word in words)
+    return {name: value if equals else True for name, equals, value in pairs}
+
+
+def test_there_is_a_script_for_each_model_of_the_table():
+    with open(os.path.join(runner.PROJECT, "README.md")) as stream:
+        rows = re.findall(r"^\| (\S.*?) \| (?:Gated|Bert|Mix).*?\| (-?\d)\.\.(\d) \|", stream.read(), re.MULTILINE)
+    assert rows == [(name, str(shifts[0]), str(shifts[-1])) for _, name, _, shifts in TABLE]
+    own = {name for name in os.listdir(os.path.join(runner.PROJECT, "shell_script"))
+           if re.match("(bert|gated|mix)", name)}
+    assert own == {script + ".sh" for script in SCRIPTS}
+
+
+@pytest.mark.parametrize("script,name,expected,shifts", TABLE, ids=SCRIPTS)
+def test_flags_make_the_model_of_the_table(script, name, expected, shifts, workplace):
+    folder, commands = printed_commands(workplace.run(script, "all", "--dry_run")[0])
+    assert folder == runner.PROJECT
+    assert [command[:2] for command in commands] == [
+        [".venv/bin/python", "src/%s.py" % program] for program in "train train eval eval inference inference".split()]
+    for training in commands[:2]:
+        given = values(training[2:])
+        hparams = models.create(expected["model"]).hparams
+        for flag, value in expected.items():
+            kind = type(hparams.get(flag, value))
+            assert kind(given.get(flag, hparams.get(flag))) == value, flag
+        assert (given["base_learning_rate"], given["learning_rate_decay"]) == ("0.0001", "0.9")
+    for inference in commands[4:]:
+        assert values(inference[2:])["shift"] == ",".join(map(str, shifts))
+
+
+def test_the_published_schedule_is_the_default(workplace):
+    no_sizes = dict.fromkeys(SIZES, "")
+    _, commands = printed_commands(workplace.run("bert_mean_l2h12", "all", "--dry_run", **no_sizes)[0])
+    pretrain, finetune, evaluate = (values(command[2:]) for command in commands[:3])
+    assert (pretrain["max_steps"], pretrain["batch_size"], pretrain["holdout_shards"]) == ("200000", "128", "300")
+    assert (finetune["max_steps"], finetune["batch_size"], finetune["segment_labels"]) == ("220000", "128", True)
+    assert int(pretrain["max_steps"]) < int(evaluate["checkpoint_file"]) <= int(pretrain["max_steps"]) + int(
+        finetune["export_model_steps"])
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_both_clouds_get_the_same_program_and_flags_as_this_machine(script, workplace):
+    paths = dict(DATA_DIR="/data", MODELS_DIR="/models", PREDICTIONS_DIR="/predictions")
+    for step in STEPS:
+        jobs = [workplace.submit(script, step, cloud, **paths) for cloud in CLOUDS]
+        assert jobs[0]["args"] == jobs[1]["args"] and jobs[0]["module"] == jobs[1]["module"]
+        (command,) = printed_commands(workplace.run(script, step, "--dry_run", **paths)[0])[1]
+        assert jobs[0]["module"].replace(".", "/") + ".py" == command[1]
+        to_bucket = {"--bert_config_file=" + workplace.bucket + "/bert_config.json",
+                     "--segment_label_ids_file=" + workplace.bucket + "/segment_label_ids.csv"}
+        assert [word for word in jobs[0]["args"] if word not in to_bucket] == command[2:]
+        assert {path.split("=")[1] for path in to_bucket} == set(glob.glob(workplace.bucket + "/*"))
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_each_step_runs_as_a_cloud_job(script, workplace, data_dir, small):
+    number = SCRIPTS.index(script)
+    for place, step in enumerate(STEPS):
+        job = workplace.submit(script, step, CLOUDS[(number + place) % 2], DATA_DIR=data_dir)
+        extra = small if job["module"] == "src.train" else []
+        code, errors = runner.run(job["module"].split(".")[1], *(job["args"] + extra))
+        assert code == 0, errors
+    check_outputs(workplace.bucket, script)
+
+
+def check_outputs(folder, script):
+    """Predictions at all shifts for the 8 + 11 frames of a shard, hence 2 + 3 segments, in each of 1,000 classes."""
+    for partition in "oof", "test":
+        for shift in SHIFTS[script]:
+            suffix = "_shift%d" % shift if shift else ""
+            with open(os.path.join(folder, "predictions", "%s_%s%s.csv" % (script, partition, suffix))) as stream:
+                rows = stream.read().splitlines()[1:]
+            assert len(rows) == 1000 and {len(row.split(" ")) for row in rows} == {5}
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_a_job_needs_nothing_but_the_package_and_the_bucket(cloud, workplace, data_dir, small, tmp_path):
+    """The service gets src/ alone: neither the project's folder nor what lies beside the package."""
+    shutil.copytree(os.path.join(runner.PROJECT, "src"), str(tmp_path / "site" / "src"),
+                    ignore=shutil.ignore_patterns("__pycache__"))
+    job = workplace.submit("bert_first_l2h12", "pretrain", cloud, DATA_DIR=data_dir)
+    # The head makes the model small; the BERT configuration is the bucket's.
+    subprocess.run([sys.executable, "-m", job["module"]] + job["args"] + small[1:], cwd=str(tmp_path / "site"),
+                   check=True, stderr=subprocess.PIPE)
+    with open(os.path.join(workplace.bucket, "models", "bert_first_l2h12", "model_flags.json")) as stream:
+        assert json.load(stream)["bert_config_file"] == workplace.bucket + "/bert_config.json"
+
+
+def test_more_machines_train(workplace):
+    more = dict(WORKERS="3", PARAMETER_SERVERS="2")
+    machines = workplace.submit("bert_l2h12", "finetune", "ai-platform", **more)["machines"]
+    assert (machines["worker_count"], machines["parameter_server_count"]) == ("3", "2")
+    pools = workplace.submit("bert_l2h12", "finetune", "vertex", **more)["machines"]
+    assert [pool["replica-count"] for pool in pools] == ["1", "3", "2"]
+    assert [("accelerator-type" in pool) for pool in pools] == [True, True, False]
+    assert len(workplace.submit("bert_l2h12", "eval", "vertex", **more)["machines"]) == 1
+    errors = workplace.run("bert_l2h12", "finetune", "--on=vertex", code=1, WORKERS="3")[1]
+    assert "WORKERS=3 and PARAMETER_SERVERS=0: set both or neither" in errors
+
+
+def test_gs_bucket(workplace):
+    output = workplace.run("bert_l2h12", "pretrain", "--on=vertex", "--dry_run", BUCKET="gs://mine")[0]
+    commands = printed_commands(output)[1]
+    assert commands[0] == "gcloud storage cp bert_config.json segment_label_ids.csv gs://mine/".split()
+    assert "|--train_dir=gs://mine/models/bert_l2h12|" in commands[1][-1]
+    assert "|--train_data_pattern=gs://youtube8m-ml/2/frame/train/train*.tfrecord|" in commands[1][-1]
+    assert not os.listdir(workplace.jobs)
+
+
+@pytest.fixture(scope="session")
+def local(tmp_path_factory, small):
+    """A checkout whose .venv trains small models and notes the programs that it runs."""
+    root = tmp_path_factory.mktemp("local") / "check out"
+    (root / ".venv" / "bin").mkdir(parents=True)
+    shutil.copytree(os.path.join(runner.PROJECT, "shell_script"), str(root / "shell_script"))
+    for name in "src", "segment_label_ids.csv":
+        os.symlink(os.path.join(runner.PROJECT, name), str(root / name))
+    write_command(str(root / "shell_script" / "setup.sh"), ":")
+    write_command(str(root / ".venv" / "bin" / "python"), """echo "$1" >> '%s'
+case $1 in *train.py) set -- "$@" %s ;; esac
+exec '%s' "$@" """ % (root / "ran", " ".join(map(shlex.quote, small)), sys.executable))
+    return root
+
+
+def test_all_on_this_machine_skips_what_is_done(local, workplace, data_dir, tmp_path):
+    def programs_run(*arguments):
+        (local / "ran").write_text("")
+        # Relative paths are the caller's, who stands in the bucket's folder.
+        errors = workplace.run("bert_mean_l2h12", *arguments, root=str(local), DATA_DIR=data_dir, MODELS_DIR="models",
+                               PREDICTIONS_DIR="predictions")[1]
+        return [os.path.basename(line)[:-3] for line in (local / "ran").read_text().splitlines()], errors
+
+    assert programs_run("all")[0] == "train train eval eval inference inference".split()
+    check_outputs(workplace.bucket, "bert_mean_l2h12")
+    programs, errors = programs_run("all", "--on", "local")
+    assert programs == [] and errors.count("is done already: skipped") == len(STEPS)
+    os.remove(os.path.join(workplace.bucket, "predictions", "bert_mean_l2h12_test_shift-2.csv"))
+    assert programs_run("all")[0] == ["inference"]
+    for path in glob.glob(os.path.join(workplace.bucket, "models", "bert_mean_l2h12", "model.ckpt-4.*")):
+        os.remove(path)
+    assert programs_run("all")[0][:1] == ["train"]  # and the fine-tuning ends where it should
+    assert "is done already" in programs_run("all")[1]
+
+
+@pytest.mark.parametrize("arguments,message", [
+    ([], "give a step: pretrain finetune eval evaluate-best infer-oof infer-test or all"),
+    (["train"], "train is none"),
+    (["eval", "pretrain"], "two steps, eval and pretrain: give one, or all"),
+    (["eval", "--on=mars"], "--on=mars is unknown: choose local, ai-platform or vertex"),
+    (["eval", "--on"], "--on= is unknown"),
+    (["eval", "--fast"], "unknown option --fast"),
+    (["all", "--on=vertex"], "all runs locally"),
+])
+def test_wrong_usage_gets_a_sentence(arguments, message, workplace):
+    output, errors = workplace.run("bert_mean_l2h12", *arguments, code=1)
+    assert message in errors and errors.startswith("bert_mean_l2h12: ") and errors.count("\n") == 1 and not output
+    assert not os.listdir(workplace.jobs) and not os.listdir(workplace.bucket)
+
+
+def test_a_cloud_job_needs_a_bucket(workplace):
+    errors = workplace.run("bert_mean_l2h12", "eval", "--on=vertex", code=1, BUCKET="")[1]
+    assert "export BUCKET=gs://your-bucket" in errors
