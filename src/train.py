@@ -21,11 +21,13 @@ from src.common import program
 from src.common.errors import InputError
 from src.data import pipeline
 from src.data import readers
+from src.data import segments
 from src.data import shards
 from src.evaluation.evaluator import Evaluator
 from src.evaluation.metrics import batch_metrics
 from src.training import checkpoints
 from src.training import export
+from src.training import footprint
 from src.training import losses
 from src.training import model_flags
 from src.training import optimizers
@@ -49,6 +51,8 @@ def define_flags():
     flags.DEFINE_string("train_data_pattern", "", "Glob of the training TFRecords.")
     flags.DEFINE_bool("train_all", False, "Train on --train_valid_data_pattern's shards outside the holdout, too.")
     flags.DEFINE_string("train_valid_data_pattern", "", "Glob of the validation partition for --train_all.")
+    flags.DEFINE_bool("describe", False, "Print the model's parameters by block and the memory that a training step takes "
+                      "at --batch_size, and do not train; needs no data.")
     flags.DEFINE_bool("start_new_model", False, "Remove what an earlier training left in train_dir and start anew.")
     flags.DEFINE_string("checkpoint_file", "", "Checkpoint to continue from (weights, optimizer and step) while "
                         "train_dir holds none: a path, or a step, latest or best in train_dir.")
@@ -191,20 +195,41 @@ def count_gpus(num_gpu):
     return gpus
 
 
-def build_graph(args, task, model, reader, paths, label_loss, devices):
-    """The training graph, in the default graph; see `towers.build`."""
-    frame_indices = None
+def frames_to_sample(args, model, reader):
+    """Function from a frame count to the frames that the records' reader shall decode; None: all of them."""
     if model.frame_level and not args.segment_labels:
-        frame_indices = lambda num_frames: model.frame_indices(num_frames, reader.max_frames, True)
-    with tf.device("/cpu:0"):
-        batches = tf1.data.make_one_shot_iterator(pipeline.training_batches(
-            reader, paths, args.batch_size, frame_indices, args.num_epochs or None, args.num_readers))
+        return lambda num_frames: model.frame_indices(num_frames, reader.max_frames, True)
+    return None
+
+
+def build_graph(args, task, model, reader, next_batch, label_loss, devices):
+    """The training graph, in the default graph; see `towers.build`."""
     with tf.device("/job:ps/task:0" if task.cluster_spec else None):
         checkpoints.create_global_step()
     return towers.build(
-        model, reader, batches.get_next, devices, label_loss, args.regularization_penalty,
+        model, reader, next_batch, devices, label_loss, args.regularization_penalty,
         make_optimizer_function(args, args.batch_size * len(devices)), args.clip_gradient_norm,
-        args.mask_unrated_labels and args.segment_labels, frame_indices is not None)
+        args.mask_unrated_labels and args.segment_labels, frames_to_sample(args, model, reader) is not None)
+
+
+def describe(args, task, model, reader, label_loss):
+    """Prints the parameters by block, and the memory of a training step on one GPU."""
+    num_frames = segments.SEGMENT_FRAMES if args.segment_labels else reader.max_frames if model.frame_level else None
+    with tf.Graph().as_default():
+        if frames_to_sample(args, model, reader):
+            chosen = frames_to_sample(args, model, reader)(tf.constant(num_frames))
+            num_frames = num_frames if chosen is None else chosen.shape[0].value
+        found = footprint.measure(build_graph(
+            args, task, model, reader, lambda: reader.placeholder_batch(args.batch_size, num_frames), label_loss, [None]))
+    print("%s: %s parameters" % (args.model, "{:,}".format(sum(found.blocks.values()))))
+    for scope, parameters in found.blocks.items():
+        print("  %-36s%13s" % (scope, "{:,}".format(parameters)))
+    print("memory of a training step, batch_size %d%s" % (
+        args.batch_size, ", %d frames each" % num_frames if num_frames else ""))
+    rows = [("weights", found.weights), ("gradients", found.gradients), ("optimizer's slots", found.slots),
+            ("activations", found.activations), ("together", sum(found[1:]))]
+    for name, size in rows:
+        print("  %-36s%10.2f GB" % (name, size / 2 ** 30))
 
 
 def main(args):
@@ -215,17 +240,23 @@ def main(args):
     label_loss = losses.create(args.label_loss)
     reader = readers.create(args.feature_names, args.feature_sizes, args.frame_features, args.segment_labels,
                             args.max_frames)
-    paths = training_paths(args)
     model = model_flags.create_model(model_flags.from_flags(args))
     if model.frame_level != args.frame_features:
         raise InputError("--model=%s takes %s-level records: %s --frame_features." % (
             args.model, *(("frame", "add") if model.frame_level else ("video", "leave out"))))
+    if args.describe:
+        return describe(args, task, model, reader, label_loss)
+    paths = training_paths(args)
     validation = validation_data(args)
     start_from = checkpoint_to_continue(args)
     devices = towers.tower_devices(args.num_gpu, count_gpus(args.num_gpu), task.cluster_spec, task.prefix)
     examples_per_step = args.batch_size * len(devices)
     with tf.Graph().as_default(), pipeline.explained(paths):
-        graph = build_graph(args, task, model, reader, paths, label_loss, devices)
+        with tf.device("/cpu:0"):
+            batches = tf1.data.make_one_shot_iterator(pipeline.training_batches(
+                reader, paths, args.batch_size, frames_to_sample(args, model, reader), args.num_epochs or None,
+                args.num_readers))
+        graph = build_graph(args, task, model, reader, batches.get_next, label_loss, devices)
         if task.is_chief:
             if args.start_new_model:
                 start_anew(args.train_dir)

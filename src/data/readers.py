@@ -221,6 +221,12 @@ class YT8MAggregatedFeatureReader(object):
         """float32 [batch, sum of sizes], to be fed with `model_input_raw`."""
         return tf.compat.v1.placeholder(tf.float32, [None, sum(self.feature_sizes)], "input_batch_raw")
 
+    def placeholder_batch(self, batch_size, num_frames=None):
+        """A batch of placeholders of static shape; `num_frames` is ignored."""
+        del num_frames
+        return {"features": tf.compat.v1.placeholder(tf.float32, [batch_size, sum(self.feature_sizes)]),
+                "labels": tf.compat.v1.sparse_placeholder(tf.float32, [batch_size, self.num_classes])}
+
     def serving_batch(self, serialized):
         """Batch of serialized Examples, a string [batch] tensor, for a SavedModel."""
         return self.parse(Record(serialized, "request", tf.range(tf.size(serialized))))
@@ -343,6 +349,14 @@ class YT8MFrameFeatureReader(object):
     def input_placeholder(self):
         """float32 [batch, frames, bytes], to be fed with `model_input_raw`."""
         return tf.compat.v1.placeholder(tf.float32, [None, None, sum(self.feature_sizes)], "input_batch_raw")
+
+    def placeholder_batch(self, batch_size, num_frames):
+        """A batch of placeholders of static shape, `num_frames` frames an example."""
+        placeholder = tf.compat.v1.placeholder
+        return {"frames": placeholder(tf.uint8, [batch_size, num_frames, sum(self.feature_sizes)]),
+                "frame_valid": placeholder(tf.bool, [batch_size, num_frames]),
+                "num_frames": placeholder(tf.int32, [batch_size]),
+                "labels": tf.compat.v1.sparse_placeholder(tf.float32, [batch_size, self.num_classes])}
 
     def serving_batch(self, serialized):
         """Batch of serialized SequenceExamples, a string [batch] tensor, for a SavedModel; whole videos."""

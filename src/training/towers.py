@@ -8,7 +8,7 @@ from src.data import readers
 tf1 = tf.compat.v1
 
 TrainGraph = collections.namedtuple(
-    "TrainGraph", "train_op step loss regularization_loss learning_rate predictions labels model_variables")
+    "TrainGraph", "train_op step loss regularization_loss learning_rate predictions labels model_variables gradients")
 
 
 def tower_devices(num_gpu, gpus, cluster_spec=None, job_prefix=""):
@@ -55,7 +55,8 @@ def build(model, reader, next_batch, devices, label_loss, regularization_penalty
 
     Returns:
       TrainGraph; `step` is the global step after the update, `predictions` and `labels` are
-      those of the first tower; `model_variables` are all but the optimizer's and the step.
+      those of the first tower; `model_variables` are all but the optimizer's and the step;
+      `gradients` are [(gradient, variable)] as the optimizer applies them.
     """
     global_step = tf1.train.get_global_step()
     optimizer, learning_rate = make_optimizer(global_step)
@@ -81,10 +82,11 @@ def build(model, reader, next_batch, devices, label_loss, regularization_penalty
     loss, regularization = tf.reduce_mean(tf.stack(losses)), tf.reduce_mean(tf.stack(regularizations))
     # The losses are those of the weights before the update.
     with tf.control_dependencies(updates + losses + regularizations):
-        train_op = optimizer.apply_gradients(_clipped_means(gradients, clip_gradient_norm), global_step)
+        gradients = _clipped_means(gradients, clip_gradient_norm)
+        train_op = optimizer.apply_gradients(gradients, global_step)
     with tf.control_dependencies([train_op]):
         step = global_step.read_value()
-    return TrainGraph(train_op, step, loss, regularization, learning_rate, *first)
+    return TrainGraph(train_op, step, loss, regularization, learning_rate, *first, gradients=gradients)
 
 
 def _clipped_means(tower_gradients, norm):

@@ -6,6 +6,8 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import types
 
 import numpy as np
@@ -19,8 +21,10 @@ from src.training import trainer
 from tests import records
 from tests.programs import reference
 from tests.programs import runner
+from tests.programs.conftest import AUDIO
 from tests.programs.conftest import CLASSES
 from tests.programs.conftest import MODEL
+from tests.programs.conftest import RGB
 from tests.programs.conftest import serialized
 
 tf1 = tf.compat.v1
@@ -310,3 +314,12 @@ def test_a_task_without_others_trains_alone(video_level, tmp_path, cluster):
     runner.succeed("train", tf_config=tf_config, train_data_pattern=video_level, train_dir=tmp_path,
                    max_steps=1, **VIDEO_LEVEL)
     assert checkpoints.steps(str(tmp_path)) == [1]
+
+
+def test_describe_needs_no_data_and_leaves_nothing(tmp_path):
+    folder = str(tmp_path / "model")
+    text = subprocess.check_output([sys.executable, "src/train.py", "--describe"] + runner.arguments(
+        dict(MODEL, train_dir=folder, batch_size=4)), cwd=runner.PROJECT, universal_newlines=True)
+    weights = (RGB + AUDIO + 1) * 3862
+    assert "{:,} parameters".format(weights) in text and "batch_size 4, 5 frames each" in text
+    assert not os.path.exists(folder)

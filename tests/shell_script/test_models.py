@@ -43,7 +43,7 @@ SHIFTS = {row[0]: row[3] for row in TABLE}
 STEPS = ["pretrain", "finetune", "eval", "evaluate-best", "infer-oof", "infer-test"]
 CLOUDS = ["ai-platform", "vertex"]
 SIZES = dict(HOLDOUT_SHARDS="1", BATCH_SIZE="2", PRETRAIN_MAX_STEPS="2", PRETRAIN_EXPORT_STEPS="2",
-             FINETUNE_MAX_STEPS="4", FINETUNE_EXPORT_STEPS="1")
+             FINETUNE_MAX_STEPS="4", FINETUNE_EXPORT_STEPS="2")
 
 
 class Workplace(object):

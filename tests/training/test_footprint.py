@@ -1,0 +1,94 @@
+"""What a training step takes of memory, and the README's table of it."""
+import os
+import re
+import subprocess
+
+import pytest
+import tensorflow as tf
+
+from src import models
+from src.data import readers
+from src.training import checkpoints
+from src.training import footprint
+from src.training import losses
+from src.training import towers
+
+tf1 = tf.compat.v1
+PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+NUM_CLASSES = 50
+FLOAT = 4  # bytes
+
+
+def measure(name, batch_size, num_frames=None, num_classes=NUM_CLASSES, optimizer=tf1.train.AdamOptimizer, **hparams):
+    """The Footprint of a model's training step, on features 1024 + 128."""
+    names = "rgb,audio" if num_frames else "mean_rgb,mean_audio"
+    reader = readers.create(names, "1024,128", bool(num_frames), num_classes=num_classes)
+    with tf.Graph().as_default():
+        checkpoints.create_global_step()
+        return footprint.measure(towers.build(
+            models.create(name, **hparams), reader, lambda: reader.placeholder_batch(batch_size, num_frames), [None],
+            losses.create("CrossEntropyLoss"), 1.0, lambda step: (optimizer(.1), None), 1.0))
+
+
+def test_weights_gradients_and_slots_are_counted_to_the_byte():
+    found = measure("LogisticModel", 2)
+    parameters = (1152 + 1) * NUM_CLASSES
+    assert found.blocks == {"fully_connected": parameters}
+    assert found.weights == FLOAT * parameters
+    assert found.gradients == FLOAT * (parameters + 1152 * NUM_CLASSES)  # the weights' twice while clipped
+    assert found.slots == FLOAT * (2 * parameters + 2)  # Adam's m and v, beta1_power and beta2_power
+    assert measure("LogisticModel", 2, optimizer=tf1.train.GradientDescentOptimizer).slots == 0
+
+
+def test_moving_averages_are_weights_without_gradients():
+    found = measure("MoeModel", 2, moe_prob_gating=True)
+    moving = 2 * NUM_CLASSES
+    assert found.blocks["gating_prob_bn"] == 2 * NUM_CLASSES + moving
+    assert found.slots == 2 * (found.weights - FLOAT * moving) + 2 * FLOAT
+
+
+def test_activations_grow_with_batch_and_frames():
+    few, double, long = (measure("NeXtVLAD", *size, nextvlad_cluster_size=8, nextvlad_hidden_size=16).activations
+                         for size in ((16, 60), (32, 60), (16, 120)))
+    widened = FLOAT * 16 * 60 * 2 * 1152
+    assert double - few > 3 * widened and long - few > 3 * widened  # each is needed for the gradients
+    assert double < 2.1 * few and long < 2.1 * few
+
+
+def test_peak_follows_lives_of_tensors():
+    """a lives until the product, b dies in the sum that is written over it."""
+    with tf.Graph().as_default():
+        given = tf1.placeholder(tf.float32, [100])
+        a = tf.tile(given, [10])
+        b = tf.tile(given, [20])
+        rest = tf.reduce_sum(tf.reshape(b + 1.0, [20, 100]))
+        target = tf.reduce_sum(a * rest).op
+        floats = footprint.activation_bytes(target, []) / FLOAT
+    assert 100 + 1000 + 2000 <= floats < 100 + 1000 + 2000 + 50  # and some scalars
+
+
+def readme_rows():
+    with open(os.path.join(PROJECT, "README.md")) as stream:
+        return re.findall(r"^\| (\S[^|]*) \| `(\w+)\.sh` \| (\d+) \|(.*)\|$", stream.read(), re.MULTILINE)
+
+
+def test_the_readme_lists_the_nine_models():
+    scripts = {name[:-3] for name in os.listdir(os.path.join(PROJECT, "shell_script")) if re.match("bert|gated|mix", name)}
+    assert len(readme_rows()) == 9 and {row[1] for row in readme_rows()} == scripts
+
+
+@pytest.mark.parametrize("name,script,frames,columns", readme_rows(), ids=[row[1] for row in readme_rows()])
+def test_the_readmes_figures_are_those_of_the_scripts_model(name, script, frames, columns):
+    command = subprocess.check_output([os.path.join(PROJECT, "shell_script", script + ".sh"), "pretrain", "--dry_run"],
+                                      universal_newlines=True)
+    flags = dict(re.findall(r"--(\w+)=([^\s']+)", command))
+    known = models.create(flags["model"]).hparams
+    given = {key: type(known[key])(value) for key, value in flags.items() if key in known}
+    given.update((key, True) for key in re.findall(r"--(\w+) ", command) if known.get(key) is False)
+    found = measure(flags["model"], int(flags["batch_size"]), int(frames), readers.NUM_CLASSES, **given)
+    assert name in open(os.path.join(PROJECT, "shell_script", script + ".sh")).read()
+    assert int(frames) == given.get("iterations", 5)
+    sizes = ["%.2f" % (size / 2 ** 30) for size in found[1:] + (sum(found[1:]),)]
+    parameters = "%.0f M" % (sum(found.blocks.values()) / 1e6)
+    assert [column.strip() for column in columns.split("|")] == [
+        parameters] + sizes + ["yes" if sum(found[1:]) < 10 * 2 ** 30 else "no"]
