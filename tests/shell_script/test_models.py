@@ -253,10 +253,18 @@ def test_all_on_this_machine_skips_what_is_done(local, workplace, data_dir, tmp_
                                PREDICTIONS_DIR="predictions")[1]
         return [os.path.basename(line)[:-3] for line in (local / "ran").read_text().splitlines()], errors
 
-    assert programs_run("all")[0] == "train train eval eval inference inference".split()
+    # The checkpoint that was evaluated last is the only one, hence the best.
+    assert programs_run("all")[0] == "train train eval inference inference".split()
     check_outputs(workplace.bucket, "bert_mean_l2h12")
     programs, errors = programs_run("all", "--on", "local")
     assert programs == [] and errors.count("is done already: skipped") == len(STEPS)
+    best = os.path.join(workplace.bucket, "models", "bert_mean_l2h12", "best_checkpoint.json")
+    with open(best) as stream:
+        other = dict(json.load(stream), step=2, checkpoint="model.ckpt-2")
+    with open(best, "w") as stream:
+        json.dump(other, stream, indent=2)
+    assert programs_run("all")[0] == "eval inference inference".split()
+    assert programs_run("all")[0] == []
     os.remove(os.path.join(workplace.bucket, "predictions", "bert_mean_l2h12_test_shift-2.csv"))
     assert programs_run("all")[0] == ["inference"]
     for path in glob.glob(os.path.join(workplace.bucket, "models", "bert_mean_l2h12", "model.ckpt-4.*")):
