@@ -69,6 +69,8 @@ def test_header_line_ends_and_row_order_are_free(tmp_path, content):
     (b"5,a0:5,b1:0", 'segment "a0:5,b1:0" is not of the form'),
     (b"5,a0:5 b,1:0", 'segment "b,1:0" is not of the form'),
     (b"5,a0:5  a0:10", 'segment "" is not of the form'),
+    (b"5,a0:5 a0:12345678x", 'segment "a0:12345678x" is not of the form'),
+    (b"5,a0:5 a0 b:1:5", 'segment "a0" is not of the form'),
     (b"5,a0:5 " + 100 * b"v" + b":5", 'segment "%s..." is not of the form' % (60 * "v")),
     (b"5,\xff\xfe", "is not of the form")])
 def test_malformed_lines_are_named(tmp_path, line, sentence):
@@ -79,18 +81,46 @@ def test_malformed_lines_are_named(tmp_path, line, sentence):
     assert sentence in str(error.value)
 
 
+@pytest.mark.parametrize("read", [ranked_csv.read, ranked_csv.Rows])
 @pytest.mark.parametrize("content", [b"", b"Class,Segments\n", b"\n"])
-def test_a_file_without_rows_is_named(tmp_path, content):
+def test_a_file_without_rows_is_named(tmp_path, content, read):
     path = write(tmp_path, content)
     with pytest.raises(InputError, match="ranked.csv holds no ranked class"):
-        ranked_csv.read(path)
+        read(path)
 
 
-def test_a_missing_file_and_a_folder_are_named(tmp_path):
+@pytest.mark.parametrize("read", [ranked_csv.read, ranked_csv.Rows])
+def test_a_missing_file_and_a_folder_are_named(tmp_path, read):
     with pytest.raises(InputError, match="absent.csv does not exist"):
-        ranked_csv.read(str(tmp_path / "absent.csv"))
+        read(str(tmp_path / "absent.csv"))
     with pytest.raises(InputError, match="%s cannot be read" % tmp_path):
-        ranked_csv.read(str(tmp_path))
+        read(str(tmp_path))
+
+
+@pytest.mark.parametrize("block_bytes", [1, 7, 1 << 20])
+@pytest.mark.parametrize("content", [
+    b"Class,Segments\n102,c2:10 b1:0 abcd:295\n988,\n3844,a0:5\n",
+    b"3844, a0:5 \r\n\n102,c2:10 b1:0 abcd:295\r\n988,"])
+def test_rows_are_read_by_class(tmp_path, monkeypatch, content, block_bytes):
+    monkeypatch.setattr(text, "BLOCK_BYTES", block_bytes)
+    rows = ranked_csv.Rows(write(tmp_path, content))
+    assert sorted(rows.classes) == [102, 988, 3844]
+    for class_id, ids in reversed(ROWS):
+        segments, where = rows.read(class_id)
+        assert segments == b" ".join(ids) and rows.num_bytes(class_id) >= len(segments)
+        assert where.endswith("ranked.csv, line %d" % (1 + [line.startswith(b"%d," % class_id) for line in
+                                                            content.split(b"\n")].index(True)))
+    assert rows.read(5)[0] == b"" and rows.num_bytes(5) == 0
+    rows.close()
+
+
+def test_ids_of_all_widths_are_read_and_written(tmp_path):
+    ids = [b"%s:%d" % (b"v" * (1 + number % 60), number) for number in range(997)]
+    path = str(tmp_path / "ranked.csv")
+    ranked_csv.write(path, [(5, ids)])
+    assert as_lists(ranked_csv.read(path)) == {5: ids}
+    with open(path, "rb") as stream:
+        assert stream.read() == b"Class,Segments\n5," + b" ".join(ids) + b"\n"
 
 
 @pytest.mark.parametrize("block_bytes", [1, 7, 1 << 20])

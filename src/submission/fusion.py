@@ -1,0 +1,315 @@
+"""Fusion of ranked lists of segments into one, class by class: of a model's shifts, then of the models.
+
+A segment at rank i (from 0) of a list with weight w scores w * w0 / (i + w0); its scores add over the
+lists in their order. The best score comes first, of equal ones the segment met first: in the order of
+the lists, then of the ranks. The arithmetic is Python's own in float64, to the last bit.
+"""
+import collections
+import contextlib
+import functools
+import itertools
+import math
+import mmap
+import multiprocessing
+import os
+import re
+import signal
+
+import numpy as np
+
+from src.common.errors import InputError
+from src.common.progress import Progress
+from src.submission import ranked_csv
+from src.submission import segment_ids
+
+PROCESSES = min(os.cpu_count(), 8)  # the one that reads and writes keeps about eight busy
+# The C library keeps the memory of arrays up to the size of the greatest it has given back, of this at most, for
+# the next arrays; getting it anew from the system takes a sixth of the time.
+_MALLOC_KEEPS = (1 << 25) - (1 << 13)
+_SHIFT = re.compile(r"(.*)_shift(-?[0-9]+)((?:[._].*)?)")
+_ODD = np.array([0x9E3779B97F4A7C15], np.uint64)  # its bits well mixed: 2**64 over the golden ratio
+
+# A class's lists: bytes array `ids` of the distinct ones as they are met, list after list; int array `new` of the
+# places where they are, counted through all lists; int array `firsts` [places] of the place where the id of each was
+# met first; tuple `lengths` of the lists.
+Met = collections.namedtuple("Met", "ids new firsts lengths")
+
+
+def order_shifts(shifts):
+    """Shifts in the order in which their lists are fused: by size, the positive one first: 0, 1, -1, 2, -2."""
+    return sorted(shifts, key=lambda shift: (abs(shift), shift < 0))
+
+
+def group_shifts(paths):
+    """Groups the files of each model's shifts.
+
+    Args:
+      paths: file names with `_shift<k>` before their end, a dot or an underscore, or, for shift 0, without.
+
+    Returns:
+      OrderedDict: path without `_shift<k>` -> list of the model's paths, as `order_shifts` orders
+      them; models in the order of `paths`.
+
+    Raises:
+      InputError: two files are of the same model and shift.
+    """
+    models = collections.OrderedDict()
+    for path in paths:
+        folder, name = os.path.split(path)
+        matched = _SHIFT.fullmatch(name)
+        shift = int(matched.group(2)) if matched else 0
+        if matched:
+            name = matched.group(1) + matched.group(3)
+        path_of = models.setdefault(os.path.join(folder, name), {})
+        if shift in path_of:
+            raise InputError("%s and %s are both shift %d of one model: leave one of them out."
+                             % (path_of[shift], path, shift))
+        path_of[shift] = path
+    return collections.OrderedDict((model, [path_of[shift] for shift in order_shifts(path_of)])
+                                   for model, path_of in models.items())
+
+
+def check_weights(weights, w0, num_lists):
+    """Checks the numbers that a fusion goes by.
+
+    Raises:
+      InputError: there is not one weight a list, a weight is negative or not finite, or w0 is not
+        above 0.
+    """
+    if len(weights) != num_lists:
+        raise InputError("There are %d weights for %d lists: give one for each." % (len(weights), num_lists))
+    for number, weight in enumerate(weights, 1):
+        if not 0 <= weight < math.inf:
+            raise InputError("Weight %d is %s: give a number from 0 on." % (number, weight))
+    if not 0 < w0 < math.inf:
+        raise InputError("w0 is %s: give a number above 0." % w0)
+
+
+def _check_some_weight(weights):
+    if not any(weights):
+        raise InputError("All %d weights are 0: give at least one list a weight above 0." % len(weights))
+
+
+def fuse(lists, weights, w0, segment_max_pred):
+    """Fuses a class's lists.
+
+    Memory: about 60 bytes for each id of the lists.
+
+    Args:
+      lists: bytes arrays of segment ids, best first, an id at most once each.
+      weights: a number from 0 on for each list, not all 0.
+      w0: above 0; the smaller, the more the first ranks count.
+      segment_max_pred: segments to keep.
+
+    Returns:
+      Bytes array of the best segments' ids, best first.
+
+    Raises:
+      InputError: weights or w0 are not so, or an id stands twice in a list.
+    """
+    check_weights(weights, w0, len(lists))
+    _check_some_weight(weights)
+    return _fuse(lists, ["List %d" % (k + 1) for k in range(len(lists))], weights, w0, segment_max_pred)
+
+
+def _fuse(lists, names, weights, w0, segment_max_pred):
+    met = meet(lists, names)
+    order = _descending(scores(met, terms(tuple(weights), w0, met.lengths)))
+    return met.ids[order[:segment_max_pred]]
+
+
+def fuse_files(paths, weights, w0, output, segment_max_pred=100000):
+    """Fuses ranked CSVs class by class into one.
+
+    A class that some files lack is fused from the others. Memory, whatever the number of classes but
+    for some 400 bytes a class and file: the bytes of the rows of 2 * PROCESSES + 1 classes, and in each
+    of the processes about fifteen times a class's (9 MB are nine lists of 100,000 segments).
+
+    Args:
+      paths: ranked CSVs, local or gs://, read twice.
+      weights: a number from 0 on for each file, not all 0.
+      w0: above 0.
+      output: path of the ranked CSV to write.
+      segment_max_pred: segments of a class to keep.
+
+    Raises:
+      InputError: weights or w0 are not so, a file is given twice, missing or malformed, or the output
+        cannot be written; nothing is written then.
+    """
+    check_weights(weights, w0, len(paths))
+    _check_some_weight(weights)
+    for path, other in itertools.combinations(paths, 2):
+        if os.path.realpath(path) == os.path.realpath(other):
+            raise InputError("%s is given twice: leave one of the two out." % path)
+    ranked_csv.write(output, each_class(
+        paths, lambda _, lists, names: _fuse(lists, names, weights, w0, segment_max_pred), "fusion"))
+
+
+def each_class(paths, function, what, classes=None):
+    """Reads ranked CSVs class by class and yields (class, a function's value), classes ascending.
+
+    PROCESSES forked ones parse the rows and run the function; NumPy keeps threads waiting for each other
+    in what it does here. Memory: see `fuse_files`.
+
+    Args:
+      paths: ranked CSVs, local or gs://.
+      function: takes a class, a bytes array of ids for each file, empty where the file lacks the
+        class, and names of these lists for errors. An id may stand twice in a list.
+      what: is being done, for the progress lines.
+      classes: which to read; None: all that there are.
+
+    Raises:
+      InputError: a file is missing or malformed, or the function raises it.
+    """
+    with contextlib.ExitStack() as stack:
+        tables, reading = [], Progress("%s, finding the classes" % what, "files", len(paths))
+        for path in paths:
+            tables.append(stack.enter_context(contextlib.closing(ranked_csv.Rows(path))))
+            reading.add(1)
+        classes = sorted(set().union(*(table.classes for table in tables)) if classes is None else classes)
+        room = max(sum(table.num_bytes(class_id) for table in tables) for class_id in classes)
+        workers = [stack.enter_context(contextlib.closing(_Worker(function, room))) for _ in range(PROCESSES)]
+        progress = Progress(what, "classes", len(classes))
+        waiting = collections.deque()
+        for class_id, worker in zip(classes, itertools.cycle(workers)):
+            if len(waiting) == 2 * len(workers):
+                yield _first(waiting, progress)
+            worker.send(class_id, (table.read(class_id) for table in tables))
+            waiting.append((class_id, worker))
+        while waiting:
+            yield _first(waiting, progress)
+        progress.finish()
+
+
+def _first(waiting, progress):
+    class_id, worker = waiting.popleft()
+    value = worker.receive()
+    progress.add(1)
+    return class_id, value
+
+
+class _Worker(object):
+    """A forked process that runs a function on classes sent to it, and gives the values back in order.
+
+    At most two classes may be under way. Their rows are handed over in memory that both processes see.
+    """
+
+    def __init__(self, function, room):
+        context = multiprocessing.get_context("fork")  # the function need not be pickled
+        self._slots = collections.deque(mmap.mmap(-1, max(room, 1)) for _ in range(2))
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, daemon=True,
+                                        args=(function, self._connection, theirs, tuple(self._slots)))
+        self._process.start()
+        theirs.close()
+
+    def send(self, class_id, rows):
+        """Has the function run on a class, of which `rows` yields (bytes `seg seg seg`, name) for each list."""
+        slot = self._slots[0]
+        slot.seek(0)
+        self._connection.send((class_id, [(slot.write(segments), name) for segments, name in rows]))
+        self._slots.rotate()
+
+    def receive(self):
+        """The next value; raises what the function raised."""
+        value = self._connection.recv()
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    def close(self):
+        """Ends the process."""
+        self._connection.close()
+        self._process.join()
+
+
+def _serve(function, parents_end, connection, slots):
+    """What a `_Worker`'s process does until the connection is closed."""
+    parents_end.close()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, and that the connection
+    np.empty(_MALLOC_KEEPS, np.uint8)
+    with contextlib.suppress(EOFError, OSError):
+        for slot in itertools.cycle(slots):
+            class_id, rows = connection.recv()
+            slot.seek(0)
+            try:
+                lists = [ranked_csv.parse(slot.read(length), name) for length, name in rows]
+                value = function(class_id, lists, [name for _, name in rows])
+            except Exception as error:  # pylint: disable=broad-except
+                value = error
+            connection.send(value)
+
+
+def meet(lists, names):
+    """`Met` lists of a class.
+
+    Args:
+      lists: bytes arrays of ids.
+      names: of the lists, for the error.
+
+    Raises:
+      InputError: an id stands twice in a list.
+    """
+    ids, ends = np.concatenate(lists), np.cumsum([len(one) for one in lists])
+    firsts = _first_places(ids)
+    for one, name, own in zip(lists, names, np.split(firsts, ends[:-1])):
+        met = np.zeros(len(ids), bool)
+        met[own] = True
+        if np.count_nonzero(met) < len(one):
+            ranked_csv.check_distinct(one, name)
+    new = np.flatnonzero(firsts == np.arange(len(ids)))
+    return Met(ids[new], new, firsts, tuple(len(one) for one in lists))
+
+
+def _first_places(ids):
+    """int64 [n] of a bytes array [n]: the place at which each id is met first."""
+    firsts = _first_equals(segment_ids.fingerprints(ids).view(np.uint64), _ODD)
+    if ids.dtype.itemsize > 8 and np.any(ids[firsts] != ids):  # different ids have equal fingerprints
+        _, places, numbers = np.unique(ids, return_index=True, return_inverse=True)
+        firsts = places[numbers]
+    return firsts
+
+
+def _first_equals(values, factor):
+    """int64 [n] of a uint64 array [n]: the place of the first equal value.
+
+    A hash table in arrays: the places are written into the values' slots from the last on, which
+    leaves in each slot the place of its first value. Values whose slot another took try again with
+    another factor.
+    """
+    bits = len(values).bit_length()
+    slots = (values * factor >> np.uint64(64 - bits)).view(np.int64)
+    table = np.empty(1 << bits, np.int64)
+    table[slots[::-1]] = np.arange(len(values) - 1, -1, -1)
+    firsts = table[slots]
+    wrong = np.flatnonzero(values[firsts] != values)
+    if wrong.size:
+        firsts[wrong] = wrong[_first_equals(values[wrong], factor * _ODD)]
+    return firsts
+
+
+@functools.lru_cache(maxsize=1)  # nearly all classes have lists of the same lengths
+def terms(weights, w0, lengths):
+    """float64 array of what each rank of each list adds to a segment's score, list after list.
+
+    Args:
+      weights, lengths: tuples, a number a list.
+    """
+    return np.concatenate([weight * w0 / (np.arange(length) + w0) for weight, length in zip(weights, lengths)])
+
+
+def scores(met, terms_):
+    """float64 array of the scores of the ids of `Met` lists; see `terms`."""
+    return np.bincount(met.firsts, terms_, len(met.firsts))[met.new]  # adds in the order of the lists
+
+
+def _descending(values):
+    """Stable order of float64 numbers from 0 on, the greatest first.
+
+    Bits of such numbers order as the numbers do. Sorted by their upper half, which takes two passes
+    of NumPy's radix sort, they are nearly in order, which its stable sort turns to account.
+    """
+    bits = ~values.view(np.uint64)
+    order = np.argsort((bits >> np.uint64(32)).astype(np.uint16), kind="stable")
+    order = order[np.argsort((bits >> np.uint64(48)).astype(np.uint16)[order], kind="stable")]
+    return order[np.argsort(-values[order], kind="stable")]
