@@ -22,11 +22,8 @@ def mean_average_precision(ranked, ratings, top_n):
     Raises:
       InputError: no rating is positive.
     """
-    rated = _by_class(ratings)
-    precisions = {label: 0.0 for label, (_, positive) in rated.items() if positive.any()}
-    if not precisions:
-        raise InputError("None of the %d segment ratings is positive, so there is no mAP: give more shards."
-                         % len(ratings.labels))
+    rated = rated_classes(ratings)
+    precisions = dict.fromkeys(rated, 0.0)
     for label, ids in ranked:
         if label in precisions:
             names, positive = rated[label]
@@ -46,10 +43,26 @@ def average_precision(relevant, num_relevant):
     return float(np.sum(np.arange(1, len(places) + 1) / places) / num_relevant)
 
 
-def _by_class(ratings):
-    """dict class -> (segment ids, bool whether positive), classes ascending."""
+def rated_classes(ratings):
+    """Ratings by class.
+
+    Args:
+      ratings: see `ratings.create`.
+
+    Returns:
+      dict class -> (bytes array of segment ids, bool array whether positive), of the classes with a
+      positive rating, ascending.
+
+    Raises:
+      InputError: no rating is positive.
+    """
     order = np.argsort(ratings.labels, kind="stable")
     labels, starts = np.unique(ratings.labels[order], return_index=True)
     names = np.split(ratings.segment_ids[order], starts[1:])
-    positive = np.split(ratings.scores[order] > 0, starts[1:])
-    return dict(zip(labels.tolist(), zip(names, positive)))
+    positives = np.split(ratings.scores[order] > 0, starts[1:])
+    rated = {label: (ids, positive) for label, ids, positive in zip(labels.tolist(), names, positives)
+             if positive.any()}
+    if not rated:
+        raise InputError("None of the %d segment ratings is positive, so there is no mAP: give more shards."
+                         % len(ratings.labels))
+    return rated

@@ -1,0 +1,194 @@
+"""mAP of fused lists as a function of the fusion's numbers, from the rated segments' ranks alone."""
+import collections
+
+import numpy as np
+
+from src.common.errors import InputError
+from src.submission import fusion
+from src.submission import ranking_metrics
+from src.submission import segment_ids
+
+# Rated segments, those of a class together, in the order in which its lists meet them, unmet ones last. Arrays
+# [rated]: `labels` classes; `names` ids; `positive` bool; `kept` bool, in the fused list whatever the weights;
+# `doubtful` bool, met but maybe beyond segment_max_pred; `places` among the class's ids as met, -1 if unmet;
+# and `ranks` float64 [lists, rated], infinite where a list has not the segment.
+_Rated = collections.namedtuple("_Rated", "labels names positive kept doubtful places ranks")
+
+# A class with doubtful segments: its `fusion.Met` lists, in int32 and without ids, and int32 `unions`: how many
+# segments the lists have among their first i + 1 ranks together.
+_Crowd = collections.namedtuple("_Crowd", "met unions")
+
+
+def read(paths, ratings, segment_max_pred=100000):
+    """Reads ranked lists for an `Objective`.
+
+    Memory: while reading that of `fusion.fuse_files`; then 8 bytes a list and some 60 more for each
+    rated segment, and for each class of which a positive segment may be cut 4 bytes for each segment of
+    its lists and as much for each distinct one (5 MB for nine lists of 100,000).
+
+    Args:
+      paths: ranked CSVs, local or gs://, in the order of the fusion.
+      ratings: see `ratings.create`.
+      segment_max_pred: segments that the fusion keeps of a class.
+
+    Raises:
+      InputError: no rating is positive, or a file is missing or malformed.
+    """
+    rated = ranking_metrics.rated_classes(ratings)
+    found = dict(fusion.each_class(
+        paths, lambda label, lists, names: _rate(label, lists, names, rated[label], segment_max_pred),
+        "reading ranks", rated))
+    columns = zip(*(rows for rows, _ in found.values()))
+    rows = _Rated(*(np.concatenate(column, axis=-1) for column in columns))
+    crowds = {label: crowd for label, (_, crowd) in found.items() if crowd is not None}
+    return Objective(rows, crowds, segment_max_pred)
+
+
+def _rate(label, lists, names, rated, segment_max_pred):
+    """-> `_Rated` of a class, its `_Crowd` or None."""
+    met = fusion.meet(lists, names)
+    ids, positive = rated
+    places = np.full(len(ids), -1)
+    found, which = segment_ids.locate(met.ids, ids)
+    places[which] = found
+    order = np.argsort(np.where(places < 0, len(met.ids), places), kind="stable")
+    ids, positive, places = ids[order], positive[order], places[order]
+    ranks = np.full([len(lists), len(ids)], np.inf)
+    parts = np.split(met.firsts, np.cumsum(met.lengths)[:-1])
+    for row, firsts in zip(ranks, parts):
+        rank_of = np.full(len(met.firsts), np.inf)
+        rank_of[firsts] = np.arange(len(firsts))
+        row[places >= 0] = rank_of[met.new[places[places >= 0]]]
+    doubtful = positive & (places >= 0)
+    if len(met.ids) <= segment_max_pred:
+        doubtful[:] = False
+    for column in np.flatnonzero(doubtful):
+        doubtful[column] = _may_be_cut(parts, ranks[:, column], segment_max_pred)
+    rows = _Rated(np.full(len(ids), label), ids, positive, (places >= 0) & ~doubtful, doubtful, places, ranks)
+    return rows, _crowd(met, parts) if doubtful.any() else None
+
+
+def _may_be_cut(parts, ranks, segment_max_pred):
+    """Whether with some weights a segment comes to stand beyond segment_max_pred.
+
+    Only segments that some list ranks above it can: another has in no list a greater term, weights of
+    0 included, and is met later. A list without the segment ranks all of its own above it.
+    """
+    above = [firsts[:int(min(rank, len(firsts)))] for firsts, rank in zip(parts, ranks)]
+    if max(len(firsts) for firsts in above) >= segment_max_pred:
+        return True
+    if sum(len(firsts) for firsts in above) < segment_max_pred:
+        return False
+    met = np.zeros(sum(len(firsts) for firsts in parts), bool)
+    for firsts in above:
+        met[firsts] = True
+    return np.count_nonzero(met) >= segment_max_pred
+
+
+def _crowd(met, parts):
+    best = np.full(len(met.firsts), max(met.lengths))  # rank of a segment in any list
+    for firsts in parts:
+        best[firsts] = np.minimum(best[firsts], np.arange(len(firsts)))
+    unions = np.cumsum(np.bincount(best[met.new], minlength=max(met.lengths)))
+    return _Crowd(fusion.Met(None, met.new.astype(np.int32), met.firsts.astype(np.int32), met.lengths),
+                  unions.astype(np.int32))
+
+
+class Objective(object):
+    """mAP of the lists that `fusion.fuse_files` would write, without making them; `read` makes one.
+
+    Equal to `ranking_metrics.mean_average_precision` of those lists: the scores are the same to the
+    last bit, ties and the cut at segment_max_pred included.
+
+    Args:
+      rated: `_Rated` segments.
+      crowds: dict class -> `_Crowd`, of the classes with doubtful segments at least.
+      segment_max_pred: segments that the fusion keeps of a class.
+    """
+
+    def __init__(self, rated, crowds, segment_max_pred):
+        labels, starts, classes = np.unique(rated.labels, return_index=True, return_inverse=True)
+        self._rated, self._crowds, self._segment_max_pred = rated, crowds, segment_max_pred
+        self._labels, self._starts = labels.tolist(), starts
+        self._classes = classes.astype(np.min_scalar_type(len(labels)))  # small integers sort faster
+        self._num_positive = np.bincount(classes[rated.positive], minlength=len(labels))
+        doubtful = np.flatnonzero(rated.doubtful)
+        self._doubtful = [(label, doubtful[rated.labels[doubtful] == label])
+                          for label in np.unique(rated.labels[doubtful]).tolist()]
+
+    @property
+    def num_lists(self):
+        """How many weights an evaluation takes."""
+        return len(self._rated.ranks)
+
+    def __call__(self, w0, weights):
+        """mAP of the lists fused with w0 and a weight each; see `average_precisions`."""
+        return float(np.mean(self._average_precisions(w0, weights)))
+
+    def average_precisions(self, w0, weights):
+        """dict class -> average precision, of the classes with a positive rating.
+
+        Args:
+          w0: above 0.
+          weights: a number from 0 on for each list.
+
+        Raises:
+          InputError: w0 or weights are not so.
+        """
+        return dict(zip(self._labels, self._average_precisions(w0, weights).tolist()))
+
+    def _average_precisions(self, w0, weights):
+        fusion.check_weights(weights, w0, self.num_lists)
+        scores = np.zeros(len(self._classes))
+        for weight, ranks in zip(weights, self._rated.ranks):
+            scores += weight * w0 / (ranks + w0)  # 0 at an infinite rank
+        kept = self._kept(scores, w0, tuple(weights))
+        order = np.lexsort([-scores, self._classes])  # stable: at equal scores as met
+        positive, classes = self._rated.positive[order], self._classes[order]
+        hits = np.cumsum(positive)
+        counted = np.flatnonzero(positive & kept[order])  # what is cut stands below all that is kept
+        starts = self._starts[classes[counted]]
+        before = hits[starts] - positive[starts]
+        precisions = (hits[counted] - before) / (counted - starts + 1.0)
+        return np.bincount(classes[counted], precisions, len(self._labels)) / self._num_positive
+
+    def _kept(self, scores, w0, weights):
+        """bool [rated]: which are in the fused lists; of negative ones, maybe more."""
+        kept = self._rated.kept.copy()
+        for label, rows in self._doubtful:
+            crowd = self._crowds[label]
+            # A segment that reaches a score has in some list a rank at which all lists' terms would.
+            with np.errstate(divide="ignore"):
+                reach = sum(weights) * w0 / scores[rows] * (1 + 1e-9) - w0 + 1
+            reach = np.minimum(reach, len(crowd.unions) - 1).astype(np.int64)
+            kept[rows] = crowd.unions[reach] <= self._segment_max_pred
+            if not kept[rows].all():
+                kept[rows] = self._count_above(crowd.met, rows, scores, w0, weights) < self._segment_max_pred
+        return kept
+
+    def _count_above(self, met, rows, scores, w0, weights):
+        """How many segments the fusion ranks above each of some rated ones of a class."""
+        all_scores = fusion.scores(met, fusion.terms(weights, w0, met.lengths))
+        return np.array([np.count_nonzero(all_scores > scores[row])
+                         + np.count_nonzero(all_scores[:self._rated.places[row]] == scores[row]) for row in rows])
+
+    def halves(self, seed):
+        """Two objectives of a random half of the rated videos each; they share what this one holds of lists.
+
+        Args:
+          seed: of the draw, which does not depend on the ratings' order.
+
+        Raises:
+          InputError: in a half no rating is positive.
+        """
+        videos, video = np.unique([name.partition(b":")[0] for name in self._rated.names.tolist()],
+                                  return_inverse=True)
+        chosen = np.random.RandomState(seed).permutation(len(videos)) < len(videos) // 2
+        return self._part(chosen[video]), self._part(~chosen[video])
+
+    def _part(self, chosen):
+        chosen = chosen & np.isin(self._rated.labels, self._rated.labels[chosen & self._rated.positive])
+        if not chosen.any():
+            raise InputError("Half of the rated videos have no positive rating: give more ratings or another seed.")
+        return Objective(_Rated(*(column[..., chosen] for column in self._rated)), self._crowds,
+                         self._segment_max_pred)
