@@ -1,0 +1,195 @@
+"""Tunes the ensemble's w0 and weights: Bayesian optimization, then a local search from its best points."""
+import collections
+import datetime
+import json
+import time
+import warnings
+
+import bayes_opt
+import numpy as np
+import scipy.optimize
+import tensorflow as tf
+
+from src.common import files
+from src.common import text
+from src.common.errors import InputError
+from src.common.progress import Progress
+from src.submission import published
+
+W0_BOUNDS = (1e-3, 10.0)
+WEIGHT_BOUNDS = (0.0, 200.0)
+REFINED_STARTS = 5  # best points that the local search starts from
+REFINE_EVALUATIONS = 2000  # of the objective, from each
+REFINE_SECONDS = 600.0  # for all of them
+
+Point = collections.namedtuple("Point", "w0 weights")  # weights: a tuple, one a list
+
+
+def _point(values):
+    """Point of an array of w0 and the weights."""
+    return Point(float(values[0]), tuple(float(value) for value in values[1:]))
+
+
+class Log(object):
+    """Evaluated points as JSON lines, in the form of `bayes_opt`'s JSONLogger, which its `load_logs` reads.
+
+    Args:
+      path: local or gs://; continued if it is there. A last line that a kill cut short is dropped.
+      names: of the lists.
+
+    Raises:
+      InputError: the file holds something else, or points of other lists.
+    """
+
+    def __init__(self, path, names):
+        self._path, self._keys = path, ["w0"] + list(names)
+        self.points, self.targets = [], []
+        self._lines = self._read() if tf.io.gfile.exists(path) else []
+        with files.replacing(path) as stream:
+            stream.write("".join(self._lines))
+
+    def _read(self):
+        with tf.io.gfile.GFile(self._path) as stream:
+            lines = stream.read().split("\n")[:-1]
+        for number, line in enumerate(lines, 1):
+            try:
+                entry = json.loads(line)
+                params, target = entry["params"], float(entry["target"])
+                values = [float(params[key]) for key in self._keys]
+            except (ValueError, KeyError, TypeError):
+                raise InputError("%s, line %d: %s is no point of %s: give another --log_file or delete this one."
+                                 % (self._path, number, text.quoted(line.encode()), ", ".join(self._keys)))
+            if set(params) != set(self._keys):
+                raise InputError("%s, line %d: its points are of %s, not of %s: give another --log_file or delete this one."
+                                 % (self._path, number, ", ".join(sorted(params)), ", ".join(sorted(self._keys))))
+            self.points.append(_point(values))
+            self.targets.append(target)
+        return [line + "\n" for line in lines]
+
+    def add(self, point, target):
+        """Appends an evaluated point."""
+        self.points.append(point)
+        self.targets.append(target)
+        now = datetime.datetime.now().strftime("%Y-%m-%d %H:%M:%S")
+        line = json.dumps({"target": target, "params": self.params(point), "datetime": {"datetime": now}}) + "\n"
+        with tf.io.gfile.GFile(self._path, "a") as stream:
+            stream.write(line)
+
+    def params(self, point):
+        """{name: value} of a point."""
+        return dict(zip(self._keys, (point.w0,) + point.weights))
+
+    def best(self, count):
+        """The best `count` points, best first."""
+        order = np.argsort(-np.array(self.targets), kind="stable")
+        return [self.points[place] for place in order[:count]]
+
+
+def bayesian_optimization(objective, log, init_points, n_iter, seed):
+    """Adds points to a log until it has `init_points` + `n_iter` and returns the best one.
+
+    The first is equal weights, the others of `init_points` are drawn uniformly, `n_iter` are where a
+    Gaussian process expects the most (upper confidence bound). The same seed gives the same points,
+    whether a run was interrupted or not.
+
+    Args:
+      objective: see `objective.Objective`.
+      log: a Log.
+
+    Raises:
+      InputError: a logged point's mAP is not the objective's.
+    """
+    for number, (point, target) in enumerate(zip(log.points, log.targets), 1):
+        if not abs(objective(*point) - target) <= 1e-9:  # NaN neither
+            raise InputError("The log's point %d has mAP %.6f there and %.6f on these lists and ratings: give another "
+                             "--log_file or delete this one." % (number, target, objective(*point)))
+    bounds = np.array([W0_BOUNDS] + [WEIGHT_BOUNDS] * objective.num_lists)
+    drawn = np.random.RandomState(seed).uniform(*bounds.T, size=(init_points, len(bounds)))
+    drawn[:1] = [[published.MODELS_W0] + [1.0] * objective.num_lists]
+    progress = Progress("Bayesian optimization", "points", init_points + n_iter, len(log.points))
+    while len(log.points) < init_points + n_iter:
+        place = len(log.points)
+        values = drawn[place] if place < init_points else _suggested(log, bounds, seed + place)
+        point = _point(values)
+        log.add(point, objective(*point))
+        progress.add(1, "best mAP %.6f" % max(log.targets))
+    progress.finish("best mAP %.6f" % max(log.targets))
+    return log.best(1)[0]
+
+
+def _suggested(log, bounds, seed):
+    """The point at which a Gaussian process over all points so far has the highest upper confidence bound."""
+    keys = list(log.params(log.points[0]))
+    optimizer = bayes_opt.BayesianOptimization(None, dict(zip(keys, bounds)), random_state=seed, verbose=0,
+                                               allow_duplicate_points=True)
+    for point, target in zip(log.points, log.targets):
+        optimizer.register(log.params(point), target)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of fits that could be closer
+        suggestion = optimizer.suggest(bayes_opt.UtilityFunction())
+    return [suggestion[key] for key in keys]
+
+
+def refine(objective, starts):
+    """The best point that Powell's method finds from any of `starts`, at least as good as these.
+
+    Takes at most REFINE_EVALUATIONS evaluations from each and REFINE_SECONDS in all.
+    """
+    best = max(starts, key=lambda point: objective(*point))
+    bounds, deadline = [W0_BOUNDS] + [WEIGHT_BOUNDS] * objective.num_lists, time.time() + REFINE_SECONDS
+    progress = Progress("local search", "starts", len(starts))
+    for start in starts:
+        search = _Search(objective, bounds, deadline)
+        try:
+            scipy.optimize.minimize(search, (start.w0,) + start.weights, method="Powell", bounds=bounds,
+                                    options={"maxfev": REFINE_EVALUATIONS})
+        except StopIteration:
+            pass
+        best = max(best, search.best, key=lambda point: objective(*point))
+        progress.add(1, "best mAP %.6f" % objective(*best))
+    progress.finish("best mAP %.6f" % objective(*best))
+    return best
+
+
+class _Search(object):
+    """The objective for a minimizer; notes the best point, raises StopIteration at the deadline."""
+
+    def __init__(self, objective, bounds, deadline):
+        self._objective, self._deadline = objective, deadline
+        self._lower, self._upper = zip(*bounds)
+        self.best, self._best_target = None, -1.0
+
+    def __call__(self, values):
+        if self.best and time.time() > self._deadline:
+            raise StopIteration
+        point = _point(np.clip(values, self._lower, self._upper))  # Powell's method steps outside
+        target = self._objective(*point)
+        if target > self._best_target:
+            self.best, self._best_target = point, target
+        return -target
+
+
+def tune(objective, log, init_points, n_iter, seed):
+    """-> (best Point of Bayesian optimization, refined Point)."""
+    found = bayesian_optimization(objective, log, init_points, n_iter, seed)
+    return found, refine(objective, log.best(REFINED_STARTS))
+
+
+def compare(models, tuned, objectives):
+    """mAP of equal, published and tuned weights.
+
+    Args:
+      models: names of the lists' models.
+      tuned: what `tune` returns.
+      objectives: list of (name, Objective).
+
+    Returns:
+      List of OrderedDict: `weights` says which, then {name of the objective: mAP, None for published
+      weights of other models}.
+    """
+    points = [("equal", Point(published.MODELS_W0, (1.0,) * len(models))), ("published", None),
+              ("Bayesian optimization", tuned[0]), ("refined", tuned[1])]
+    if all(model in published.WEIGHTS for model in models):
+        points[1] = "published", Point(published.MODELS_W0, tuple(published.WEIGHTS[model] for model in models))
+    return [collections.OrderedDict([("weights", name)] + [
+        (column, objective(*point) if point else None) for column, objective in objectives]) for name, point in points]
