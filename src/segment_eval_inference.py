@@ -12,10 +12,8 @@ if __name__ == "__main__" and not __package__:  # run as a file
 from absl import flags
 import tensorflow as tf
 
-from src.common import files
 from src.common import program
 from src.common.errors import InputError
-from src.data import pipeline
 from src.data import shards
 from src.submission import ranked_csv
 from src.submission import ranking_metrics
@@ -24,30 +22,9 @@ from src.submission import ratings
 
 def define_flags():
     shards.define_flags()
+    ratings.define_flags()
     flags.DEFINE_string("submission_file", "", "Ranked CSV to evaluate, with or without its header.")
-    flags.DEFINE_string("eval_data_pattern", "", "Glob of the TFRecords of 3/frame/validate; the ratings of "
-                        "their holdout are read.")
-    flags.DEFINE_string("label_cache", "", "File of ratings, segment_id,label,score a line: read instead of "
-                        "the records if it exists, else written, which makes the next run fast.")
     flags.DEFINE_integer("top_n", 100000, "Segments of each class's list that count.", lower_bound=1)
-
-
-def find_ratings(args):
-    """The ratings in the cache, else in the records.
-
-    Raises:
-      InputError: there is neither, or what there is does not read.
-    """
-    if args.label_cache and tf.io.gfile.exists(args.label_cache):
-        return ratings.read_cache(args.label_cache)
-    if not args.eval_data_pattern:
-        raise InputError("There are no ratings to evaluate against: give --eval_data_pattern, or the "
-                         "--label_cache of an earlier run.")
-    paths = shards.holdout(files.find(args.eval_data_pattern, "eval_data_pattern"), args.holdout_shards)
-    found = ratings.create(*pipeline.read_ratings(paths))
-    if args.label_cache:
-        ratings.write_cache(args.label_cache, found)
-    return found
 
 
 def main(args):
@@ -57,7 +34,7 @@ def main(args):
         raise InputError("--submission_file=%s does not exist: give the CSV that inference.py wrote."
                          % args.submission_file)
     mean, precisions = ranking_metrics.mean_average_precision(
-        ranked_csv.iterate(args.submission_file), find_ratings(args), args.top_n)
+        ranked_csv.iterate(args.submission_file), ratings.find(args), args.top_n)
     print("mAP@%d: %.6f over %d classes" % (args.top_n, mean, len(precisions)))
 
 

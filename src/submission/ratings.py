@@ -2,12 +2,16 @@
 import collections
 import re
 
+from absl import flags
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 
 from src.common import files
 from src.common import text
 from src.common.errors import InputError
+from src.data import pipeline
+from src.data import shards
 from src.submission import segment_ids
 
 # Arrays [ratings]: bytes ids, int64 classes, float32 1 (present) or 0 (absent). No pair of segment
@@ -15,6 +19,32 @@ from src.submission import segment_ids
 Ratings = collections.namedtuple("Ratings", "segment_ids labels scores")
 
 _LINE = re.compile(rb"(" + segment_ids.FORM.pattern + rb"),([0-9]{1,9}),([01])(?:\.0*)?")
+
+
+def define_flags():
+    """Flags that say where the ratings are; `shards.define_flags` says which are the holdout's."""
+    flags.DEFINE_string("eval_data_pattern", "", "Glob of the TFRecords of 3/frame/validate; the ratings of "
+                        "their holdout are read.")
+    flags.DEFINE_string("label_cache", "", "File of ratings, segment_id,label,score a line: read instead of "
+                        "the records if it exists, else written, which makes the next run fast.")
+
+
+def find(args):
+    """The ratings in the cache that the flags name, else in the records.
+
+    Raises:
+      InputError: there is neither, or what there is does not read.
+    """
+    if args.label_cache and tf.io.gfile.exists(args.label_cache):
+        return read_cache(args.label_cache)
+    if not args.eval_data_pattern:
+        raise InputError("There are no ratings to evaluate against: give --eval_data_pattern, or the "
+                         "--label_cache of an earlier run.")
+    paths = shards.holdout(files.find(args.eval_data_pattern, "eval_data_pattern"), args.holdout_shards)
+    found = create(*pipeline.read_ratings(paths))
+    if args.label_cache:
+        write_cache(args.label_cache, found)
+    return found
 
 
 def create(ids, labels, scores):

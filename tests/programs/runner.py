@@ -1,4 +1,4 @@
-"""Runs train.py, eval.py and inference.py, each in a process of its own.
+"""Runs the programs, each in a process of its own.
 
 The processes are forked from one that has already imported TensorFlow, which saves each of them the
 seconds that takes; `conftest.run_as_a_user` starts them as a user does.
@@ -15,7 +15,7 @@ PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file
 TIMEOUT = 120  # seconds, far more than any run takes
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["src.train", "src.eval", "src.inference"])
+_context.set_forkserver_preload(["src.train", "src.eval", "src.inference", "src.ensemble"])
 
 
 def arguments(flags):
@@ -29,7 +29,7 @@ class Run(object):
     """A run of a program, started at once.
 
     Args:
-      program: train, eval or inference.
+      program: its module's name, such as train.
       *words: positional arguments.
       tf_config: the environment's TF_CONFIG, or None.
       **flags: see `arguments`.
@@ -37,10 +37,11 @@ class Run(object):
 
     def __init__(self, program, *words, tf_config=None, **flags):
         self._folder = tempfile.mkdtemp()
-        self._errors = os.path.join(self._folder, "errors")
-        open(self._errors, "w").close()
+        self._output, self._errors = (os.path.join(self._folder, name) for name in ("output", "errors"))
+        for path in self._output, self._errors:
+            open(path, "w").close()
         self._process = _context.Process(target=_main, args=(
-            program, list(words) + arguments(flags), self._errors, tf_config))
+            program, list(words) + arguments(flags), self._output, self._errors, tf_config))
         self._process.start()
         self.pid = self._process.pid
 
@@ -77,6 +78,13 @@ class Run(object):
             return stream.read()
 
 
+    @property
+    def output(self):
+        """What it has written to standard output so far."""
+        with open(self._output) as stream:
+            return stream.read()
+
+
 def run(program, *words, **flags):
     """Runs a program to its end; arguments as Run's. Returns its exit code and standard error."""
     with Run(program, *words, **flags) as started:
@@ -90,8 +98,15 @@ def succeed(program, **flags):
     return errors
 
 
-def _main(program, words, errors, tf_config):
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+def output_of(program, **flags):
+    """Runs a program that must succeed; returns its standard output."""
+    with Run(program, **flags) as started:
+        assert started.wait() == 0, started.errors
+        return started.output
+
+
+def _main(program, words, output, errors, tf_config):
+    os.dup2(os.open(output, os.O_WRONLY), 1)
     os.dup2(os.open(errors, os.O_WRONLY), 2)
     os.environ.pop("TF_CONFIG", None)
     if tf_config is not None:

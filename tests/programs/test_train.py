@@ -6,8 +6,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import types
 
 import numpy as np
@@ -318,8 +316,7 @@ def test_a_task_without_others_trains_alone(video_level, tmp_path, cluster):
 
 def test_describe_needs_no_data_and_leaves_nothing(tmp_path):
     folder = str(tmp_path / "model")
-    text = subprocess.check_output([sys.executable, "src/train.py", "--describe"] + runner.arguments(
-        dict(MODEL, train_dir=folder, batch_size=4)), cwd=runner.PROJECT, universal_newlines=True)
+    text = runner.output_of("train", describe=True, **dict(MODEL, train_dir=folder, batch_size=4))
     weights = (RGB + AUDIO + 1) * 3862
     assert "{:,} parameters".format(weights) in text and "batch_size 4, 5 frames each" in text
     assert not os.path.exists(folder)

@@ -1,0 +1,233 @@
+"""Fuses ranked CSVs: a model's shifts into one, models into a submission; tunes the models' weights.
+
+  python src/ensemble.py --mode=combine_shifts --input_files='predictions/*_oof*.csv' --output_file=combined/
+  python src/ensemble.py --mode=tune --input_files='combined/*_oof.csv' --label_cache=labels.csv \\
+    --log_file=tuning.json --output_file=weights.json
+  python src/ensemble.py --mode=blend --input_files='combined/*_test.csv' --weights=weights.json \\
+    --output_file=submission.csv
+  python src/ensemble.py --mode=report --input_files='predictions/*_oof*.csv,combined/*' --label_cache=labels.csv
+"""
+import os
+import sys
+
+if __name__ == "__main__" and not __package__:  # run as a file
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+import collections
+import logging
+
+from absl import flags
+import tensorflow as tf
+
+from src.common import files
+from src.common import program
+from src.common.errors import InputError
+from src.data import shards
+from src.submission import fusion
+from src.submission import objective
+from src.submission import published
+from src.submission import ranked_csv
+from src.submission import ranking_metrics
+from src.submission import ratings
+from src.submission import tuning
+
+log = logging.getLogger("yt8m")
+
+
+def define_flags():
+    shards.define_flags()
+    ratings.define_flags()
+    flags.DEFINE_enum("mode", None, ["combine_shifts", "tune", "blend", "report"],
+                      "combine_shifts: a model's shifts (NAME.csv, NAME_shift1.csv, ..) become one CSV, with equal weights. "
+                      "tune: find w0 and a weight a model. blend: fuse the models. report: print each file's mAP.")
+    flags.DEFINE_list("input_files", [], "Ranked CSVs: a comma list of paths or globs.")
+    flags.DEFINE_string("output_file", "", "combine_shifts: a CSV, or a folder for several models. tune: JSON of the "
+                        "weights. blend: a CSV.")
+    flags.DEFINE_string("weights", "", "blend: a comma list, a weight a file in their order, or the JSON of tune. Empty: as "
+                        "published.")
+    flags.DEFINE_float("w0", None, "w0 of the fusion, above 0; the smaller, the more the first ranks count. Default: as "
+                       "published, or the JSON's.")
+    flags.DEFINE_integer("segment_max_pred", 100000, "Segments to keep a class.", lower_bound=1)
+    flags.DEFINE_string("log_file", "", "tune: log of the points, JSON lines as bayes_opt reads them; continued if it is "
+                        "there. Empty: beside --output_file, in NAME_log.json.")
+    flags.DEFINE_integer("init_points", 50, "tune: random points before the optimization.", lower_bound=1)
+    flags.DEFINE_integer("n_iter", 150, "tune: points of the Bayesian optimization.", lower_bound=0)
+    flags.DEFINE_integer("seed", 0, "tune: the same seed gives the same weights.", lower_bound=0)
+    flags.DEFINE_bool("tune_split", True, "tune: also tune on half of the videos alone and evaluate on the others, which "
+                      "shows how much is overfitting.")
+
+
+def input_paths(patterns):
+    """The files of a list of paths and globs.
+
+    Raises:
+      InputError: one matches nothing.
+    """
+    paths = []
+    for pattern in patterns:
+        found = files.find(pattern, "input_files")
+        paths.extend(path for path in found if path not in paths)
+    if not paths:
+        raise InputError("--input_files is empty: give the CSVs that inference.py wrote.")
+    return paths
+
+
+def by_model(paths):
+    """OrderedDict model -> path.
+
+    Raises:
+      InputError: two files are of one model.
+    """
+    models = collections.OrderedDict()
+    for model, of_model in fusion.group_shifts(paths).items():
+        name = published.model_name(model)
+        if len(of_model) > 1 or name in models:
+            raise InputError("%s and %s are both of the model %s: combine a model's shifts first "
+                             "(--mode=combine_shifts), and give each model once."
+                             % (models.get(name, of_model[0]), of_model[-1], name))
+        models[name] = of_model[0]
+    return models
+
+
+def output(args, inputs):
+    """--output_file.
+
+    Raises:
+      InputError: it is empty or one of the inputs.
+    """
+    if not args.output_file:
+        raise InputError("--mode=%s needs --output_file." % args.mode)
+    check_kept(inputs, [args.output_file])
+    return args.output_file
+
+
+def check_kept(inputs, outputs):
+    """Checks that no output takes the place of an input or of another output.
+
+    Raises:
+      InputError: one does.
+    """
+    taken = set(map(os.path.realpath, inputs))
+    for path in outputs:
+        if os.path.realpath(path) in taken:
+            raise InputError("%s would be overwritten: give another --output_file." % path)
+        taken.add(os.path.realpath(path))
+
+
+def combine_shifts(args):
+    """Writes a CSV a model."""
+    paths = input_paths(args.input_files)
+    target, models = output(args, paths), fusion.group_shifts(paths)
+    targets = [target]
+    if len(models) > 1 or target.endswith("/") or tf.io.gfile.isdir(target):
+        if target.endswith(".csv"):
+            raise InputError("--output_file=%s is one file and --input_files are of %d models such as %s: give a folder."
+                             % (target, len(models), ", ".join(map(os.path.basename, list(models)[:2]))))
+        targets = [os.path.join(target, os.path.basename(model)) for model in models]
+    check_kept(paths, targets)
+    for path, of_model in zip(targets, models.values()):
+        log.info("%s: %s", path, ", ".join(map(os.path.basename, of_model)))
+        fusion.fuse_files(of_model, [1.0] * len(of_model), published.TTA_W0 if args.w0 is None else args.w0, path,
+                          args.segment_max_pred)
+
+
+def read_weights(text, w0, models):
+    """-> tuning.Point for a list of models.
+
+    Args:
+      text: the flag --weights.
+      w0: the flag --w0.
+
+    Raises:
+      InputError: a model has no weight, a weight no model, or a weight is none.
+    """
+    known, found_w0 = published.WEIGHTS, published.MODELS_W0
+    if text.endswith(".json"):
+        tuned = files.read_json(text)
+        if not isinstance(tuned, dict) or not isinstance(tuned.get("weights"), dict) or "w0" not in tuned:
+            raise InputError("%s holds no weights: give the file that --mode=tune wrote." % text)
+        known, found_w0 = tuned["weights"], tuned["w0"]
+        if set(known) != set(models):
+            raise InputError("%s has weights of %s, but the files are of %s: give the same models."
+                             % (text, ", ".join(sorted(known)), ", ".join(sorted(models))))
+    elif text:
+        try:
+            known = dict(zip(models, map(float, text.split(","))))
+        except ValueError:
+            raise InputError("--weights=%s is neither a comma list of numbers nor a .json of --mode=tune." % text)
+        if text.count(",") + 1 != len(models):
+            raise InputError("--weights=%s has %d weights for the %d files %s: give one for each."
+                             % (text, text.count(",") + 1, len(models), ", ".join(models)))
+    missing = [model for model in models if model not in known]
+    if missing:
+        raise InputError("There is no published weight of %s, only of %s: give --weights."
+                         % (", ".join(missing), ", ".join(known)))
+    return tuning.Point(found_w0 if w0 is None else w0, tuple(known[model] for model in models))
+
+
+def blend(args):
+    """Writes the models' fusion."""
+    paths = input_paths(args.input_files)
+    target, models = output(args, paths), by_model(paths)
+    point = read_weights(args.weights, args.w0, list(models))
+    for model, weight in zip(models, point.weights):
+        log.info("weight %5.2f %%  %s", 100 * weight / max(sum(point.weights), 1e-300), model)
+    fusion.fuse_files(list(models.values()), point.weights, point.w0, target, args.segment_max_pred)
+    log.info("written: %s", target)
+
+
+def tune(args):
+    """Writes the best weights as JSON and prints what they bring."""
+    paths = input_paths(args.input_files)
+    target, models = output(args, paths), by_model(paths)
+    files.check_writable(target)
+    every = objective.read(list(models.values()), ratings.find(args), args.segment_max_pred)
+    columns = [("all videos", every)]
+    log_file = args.log_file or os.path.splitext(target)[0] + "_log.json"
+    points = tuning.tune(every, tuning.Log(log_file, models), args.init_points, args.n_iter, args.seed)
+    rows = tuning.compare(models, points, columns)
+    if args.tune_split:
+        halves = every.halves(args.seed)
+        half_log = "%s_half%s" % os.path.splitext(log_file)
+        half_points = tuning.tune(halves[0], tuning.Log(half_log, models), args.init_points, args.n_iter, args.seed)
+        columns = list(zip(["tuned half", "held-out half"], halves))
+        for row, more in zip(rows, tuning.compare(models, half_points, columns)):
+            row.update(more)
+    best = points[-1]
+    files.write_json(target, {"w0": best.w0, "weights": dict(zip(models, best.weights)), "map": every(*best),
+                              "comparison": rows})
+    print_table(rows)
+    log.info("written: %s", target)
+
+
+def print_table(rows):
+    """Prints dicts as a table, the keys above; numbers with six digits."""
+    names = list(rows[0])
+    cells = [names] + [["%.6f" % row[name] if isinstance(row[name], float) else row[name] or "-" for name in names]
+                       for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    for row in cells:
+        print("  ".join([row[0].ljust(widths[0])] + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:])]))
+
+
+def report(args):
+    """Prints the mAP of each file, a model's shifts together."""
+    paths = sum(fusion.group_shifts(input_paths(args.input_files)).values(), [])
+    rated = ratings.find(args)
+    rows = []
+    for path in paths:
+        mean, _ = ranking_metrics.mean_average_precision(ranked_csv.iterate(path), rated, args.segment_max_pred)
+        rows.append(collections.OrderedDict([("file", path), ("mAP", mean)]))
+    print_table(rows)
+
+
+def main(args):
+    """Does what --mode says."""
+    modes = {"combine_shifts": combine_shifts, "tune": tune, "blend": blend, "report": report}
+    if args.mode is None:
+        raise InputError("--mode is missing: give one of %s." % ", ".join(sorted(modes)))
+    modes[args.mode](args)
+
+
+if __name__ == "__main__":
+    program.run(define_flags, main)

@@ -1,0 +1,185 @@
+"""ensemble.py: shifts combined, weights tuned, models blended, files reported."""
+import json
+import os
+
+import numpy as np
+import pytest
+
+from src.submission import fusion
+from src.submission import objective
+from src.submission import published
+from src.submission import ranked_csv
+from src.submission import ranking_metrics
+from src.submission import ratings
+from tests import golden
+from tests.programs import runner
+
+GOLDEN = os.path.join(os.path.dirname(golden.__file__), "ensemble_1")
+IDS = np.array([b"v%d:%d" % (video, start) for video in range(12) for start in range(0, 40, 5)])
+CLASSES = [3, 8, 12, 40]
+POSITIVE = {label: np.random.RandomState(label).rand(len(IDS)) < .4 for label in CLASSES}
+# Name: how much its scores know of POSITIVE.
+MODELS = {"bert_mean_l2h12": .8, "bert_l2h12": .3, "gatednetvlad_h1024c16": 0}
+
+
+def ensemble(mode, **flags):
+    return runner.run("ensemble", mode=mode, **flags)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Ranked CSVs NAME_oof.csv and NAME_test.csv of MODELS, and labels.csv."""
+    folder, random = tmp_path_factory.mktemp("lists"), np.random.RandomState(0)
+    for partition in "oof", "test":
+        for model, knowledge in MODELS.items():
+            ranked_csv.write(str(folder / ("%s_%s.csv" % (model, partition))), [
+                (label, IDS[np.argsort(random.rand(len(IDS)) - knowledge * POSITIVE[label])]) for label in CLASSES])
+    ratings.write_cache(str(folder / "labels.csv"), ratings.create(
+        *zip(*[(name, label, POSITIVE[label][place]) for label in CLASSES for place, name in enumerate(IDS)])))
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def tuned(folder, tmp_path_factory):
+    """weights.json of few points, and what tuning printed."""
+    path = str(tmp_path_factory.mktemp("tuned") / "weights.json")
+    return path, runner.output_of("ensemble", mode="tune", output_file=path, **tuning_flags(folder))
+
+
+def tuning_flags(folder):
+    return dict(input_files=folder + "/*_oof.csv", label_cache=folder + "/labels.csv", init_points=4, n_iter=2)
+
+
+def mean_ap(path, folder):
+    rated = ratings.read_cache(folder + "/labels.csv")
+    return ranking_metrics.mean_average_precision(ranked_csv.iterate(path), rated, 100000)[0]
+
+
+def same_lists(path, other):
+    one, two = ranked_csv.read(path), ranked_csv.read(other)
+    return one.keys() == two.keys() and all(one[label].tolist() == two[label].tolist() for label in one)
+
+
+@pytest.fixture
+def expected():
+    with open(os.path.join(GOLDEN, "expected.json")) as stream:
+        return json.load(stream)
+
+
+def test_golden_from_shifts_to_the_blend(expected, tmp_path):
+    runner.succeed("ensemble", mode="combine_shifts", input_files=GOLDEN + "/model*.csv",
+                   segment_max_pred=expected["top_segments"], output_file=str(tmp_path / "tta") + "/")
+    for model in "ABC":
+        assert same_lists(str(tmp_path / "tta" / ("model%s_oof_sorted.csv" % model)),
+                          os.path.join(GOLDEN, "sorted_single", "model%s_all3.csv" % model))
+    weights = ",".join(str(expected["weights"]["model" + model]) for model in "ABC")
+    runner.succeed("ensemble", mode="blend", input_files=str(tmp_path / "tta" / "*.csv"), weights=weights, w0=expected["w0"],
+                   segment_max_pred=expected["top_segments"], output_file=str(tmp_path / "blend.csv"))
+    assert same_lists(str(tmp_path / "blend.csv"), os.path.join(GOLDEN, "blend.csv"))
+
+
+def test_one_models_shifts_go_to_the_file_that_is_named(expected, tmp_path):
+    runner.succeed("ensemble", mode="combine_shifts", input_files=GOLDEN + "/modelA*.csv",
+                   segment_max_pred=expected["top_segments"], output_file=str(tmp_path / "A.csv"))
+    assert same_lists(str(tmp_path / "A.csv"), os.path.join(GOLDEN, "sorted_single", "modelA_all3.csv"))
+
+
+def test_tuned_weights_are_the_best_that_were_seen(tuned, folder):
+    path, text = tuned
+    with open(path) as stream:
+        found = json.load(stream)
+    assert set(found["weights"]) == set(MODELS)
+    rows = {row["weights"]: row for row in found["comparison"]}
+    assert rows["refined"]["all videos"] >= rows["Bayesian optimization"]["all videos"] >= rows["equal"]["all videos"]
+    assert rows["refined"]["tuned half"] >= rows["Bayesian optimization"]["tuned half"] >= rows["equal"]["tuned half"]
+    assert rows["refined"]["all videos"] == found["map"]
+    single = mean_ap(folder + "/gatednetvlad_h1024c16_oof.csv", folder)
+    assert found["map"] > single + .1
+    lines = text.splitlines()
+    assert lines[0].split("  ")[0] == "weights" and len(lines) == 5 and "held-out half" in lines[0]
+    assert "%.6f" % rows["published"]["held-out half"] in lines[2]
+
+
+def test_the_held_out_half_is_other_videos(folder):
+    every = objective.read([folder + "/%s_oof.csv" % model for model in MODELS], ratings.read_cache(folder + "/labels.csv"))
+    halves = every.halves(0)
+    values = [part(1.0, [1.0, 1.0, 1.0]) for part in (every,) + halves]
+    assert len(set(values)) == 3
+
+
+def test_tuning_is_seeded_and_continues_its_log(tuned, folder, tmp_path):
+    flags = tuning_flags(folder)
+    again = str(tmp_path / "weights.json")
+    runner.succeed("ensemble", mode="tune", output_file=again, **dict(flags, n_iter=1, tune_split=False))
+    runner.succeed("ensemble", mode="tune", output_file=again, **flags)
+    with open(again) as one, open(tuned[0]) as other:
+        assert json.load(one) == json.load(other)
+    runner.succeed("ensemble", mode="tune", output_file=again, log_file=str(tmp_path / "my.log"),
+                   **dict(flags, tune_split=False))
+    assert sorted(os.listdir(str(tmp_path))) == ["my.log", "weights.json", "weights_log.json", "weights_log_half.json"]
+    with open(str(tmp_path / "my.log")) as stream:
+        assert len(stream.readlines()) == 4 + 2
+
+
+def test_tuned_weights_blend_oof_and_test_lists(tuned, folder, tmp_path):
+    blend = str(tmp_path / "blend.csv")
+    runner.succeed("ensemble", mode="blend", input_files=folder + "/*_oof.csv", weights=tuned[0], output_file=blend)
+    with open(tuned[0]) as stream:
+        assert mean_ap(blend, folder) == pytest.approx(json.load(stream)["map"], abs=1e-12)
+    errors = runner.succeed("ensemble", mode="blend", input_files=folder + "/*_test.csv", weights=tuned[0], output_file=blend)
+    assert "%" in errors and not same_lists(blend, folder + "/bert_mean_l2h12_test.csv")
+    assert sorted(ranked_csv.read(blend)) == CLASSES
+
+
+def test_published_weights_are_the_default(folder, tmp_path):
+    runner.succeed("ensemble", mode="blend", input_files=folder + "/*_test.csv", output_file=str(tmp_path / "blend.csv"))
+    paths = sorted(folder + "/%s_test.csv" % model for model in MODELS)
+    fusion.fuse_files(paths, [published.WEIGHTS[published.model_name(path)] for path in paths], published.MODELS_W0,
+                      str(tmp_path / "expected.csv"))
+    assert same_lists(str(tmp_path / "blend.csv"), str(tmp_path / "expected.csv"))
+
+
+def test_report_lists_each_file_with_its_map(folder):
+    text = runner.output_of("ensemble", mode="report", input_files=folder + "/*_oof.csv", label_cache=folder + "/labels.csv")
+    rows = dict(line.rsplit(None, 1) for line in text.splitlines()[1:])
+    assert {path.strip(): float(value) for path, value in rows.items()} == {
+        path: round(mean_ap(path, folder), 6) for path in (folder + "/%s_oof.csv" % model for model in MODELS)}
+
+
+@pytest.mark.parametrize("mode,flags,message", [
+    (None, {}, "--mode is missing: give one of blend, combine_shifts, report, tune"),
+    ("blend", dict(input_files=""), "--input_files is empty"),
+    ("blend", dict(input_files="{}/nothing*"), "No file matches --input_files="),
+    ("blend", dict(output_file=""), "--mode=blend needs --output_file"),
+    ("blend", dict(weights="1,2"), "has 2 weights for the 3 files"),
+    ("blend", dict(weights="1,2,x"), "--weights=1,2,x is neither a comma list of numbers nor a .json"),
+    ("blend", dict(weights="1,-2,3"), "Weight 2 is -2.0: give a number from 0 on"),
+    ("blend", dict(weights="0,0,0"), "All 3 weights are 0"),
+    ("blend", dict(weights="1,1,1", w0=0), "w0 is 0.0: give a number above 0"),
+    ("blend", dict(weights="{}/no.json"), "no.json does not exist"),
+    ("blend", dict(input_files=GOLDEN + "/modelA*"), "are both of the model modelA: combine a model's shifts first"),
+    ("blend", dict(input_files=GOLDEN + "/modelA_oof_sorted.csv"), "no published weight of modelA, only of gatednetvlad"),
+    ("combine_shifts", dict(output_file="{}/"), "would be overwritten: give another --output_file"),
+    ("combine_shifts", dict(output_file="{}/all.csv"), "is one file and --input_files are of 3 models such as "),
+    ("blend", dict(output_file="{}/./bert_l2h12_oof.csv"), "bert_l2h12_oof.csv would be overwritten"),
+    ("tune", dict(output_file="{}/bert_l2h12_oof.csv"), "bert_l2h12_oof.csv would be overwritten"),
+    ("tune", dict(label_cache=""), "There are no ratings to evaluate against"),
+    ("tune", dict(output_file="{}/labels.csv/weights.json"), "cannot be written"),
+    ("report", dict(input_files="{}/labels.csv"), "labels.csv, line 1: "),
+])
+def test_wrong_usage_gets_a_sentence_and_leaves_nothing(mode, flags, message, folder, tmp_path):
+    given = dict(tuning_flags(folder), output_file=str(tmp_path / "out.csv"))
+    given.update((name, value.replace("{}", folder) if isinstance(value, str) else value) for name, value in flags.items())
+    before = sorted(os.listdir(folder))
+    code, errors = ensemble(mode, **given)
+    assert code == 1 and message in errors.splitlines()[-1] and "Traceback" not in errors, errors
+    assert sorted(os.listdir(folder)) == before and not os.listdir(str(tmp_path))
+
+
+def test_weights_of_other_models_are_refused(tuned, folder, tmp_path):
+    code, errors = ensemble("blend", input_files=folder + "/bert*_test.csv", weights=tuned[0], output_file=str(tmp_path / "o"))
+    assert code == 1 and "but the files are of bert_l2h12, bert_mean_l2h12: give the same models" in errors
+    (tmp_path / "other.json").write_text("[1, 2]")
+    code, errors = ensemble("blend", input_files=folder + "/bert*_test.csv", weights=str(tmp_path / "other.json"),
+                            output_file=str(tmp_path / "o"))
+    assert code == 1 and "other.json holds no weights: give the file that --mode=tune wrote" in errors
