@@ -183,6 +183,7 @@ class Bert(FrameLevelModel):
     """
 
     hparams_declared = HPARAMS + sampling.HPARAMS + classifiers.HEAD_HPARAMS
+    merges_repeats = False
 
     def __init__(self, hparams):
         super(Bert, self).__init__(hparams)
@@ -201,7 +202,7 @@ class Bert(FrameLevelModel):
         as_they_are = tf.zeros_like(spread) + tf.range(iterations)
         return tf.where(tf.fill(tf.shape(spread), tf.equal(max_frames, iterations)), as_they_are, spread)
 
-    def pool(self, frames, is_training):
+    def pool(self, frames, is_training, indices=None):
         if self.hparams["use_position"]:
             frames = add_positions(frames, self.hparams["bert_position"], self.config)
         return POOLINGS[self.hparams["pooling_strategy"]](self.encode(frames, is_training))

@@ -14,6 +14,7 @@ class FrameLevelModel(object):
     """
 
     frame_level = True
+    merges_repeats = True  # whether `pool` takes `indices`
 
     def __init__(self, hparams):
         self.hparams = hparams
@@ -48,14 +49,33 @@ class FrameLevelModel(object):
           `regularization_loss`.
         """
         model_input.shape.assert_has_rank(3)
+        indices = None
         if not frames_sampled:
             indices = self.frame_indices(num_frames, tf.shape(model_input)[1], is_training)
-            if indices is not None:
-                model_input = sampling.gather_frames(model_input, indices)
-        return self.classify(self.pool(model_input, is_training), vocab_size, is_training)
+        if indices is not None and not self._are_repeats(model_input, indices, is_training):
+            model_input, indices = sampling.gather_frames(model_input, indices), None
+        pooled = self.pool(model_input, is_training, indices)
+        return self.classify(pooled, vocab_size, is_training)
 
-    def pool(self, frames, is_training):
-        """[batch, frames, features] -> [batch, pooled features]."""
+    def _are_repeats(self, model_input, indices, is_training):
+        """Whether the model sees frames many times over, so that each is better computed once.
+
+        In training each draw counts in the statistics of batch normalization.
+        """
+        num_frames = model_input.shape[1].value
+        return self.merges_repeats and not is_training and num_frames and num_frames < indices.shape[1].value
+
+    def pool(self, frames, is_training, indices=None):
+        """Pools the frames of each video.
+
+        Args:
+          frames: [batch, frames, features].
+          indices: int32 [batch, iterations] of those that the model sees, repeats included; None: each
+            once.
+
+        Returns:
+          [batch, pooled features].
+        """
         raise NotImplementedError
 
     def classify(self, pooled, vocab_size, is_training):
@@ -68,8 +88,11 @@ class FrameLevelLogisticModel(FrameLevelModel):
 
     hparams_declared = sampling.HPARAMS + classifiers.LOGISTIC_HPARAMS
 
-    def pool(self, frames, is_training):
-        return tf.reduce_mean(frames, axis=1)
+    def pool(self, frames, is_training, indices=None):
+        if indices is None:
+            return tf.reduce_mean(frames, axis=1)
+        counts = sampling.repetitions(indices, tf.shape(frames)[1])
+        return tf.reduce_sum(frames * counts, axis=1) / self.hparams["iterations"]
 
     def classify(self, pooled, vocab_size, is_training):
         return classifiers.logistic_model(pooled, vocab_size, self.hparams["l2_penalty"])

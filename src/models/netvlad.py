@@ -22,12 +22,13 @@ HPARAMS = [
 ]
 
 
-def netvlad(frames, num_clusters, is_training):
+def netvlad(frames, num_clusters, is_training, counts=None):
     """Residuals of frames to learned centres, summed over frames by soft assignment.
 
     Args:
       frames: [batch, frames, features].
       num_clusters: number of centres.
+      counts: [batch, frames, 1], how often each frame counts; None: once.
 
     Returns:
       [batch, features * num_clusters], normalised within each cluster and as a whole.
@@ -37,6 +38,8 @@ def netvlad(frames, num_clusters, is_training):
         weights = normal_weights("cluster_weights", [width, num_clusters], width)
     scores = batch_norm(tf.matmul(tf.reshape(frames, [-1, width]), weights), "cluster_bn", is_training)
     assignment = tf.reshape(tf.nn.softmax(scores), [-1, num_frames, num_clusters])
+    if counts is not None:
+        assignment *= counts
     with tf.compat.v1.variable_scope("cluster_weights2"):
         centres = normal_weights("cluster_weights2", [1, width, num_clusters], width)
     residuals = (tf.matmul(frames, assignment, transpose_a=True)
@@ -58,15 +61,16 @@ class GatedNetVLAD(FrameLevelModel):
 
     hparams_declared = HPARAMS + sampling.HPARAMS + classifiers.HEAD_HPARAMS
 
-    def pool(self, frames, is_training):
+    def pool(self, frames, is_training, indices=None):
         clusters, hidden_size = self.hparams["netvlad_cluster_size"], self.hparams["netvlad_hidden_size"]
         if clusters < 2:
             raise InputError("--netvlad_cluster_size=%d leaves no cluster to sound, which has half as many: give at "
                              "least 2." % clusters)
+        counts = None if indices is None else sampling.repetitions(indices, tf.shape(frames)[1])
         with tf.compat.v1.variable_scope("video_VLAD"):
-            video = netvlad(frames[:, :, :RGB_SIZE], clusters, is_training)
+            video = netvlad(frames[:, :, :RGB_SIZE], clusters, is_training, counts)
         with tf.compat.v1.variable_scope("audio_VLAD"):
-            audio = netvlad(frames[:, :, RGB_SIZE:], clusters // 2, is_training)
+            audio = netvlad(frames[:, :, RGB_SIZE:], clusters // 2, is_training, counts)
         descriptors = tf.concat([video, audio], axis=1)
         with tf.compat.v1.variable_scope("hidden1_weights"):
             weights = normal_weights("hidden1_weights", [descriptors.shape[1], hidden_size], clusters)

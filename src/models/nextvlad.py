@@ -37,11 +37,12 @@ def _linear(x, units, scope):
     return dense(x, units, scope, initializer=tf.compat.v1.variance_scaling_initializer())
 
 
-def nextvlad(frames, num_clusters, groups, expansion, is_training):
+def nextvlad(frames, num_clusters, groups, expansion, is_training, counts=None):
     """VLAD over group-sized parts of widened frames, each part with its own attention.
 
     Args:
       frames: [batch, frames, features].
+      counts: [batch, frames, 1], how often each frame counts; None: once.
 
     Returns:
       [batch, num_clusters * expansion * features / groups].
@@ -56,6 +57,8 @@ def nextvlad(frames, num_clusters, groups, expansion, is_training):
     part = width // groups
     widened = _linear(tf.reshape(frames, [-1, frames.shape[2].value]), width, "fully_connected")
     attention = tf.nn.sigmoid(_linear(widened, groups, "fully_connected_1"))
+    if counts is not None:
+        attention = tf.reshape(attention, [-1, num_frames, groups]) * counts
     scores = tf.matmul(widened, _weights("cluster_weights", [width, groups * num_clusters]))
     scores = batch_norm(scores, "cluster_bn", is_training, fused=False)
     assignment = (tf.nn.softmax(tf.reshape(scores, [-1, num_frames * groups, num_clusters]))
@@ -88,16 +91,17 @@ class NeXtVLAD(FrameLevelModel):
 
     hparams_declared = HPARAMS + sampling.HPARAMS + classifiers.HEAD_HPARAMS
 
-    def pool(self, frames, is_training):
+    def pool(self, frames, is_training, indices=None):
         hparams = self.hparams
         clusters, groups, expansion = (hparams[name] for name in ("nextvlad_cluster_size", "groups", "expansion"))
         if clusters < 2:
             raise InputError("--nextvlad_cluster_size=%d leaves no cluster to sound, which has half as many: give at "
                              "least 2." % clusters)
+        counts = None if indices is None else sampling.repetitions(indices, tf.shape(frames)[1])
         with tf.compat.v1.variable_scope("video_vlad"):
-            video = nextvlad(frames[:, :, :RGB_SIZE], clusters, groups, expansion, is_training)
+            video = nextvlad(frames[:, :, :RGB_SIZE], clusters, groups, expansion, is_training, counts)
         with tf.compat.v1.variable_scope("audio_vlad"):
-            audio = nextvlad(frames[:, :, RGB_SIZE:], clusters // 2, groups // 2, expansion, is_training)
+            audio = nextvlad(frames[:, :, RGB_SIZE:], clusters // 2, groups // 2, expansion, is_training, counts)
         descriptors = tf.concat([video, audio], axis=1)
         if is_training and hparams["drop_rate"]:
             descriptors = tf.nn.dropout(descriptors, rate=hparams["drop_rate"])
@@ -115,23 +119,26 @@ class MixNeXtVLAD(NeXtVLAD):
 
     hparams_declared = NeXtVLAD.hparams_declared + MIX_HPARAMS
 
-    def pool(self, frames, is_training):
-        return frames
+    def pool(self, frames, is_training, indices=None):
+        return frames, indices
 
     def classify(self, pooled, vocab_size, is_training):
-        frames, branches = pooled, []
+        (frames, indices), branches = pooled, []
         if self.hparams["mix_number"] < 1:
             raise InputError("--mix_number=%d leaves nothing to mix: give at least 1." % self.hparams["mix_number"])
         for index in range(self.hparams["mix_number"]):
             with tf.compat.v1.variable_scope("branch_%d" % index):
-                result = classifiers.head(super(MixNeXtVLAD, self).pool(frames, is_training), vocab_size, is_training,
-                                          self.hparams)
+                result = classifiers.head(super(MixNeXtVLAD, self).pool(frames, is_training, indices), vocab_size,
+                                          is_training, self.hparams)
             if "logits" not in result:
                 raise InputError("--model=MixNeXtVLAD mixes logits, which %s does not have: add "
                                  "--video_level_classifier_model=LogisticModel."
                                  % self.hparams["video_level_classifier_model"])
             branches.append(result["logits"])
-        means = batch_norm(tf.reduce_mean(frames, axis=2), "mix_weights_bn", is_training)
+        means = tf.reduce_mean(frames, axis=2)
+        if indices is not None:
+            means = tf.gather(means, indices, batch_dims=1)
+        means = batch_norm(means, "mix_weights_bn", is_training)
         weights = tf.nn.softmax(_linear(means, len(branches), "mix_weights"))
         mixed = tf.add_n([weights[:, index:index + 1] * logits for index, logits in enumerate(branches)])
         result = {"predictions": tf.nn.sigmoid(mixed), "logits": mixed}

@@ -56,6 +56,19 @@ def vlad_indices(num_frames, iterations, random_frames, is_training):
     return (spread_indices if random_frames else middle_indices)(num_frames, iterations)
 
 
+def repetitions(indices, num_frames):
+    """How often frames are seen.
+
+    Args:
+      indices: int32 [batch, iterations].
+      num_frames: frames that there are, padding included.
+
+    Returns:
+      float32 [batch, num_frames, 1].
+    """
+    return tf.reduce_sum(tf.one_hot(indices, num_frames), axis=1)[:, :, tf.newaxis]
+
+
 def gather_frames(model_input, indices):
     """[batch, frames, features] at `indices` [batch, iterations] -> [batch, iterations, features]."""
     return tf.gather(model_input, indices, batch_dims=1)
