@@ -54,7 +54,7 @@ make_model() {
 
 step "synthetic records in $data"
 run src/make_synthetic_data.py --output_dir="$data" --num_validate_shards=10
-rm -rf "$out/combined" "$out/labels.csv" "$out/weights.json" "$out"/weights_log*.json
+rm -rf "$out/combined" "$out/notebook" "$out/labels.csv" "$out/weights.json" "$out"/weights_log*.json
 make_model bert_mean_small "${bert_mean_small[@]}"
 make_model gatednetvlad_small "${gatednetvlad_small[@]}"
 

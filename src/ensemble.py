@@ -52,7 +52,8 @@ def define_flags():
                         "there. Empty: beside --output_file, in NAME_log.json.")
     flags.DEFINE_integer("init_points", 50, "tune: random points before the optimization.", lower_bound=1)
     flags.DEFINE_integer("n_iter", 150, "tune: points of the Bayesian optimization.", lower_bound=0)
-    flags.DEFINE_integer("seed", 0, "tune: the same seed gives the same weights.", lower_bound=0)
+    flags.DEFINE_integer("seed", 0, "tune: the same seed gives the same weights.", lower_bound=0,
+                         upper_bound=(1 << 31) - 1)
     flags.DEFINE_bool("tune_split", True, "tune: also tune on half of the videos alone and evaluate on the others, which "
                       "shows how much is overfitting.")
 
@@ -61,12 +62,15 @@ def input_paths(patterns):
     """The files of a list of paths and globs.
 
     Raises:
-      InputError: one matches nothing.
+      InputError: one matches nothing, or a folder.
     """
     paths = []
-    for pattern in patterns:
+    for pattern in filter(None, patterns):
         found = files.find(pattern, "input_files")
         paths.extend(path for path in found if path not in paths)
+    for path in paths:
+        if tf.io.gfile.isdir(path):
+            raise InputError("--input_files names the folder %s: give its files, such as %s/*_oof.csv." % (path, path))
     if not paths:
         raise InputError("--input_files is empty: give the CSVs that inference.py wrote.")
     return paths
@@ -89,15 +93,9 @@ def by_model(paths):
     return models
 
 
-def output(args, inputs):
-    """--output_file.
-
-    Raises:
-      InputError: it is empty or one of the inputs.
-    """
+def output(args):
     if not args.output_file:
         raise InputError("--mode=%s needs --output_file." % args.mode)
-    check_kept(inputs, [args.output_file])
     return args.output_file
 
 
@@ -110,19 +108,19 @@ def check_kept(inputs, outputs):
     taken = set(map(os.path.realpath, inputs))
     for path in outputs:
         if os.path.realpath(path) in taken:
-            raise InputError("%s would be overwritten: give another --output_file." % path)
+            raise InputError("%s would be overwritten: give another --output_file or --log_file." % path)
         taken.add(os.path.realpath(path))
 
 
 def combine_shifts(args):
     """Writes a CSV a model."""
-    paths = input_paths(args.input_files)
-    target, models = output(args, paths), fusion.group_shifts(paths)
+    target, paths = output(args), input_paths(args.input_files)
+    models, is_folder = fusion.group_shifts(paths), target.endswith("/") or tf.io.gfile.isdir(target)
+    if len(models) > 1 and target.endswith(".csv") and not is_folder:
+        raise InputError("--output_file=%s is one file and --input_files are of %d models such as %s: give a folder."
+                         % (target, len(models), " and ".join(map(os.path.basename, list(models)[:2]))))
     targets = [target]
-    if len(models) > 1 or target.endswith("/") or tf.io.gfile.isdir(target):
-        if target.endswith(".csv"):
-            raise InputError("--output_file=%s is one file and --input_files are of %d models such as %s: give a folder."
-                             % (target, len(models), ", ".join(map(os.path.basename, list(models)[:2]))))
+    if len(models) > 1 or is_folder:
         targets = [os.path.join(target, os.path.basename(model)) for model in models]
     check_kept(paths, targets)
     for path, of_model in zip(targets, models.values()):
@@ -141,20 +139,17 @@ def read_weights(text, w0, models):
     Raises:
       InputError: a model has no weight, a weight no model, or a weight is none.
     """
-    known, found_w0 = published.WEIGHTS, published.MODELS_W0
+    known, found_w0, source = published.WEIGHTS, published.MODELS_W0, "--weights=%s" % text
     if text.endswith(".json"):
         tuned = files.read_json(text)
         if not isinstance(tuned, dict) or not isinstance(tuned.get("weights"), dict) or "w0" not in tuned:
             raise InputError("%s holds no weights: give the file that --mode=tune wrote." % text)
-        known, found_w0 = tuned["weights"], tuned["w0"]
+        known, found_w0, source = tuned["weights"], tuned["w0"], text
         if set(known) != set(models):
             raise InputError("%s has weights of %s, but the files are of %s: give the same models."
                              % (text, ", ".join(sorted(known)), ", ".join(sorted(models))))
     elif text:
-        try:
-            known = dict(zip(models, map(float, text.split(","))))
-        except ValueError:
-            raise InputError("--weights=%s is neither a comma list of numbers nor a .json of --mode=tune." % text)
+        known = dict(zip(models, text.split(",")))
         if text.count(",") + 1 != len(models):
             raise InputError("--weights=%s has %d weights for the %d files %s: give one for each."
                              % (text, text.count(",") + 1, len(models), ", ".join(models)))
@@ -162,34 +157,52 @@ def read_weights(text, w0, models):
     if missing:
         raise InputError("There is no published weight of %s, only of %s: give --weights."
                          % (", ".join(missing), ", ".join(known)))
-    return tuning.Point(found_w0 if w0 is None else w0, tuple(known[model] for model in models))
+    weights = tuple(_number(known[model], "the weight of %s in %s" % (model, source)) for model in models)
+    if not any(weights):
+        raise InputError("All weights in %s are 0: give at least one model more." % source)
+    return tuning.Point(_number(found_w0 if w0 is None else w0, "w0", above=True), weights)
+
+
+def _number(value, what, above=False):
+    """A weight or w0 as a float."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = -1.0
+    if not (number > 0 if above else number >= 0) or number > fusion.LARGEST:
+        raise InputError("%s is %s: give a number %s 0." % (what, value, "above" if above else "of at least"))
+    return number
 
 
 def blend(args):
     """Writes the models' fusion."""
-    paths = input_paths(args.input_files)
-    target, models = output(args, paths), by_model(paths)
+    target, paths = output(args), input_paths(args.input_files)
+    models = by_model(paths)
+    check_kept(paths + [args.weights], [target])
     point = read_weights(args.weights, args.w0, list(models))
     for model, weight in zip(models, point.weights):
-        log.info("weight %5.2f %%  %s", 100 * weight / max(sum(point.weights), 1e-300), model)
+        log.info("weight %5.2f %%  %s", 100 * weight / sum(point.weights), model)
     fusion.fuse_files(list(models.values()), point.weights, point.w0, target, args.segment_max_pred)
     log.info("written: %s", target)
 
 
 def tune(args):
     """Writes the best weights as JSON and prints what they bring."""
-    paths = input_paths(args.input_files)
-    target, models = output(args, paths), by_model(paths)
-    files.check_writable(target)
-    every = objective.read(list(models.values()), ratings.find(args), args.segment_max_pred)
-    columns = [("all videos", every)]
+    target, paths = output(args), input_paths(args.input_files)
+    if not target.endswith(".json"):
+        raise InputError("--output_file=%s is to hold JSON: give a name that ends in .json." % target)
+    models = by_model(paths)
     log_file = args.log_file or os.path.splitext(target)[0] + "_log.json"
-    points = tuning.tune(every, tuning.Log(log_file, models), args.init_points, args.n_iter, args.seed)
-    rows = tuning.compare(models, points, columns)
-    if args.tune_split:
-        halves = every.halves(args.seed)
-        half_log = "%s_half%s" % os.path.splitext(log_file)
-        half_points = tuning.tune(halves[0], tuning.Log(half_log, models), args.init_points, args.n_iter, args.seed)
+    log_files = [log_file] + ["%s_half%s" % os.path.splitext(log_file)] * args.tune_split
+    check_kept(paths + [args.label_cache], [target] + log_files)
+    files.check_writable(target)
+    logs = [tuning.Log(path, models) for path in log_files]
+    every = objective.read(list(models.values()), ratings.find(args), args.segment_max_pred)
+    halves = every.halves(args.seed) if args.tune_split else ()
+    points = tuning.tune(every, logs[0], args.init_points, args.n_iter, args.seed)
+    rows = tuning.compare(models, points, [("all videos", every)])
+    if halves:
+        half_points = tuning.tune(halves[0], logs[1], args.init_points, args.n_iter, args.seed)
         columns = list(zip(["tuned half", "held-out half"], halves))
         for row, more in zip(rows, tuning.compare(models, half_points, columns)):
             row.update(more)

@@ -3,18 +3,20 @@ import contextlib
 import json
 import multiprocessing.pool
 import os
+import re
 
 import tensorflow as tf
 
 from src.common.errors import InputError
 
+_TEMPORARY = re.compile(r"(^|/)\.[^/]*\.\d+\.tmp$")  # see _temporary_name
 PROJECT_DIR = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 def glob(pattern):
-    """Sorted paths that match a glob; [] also where its folder does not exist."""
+    """Sorted paths that match a glob, but for what a killed `replacing` left; [] also where its folder does not exist."""
     try:
-        return sorted(tf.io.gfile.glob(pattern))
+        return sorted(path for path in tf.io.gfile.glob(pattern) if not _TEMPORARY.search(path))
     except tf.errors.NotFoundError:
         return []
 
@@ -30,7 +32,7 @@ def find(pattern, flag):
       InputError: nothing matches.
     """
     if not pattern:
-        raise InputError("--%s is empty: give it a path or a glob of TFRecord files." % flag)
+        raise InputError("--%s is empty: give it a path or a glob." % flag)
     try:
         paths = glob(pattern)
     except tf.errors.OpError as error:
@@ -66,9 +68,13 @@ def _temporary_name(path):
 def _writing(path):
     try:
         yield
-    except (tf.errors.PermissionDeniedError, tf.errors.NotFoundError, tf.errors.AlreadyExistsError,
-            tf.errors.FailedPreconditionError, tf.errors.ResourceExhaustedError) as error:
+    except tf.errors.OpError as error:
         raise InputError("%s cannot be written: %s." % (path, error.message))
+
+
+def _check_no_folder(path):
+    if path.endswith("/") or tf.io.gfile.isdir(path):
+        raise InputError("%s is a folder and cannot be written as a file: give a file's name." % path)
 
 
 def check_writable(path):
@@ -78,6 +84,7 @@ def check_writable(path):
       InputError: it could not.
     """
     temporary = _temporary_name(path)
+    _check_no_folder(path)
     with _writing(path):
         tf.io.gfile.makedirs(os.path.dirname(path) or ".")
         with tf.io.gfile.GFile(temporary, "w") as stream:
@@ -103,6 +110,7 @@ def replacing(path, mode="w"):
       InputError: the target cannot be written.
     """
     temporary = _temporary_name(path)
+    _check_no_folder(path)
     try:
         with _writing(path):
             tf.io.gfile.makedirs(os.path.dirname(path) or ".")

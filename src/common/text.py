@@ -39,5 +39,6 @@ def _lines(stream):
 
 def quoted(line):
     """The beginning of a bytes line, for an error."""
-    shown = line[:60].decode("utf-8", "replace")
+    shown = "".join(character if character.isprintable() else "\\x%02x" % ord(character)
+                    for character in line[:60].decode("utf-8", "replace"))
     return '"%s%s"' % (shown, "..." if len(line) > 60 else "")

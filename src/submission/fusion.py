@@ -8,7 +8,6 @@ import collections
 import contextlib
 import functools
 import itertools
-import math
 import mmap
 import multiprocessing
 import os
@@ -27,6 +26,7 @@ PROCESSES = min(os.cpu_count(), 8)  # the one that reads and writes keeps about 
 # the next arrays; getting it anew from the system takes a sixth of the time.
 _MALLOC_KEEPS = (1 << 25) - (1 << 13)
 _SHIFT = re.compile(r"(.*)_shift(-?[0-9]+)((?:[._].*)?)")
+LARGEST = 1e100  # weight or w0, far from overflow
 _ODD = np.array([0x9E3779B97F4A7C15], np.uint64)  # its bits well mixed: 2**64 over the golden ratio
 
 # A class's lists: bytes array `ids` of the distinct ones as they are met, list after list; int array `new` of the
@@ -40,11 +40,23 @@ def order_shifts(shifts):
     return sorted(shifts, key=lambda shift: (abs(shift), shift < 0))
 
 
+def split_shift(path):
+    """folder/model_oof_shift-2.csv -> (folder/model_oof.csv, -2).
+
+    `_shift<k>` stands before the name's end, a dot or an underscore; without it the shift is 0.
+    """
+    folder, name = os.path.split(path)
+    matched = _SHIFT.fullmatch(name)
+    if not matched:
+        return path, 0
+    return os.path.join(folder, matched.group(1) + matched.group(3)), int(matched.group(2))
+
+
 def group_shifts(paths):
     """Groups the files of each model's shifts.
 
     Args:
-      paths: file names with `_shift<k>` before their end, a dot or an underscore, or, for shift 0, without.
+      paths: file names; see `split_shift`.
 
     Returns:
       OrderedDict: path without `_shift<k>` -> list of the model's paths, as `order_shifts` orders
@@ -55,12 +67,8 @@ def group_shifts(paths):
     """
     models = collections.OrderedDict()
     for path in paths:
-        folder, name = os.path.split(path)
-        matched = _SHIFT.fullmatch(name)
-        shift = int(matched.group(2)) if matched else 0
-        if matched:
-            name = matched.group(1) + matched.group(3)
-        path_of = models.setdefault(os.path.join(folder, name), {})
+        model, shift = split_shift(path)
+        path_of = models.setdefault(model, {})
         if shift in path_of:
             raise InputError("%s and %s are both shift %d of one model: leave one of them out."
                              % (path_of[shift], path, shift))
@@ -73,15 +81,15 @@ def check_weights(weights, w0, num_lists):
     """Checks the numbers that a fusion goes by.
 
     Raises:
-      InputError: there is not one weight a list, a weight is negative or not finite, or w0 is not
-        above 0.
+      InputError: there is not one weight a list, a weight is negative, w0 is not above 0, or one of
+        them is above LARGEST.
     """
     if len(weights) != num_lists:
         raise InputError("There are %d weights for %d lists: give one for each." % (len(weights), num_lists))
     for number, weight in enumerate(weights, 1):
-        if not 0 <= weight < math.inf:
+        if not 0 <= weight <= LARGEST:
             raise InputError("Weight %d is %s: give a number from 0 on." % (number, weight))
-    if not 0 < w0 < math.inf:
+    if not 0 < w0 <= LARGEST:
         raise InputError("w0 is %s: give a number above 0." % w0)
 
 
@@ -207,15 +215,26 @@ class _Worker(object):
         """Has the function run on a class, of which `rows` yields (bytes `seg seg seg`, name) for each list."""
         slot = self._slots[0]
         slot.seek(0)
-        self._connection.send((class_id, [(slot.write(segments), name) for segments, name in rows]))
+        sizes = [(slot.write(segments), name) for segments, name in rows]
+        with self._alive():
+            self._connection.send((class_id, sizes))
         self._slots.rotate()
 
     def receive(self):
         """The next value; raises what the function raised."""
-        value = self._connection.recv()
+        with self._alive():
+            value = self._connection.recv()
         if isinstance(value, Exception):
             raise value
         return value
+
+    @contextlib.contextmanager
+    def _alive(self):
+        try:
+            yield
+        except (EOFError, OSError):
+            raise InputError("One of the %d processes at work was killed, as happens when memory runs out: free memory "
+                             "and run again." % PROCESSES)
 
     def close(self):
         """Ends the process."""

@@ -130,7 +130,7 @@ class Objective(object):
 
         Args:
           w0: above 0.
-          weights: a number from 0 on for each list.
+          weights: a number from 0 on for each list. If all are 0, no list is ranked, and the mAP is 0.
 
         Raises:
           InputError: w0 or weights are not so.
@@ -139,6 +139,8 @@ class Objective(object):
 
     def _average_precisions(self, w0, weights):
         fusion.check_weights(weights, w0, self.num_lists)
+        if not any(weights):
+            return np.zeros(len(self._labels))
         scores = np.zeros(len(self._classes))
         for weight, ranks in zip(weights, self._rated.ranks):
             scores += weight * w0 / (ranks + w0)  # 0 at an infinite rank
@@ -189,6 +191,7 @@ class Objective(object):
     def _part(self, chosen):
         chosen = chosen & np.isin(self._rated.labels, self._rated.labels[chosen & self._rated.positive])
         if not chosen.any():
-            raise InputError("Half of the rated videos have no positive rating: give more ratings or another seed.")
+            raise InputError("Half of the rated videos have no positive rating: give more ratings, another "
+                             "--seed, or --notune_split.")
         return Objective(_Rated(*(column[..., chosen] for column in self._rated)), self._crowds,
                          self._segment_max_pred)

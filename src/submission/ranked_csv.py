@@ -67,7 +67,7 @@ def iterate(path):
     """
     lines_of = {}
     for number, line in text.lines(path):
-        if number > 1 or line != HEADER:
+        if lines_of or line != HEADER:
             class_id, before = _enter(lines_of, path, number, line)
             where = _where(path, number)
             ids = parse(line[before:].strip(), where)
@@ -97,7 +97,7 @@ class Rows(object):
             self._stream = tf.io.gfile.GFile(path, "rb")
             for number, (offset, length, line) in enumerate(_located_lines(self._stream), 1):
                 line = line.rstrip(b"\r")
-                if line and (number > 1 or line != HEADER):
+                if line and (self._lines_of or line != HEADER):
                     class_id, before = _enter(self._lines_of, path, number, line)
                     self._places[class_id] = offset + before, length - before
         _check_any(self._lines_of, path)
@@ -218,12 +218,12 @@ def parse(segments, where):
 def _well_formed(characters, num_ids):
     """Whether the ids in a uint8 array, a blank after each, have `FORM`.
 
-    They have if there is no comma, as many colons as ids, none of them beside a blank, and only digits
+    They have if there is no comma and no control character, as many colons as ids, none of them beside a blank, and only digits
     from each colon to the blank. The work goes by arrays, as a file holds up to 100 million ids.
     """
     blanks, colons = characters == ord(" "), characters == ord(":")
     digits = characters - np.uint8(ord("0")) < 10  # what is below "0" wraps around
-    if (np.any(characters == ord(",")) or np.count_nonzero(colons) != num_ids or colons[0]
+    if (np.any(characters == ord(",")) or np.any(characters < ord(" ")) or np.count_nonzero(colons) != num_ids or colons[0]
             or np.any(blanks[:-1] & colons[1:]) or np.any(colons[:-1] & blanks[1:])):
         return False
     left, reach = num_ids, 0

@@ -4,7 +4,7 @@ import re
 import numpy as np
 import pandas as pd
 
-FORM = re.compile(rb"[^:, ]+:[0-9]+")  # VIDEO:START
+FORM = re.compile(rb"[^:,\x00- ]+:[0-9]+")  # VIDEO:START
 MAX_BYTES = 64  # of an id; YouTube-8M's have at most 8
 _FACTOR = np.int64(-7046029254386353131)  # odd, its bits well mixed: 2**64 over the golden ratio
 

@@ -14,10 +14,12 @@ from src.common import files
 from src.common import text
 from src.common.errors import InputError
 from src.common.progress import Progress
+from src.submission import fusion
 from src.submission import published
 
 W0_BOUNDS = (1e-3, 10.0)
 WEIGHT_BOUNDS = (0.0, 200.0)
+_LINE_START = b'{"target": '  # of the log
 REFINED_STARTS = 5  # best points that the local search starts from
 REFINE_EVALUATIONS = 2000  # of the objective, from each
 REFINE_SECONDS = 600.0  # for all of them
@@ -42,38 +44,53 @@ class Log(object):
     """
 
     def __init__(self, path, names):
-        self._path, self._keys = path, ["w0"] + list(names)
+        self.path, self._keys = path, ["w0"] + list(names)
+        if "w0" in names:
+            raise InputError("A model named w0 cannot be told from the fusion's w0: rename its file.")
         self.points, self.targets = [], []
-        self._lines = self._read() if tf.io.gfile.exists(path) else []
-        with files.replacing(path) as stream:
-            stream.write("".join(self._lines))
+        files.check_writable(path)
+        if tf.io.gfile.exists(path):
+            self._read()
 
     def _read(self):
-        with tf.io.gfile.GFile(self._path) as stream:
-            lines = stream.read().split("\n")[:-1]
+        with tf.io.gfile.GFile(self.path, "rb") as stream:
+            *lines, rest = stream.read().split(b"\n")
         for number, line in enumerate(lines, 1):
+            self._take(number, line)
+        if rest:
             try:
-                entry = json.loads(line)
-                params, target = entry["params"], float(entry["target"])
-                values = [float(params[key]) for key in self._keys]
-            except (ValueError, KeyError, TypeError):
-                raise InputError("%s, line %d: %s is no point of %s: give another --log_file or delete this one."
-                                 % (self._path, number, text.quoted(line.encode()), ", ".join(self._keys)))
-            if set(params) != set(self._keys):
-                raise InputError("%s, line %d: its points are of %s, not of %s: give another --log_file or delete this one."
-                                 % (self._path, number, ", ".join(sorted(params)), ", ".join(sorted(self._keys))))
-            self.points.append(_point(values))
-            self.targets.append(target)
-        return [line + "\n" for line in lines]
+                self._take(len(lines) + 1, rest)
+                lines.append(rest)
+            except InputError:
+                if not _LINE_START.startswith(rest[:len(_LINE_START)]):
+                    raise
+            with files.replacing(self.path, "wb") as stream:
+                stream.write(b"".join(line + b"\n" for line in lines))
+
+    def _take(self, number, line):
+        where = "%s, line %d" % (self.path, number)
+        try:
+            entry = json.loads(line.decode())
+            params, target = entry["params"], float(entry["target"])
+            point = _point([params[key] for key in self._keys])
+            fusion.check_weights(point.weights, point.w0, len(point.weights))
+        except (ValueError, KeyError, TypeError, OverflowError):
+            raise InputError("%s: %s is no point of %s: give another --log_file or delete this one."
+                             % (where, text.quoted(line), ", ".join(self._keys)))
+        if set(params) != set(self._keys):
+            raise InputError("%s: its points are of %s, not of %s: give another --log_file or delete this one."
+                             % (where, ", ".join(sorted(params)), ", ".join(sorted(self._keys))))
+        self.points.append(point)
+        self.targets.append(target)
 
     def add(self, point, target):
         """Appends an evaluated point."""
         self.points.append(point)
         self.targets.append(target)
         now = datetime.datetime.now().strftime("%Y-%m-%d %H:%M:%S")
-        line = json.dumps({"target": target, "params": self.params(point), "datetime": {"datetime": now}}) + "\n"
-        with tf.io.gfile.GFile(self._path, "a") as stream:
-            stream.write(line)
+        line = json.dumps({"target": target, "params": self.params(point), "datetime": {"datetime": now}})
+        with tf.io.gfile.GFile(self.path, "a") as stream:
+            stream.write(line + "\n")
 
     def params(self, point):
         """{name: value} of a point."""
@@ -101,8 +118,8 @@ def bayesian_optimization(objective, log, init_points, n_iter, seed):
     """
     for number, (point, target) in enumerate(zip(log.points, log.targets), 1):
         if not abs(objective(*point) - target) <= 1e-9:  # NaN neither
-            raise InputError("The log's point %d has mAP %.6f there and %.6f on these lists and ratings: give another "
-                             "--log_file or delete this one." % (number, target, objective(*point)))
+            raise InputError("%s, line %d: a point has mAP %.6f there and %.6f on these lists and ratings: give another "
+                             "--log_file or delete this one." % (log.path, number, target, objective(*point)))
     bounds = np.array([W0_BOUNDS] + [WEIGHT_BOUNDS] * objective.num_lists)
     drawn = np.random.RandomState(seed).uniform(*bounds.T, size=(init_points, len(bounds)))
     drawn[:1] = [[published.MODELS_W0] + [1.0] * objective.num_lists]

@@ -77,7 +77,6 @@ class Run(object):
         with open(self._errors) as stream:
             return stream.read()
 
-
     @property
     def output(self):
         """What it has written to standard output so far."""

@@ -1,12 +1,13 @@
 """ensemble.py: shifts combined, weights tuned, models blended, files reported."""
 import json
 import os
+import shutil
+import signal
 
 import numpy as np
 import pytest
 
 from src.submission import fusion
-from src.submission import objective
 from src.submission import published
 from src.submission import ranked_csv
 from src.submission import ranking_metrics
@@ -34,6 +35,11 @@ def folder(tmp_path_factory):
         for model, knowledge in MODELS.items():
             ranked_csv.write(str(folder / ("%s_%s.csv" % (model, partition))), [
                 (label, IDS[np.argsort(random.rand(len(IDS)) - knowledge * POSITIVE[label])]) for label in CLASSES])
+    ranked_csv.write(str(folder / "w0.csv"), [(3, IDS)])
+    (folder / "text.json").write_text('{"w0": 1, "weights": {"bert_l2h12": "a", "bert_mean_l2h12": 1, "gatednetvlad_h1024c16": 1}}')
+    (folder / "no_w0.json").write_text('{"w0": null, "weights": {"bert_l2h12": 1, "bert_mean_l2h12": 1, "gatednetvlad_h1024c16": 1}}')
+    (folder / "garbage").write_bytes(b"\xff\xfe\x80 \x00\n\x90")
+    (folder / "few.csv").write_text("v0:0,3,1\nv1:0,3,0\n")
     ratings.write_cache(str(folder / "labels.csv"), ratings.create(
         *zip(*[(name, label, POSITIVE[label][place]) for label in CLASSES for place, name in enumerate(IDS)])))
     return str(folder)
@@ -100,13 +106,6 @@ def test_tuned_weights_are_the_best_that_were_seen(tuned, folder):
     assert "%.6f" % rows["published"]["held-out half"] in lines[2]
 
 
-def test_the_held_out_half_is_other_videos(folder):
-    every = objective.read([folder + "/%s_oof.csv" % model for model in MODELS], ratings.read_cache(folder + "/labels.csv"))
-    halves = every.halves(0)
-    values = [part(1.0, [1.0, 1.0, 1.0]) for part in (every,) + halves]
-    assert len(set(values)) == 3
-
-
 def test_tuning_is_seeded_and_continues_its_log(tuned, folder, tmp_path):
     flags = tuning_flags(folder)
     again = str(tmp_path / "weights.json")
@@ -152,9 +151,15 @@ def test_report_lists_each_file_with_its_map(folder):
     ("blend", dict(input_files="{}/nothing*"), "No file matches --input_files="),
     ("blend", dict(output_file=""), "--mode=blend needs --output_file"),
     ("blend", dict(weights="1,2"), "has 2 weights for the 3 files"),
-    ("blend", dict(weights="1,2,x"), "--weights=1,2,x is neither a comma list of numbers nor a .json"),
-    ("blend", dict(weights="1,-2,3"), "Weight 2 is -2.0: give a number from 0 on"),
-    ("blend", dict(weights="0,0,0"), "All 3 weights are 0"),
+    ("blend", dict(weights="1,2,x"), "the weight of gatednetvlad_h1024c16 in --weights=1,2,x is x: give a number of at least 0"),
+    ("blend", dict(weights="1,-2,3"), "the weight of bert_mean_l2h12 in --weights=1,-2,3 is -2: give a number of at least 0"),
+    ("blend", dict(weights="1,nan,3"), "is nan: give a number of at least 0"),
+    ("blend", dict(weights="0,0,0"), "All weights in --weights=0,0,0 are 0"),
+    ("blend", dict(weights="{}/text.json"), "the weight of bert_l2h12 in {}/text.json is a: give a number"),
+    ("blend", dict(weights="{}/no_w0.json"), "w0 is None: give a number above 0"),
+    ("blend", dict(weights="{}/text.json", output_file="{}/text.json"), "text.json would be overwritten"),
+    ("blend", dict(output_file="{}"), "is a folder and cannot be written as a file"),
+    ("blend", dict(input_files="{}"), "--input_files names the folder {}: give its files"),
     ("blend", dict(weights="1,1,1", w0=0), "w0 is 0.0: give a number above 0"),
     ("blend", dict(weights="{}/no.json"), "no.json does not exist"),
     ("blend", dict(input_files=GOLDEN + "/modelA*"), "are both of the model modelA: combine a model's shifts first"),
@@ -162,18 +167,77 @@ def test_report_lists_each_file_with_its_map(folder):
     ("combine_shifts", dict(output_file="{}/"), "would be overwritten: give another --output_file"),
     ("combine_shifts", dict(output_file="{}/all.csv"), "is one file and --input_files are of 3 models such as "),
     ("blend", dict(output_file="{}/./bert_l2h12_oof.csv"), "bert_l2h12_oof.csv would be overwritten"),
-    ("tune", dict(output_file="{}/bert_l2h12_oof.csv"), "bert_l2h12_oof.csv would be overwritten"),
+    ("tune", dict(output_file="{}/text.json", log_file="{}/text.json"), "text.json would be overwritten"),
     ("tune", dict(label_cache=""), "There are no ratings to evaluate against"),
+    ("tune", dict(output_file="weights"), "--output_file=weights is to hold JSON: give a name that ends in .json"),
+    ("tune", dict(log_file="{}/labels.csv"), "labels.csv would be overwritten: give another --output_file or --log_file"),
+    ("tune", dict(log_file="{}/text.json"), 'text.json, line 1: "{"w0": 1, "weights'),
+    ("tune", dict(log_file="{}/garbage"), 'garbage, line 1: "'),
+    ("tune", dict(input_files="{}/w0.csv"), "A model named w0 cannot be told from the fusion's w0: rename its file"),
+    ("tune", dict(label_cache="{}/few.csv"), "Half of the rated videos have no positive rating"),
     ("tune", dict(output_file="{}/labels.csv/weights.json"), "cannot be written"),
     ("report", dict(input_files="{}/labels.csv"), "labels.csv, line 1: "),
 ])
 def test_wrong_usage_gets_a_sentence_and_leaves_nothing(mode, flags, message, folder, tmp_path):
-    given = dict(tuning_flags(folder), output_file=str(tmp_path / "out.csv"))
+    given = dict(tuning_flags(folder), output_file=str(tmp_path / ("out.json" if mode == "tune" else "out.csv")))
     given.update((name, value.replace("{}", folder) if isinstance(value, str) else value) for name, value in flags.items())
-    before = sorted(os.listdir(folder))
+    before = contents(folder)
     code, errors = ensemble(mode, **given)
-    assert code == 1 and message in errors.splitlines()[-1] and "Traceback" not in errors, errors
-    assert sorted(os.listdir(folder)) == before and not os.listdir(str(tmp_path))
+    assert code == 1 and message.replace("{}", folder) in errors.splitlines()[-1] and "Traceback" not in errors, errors
+    assert contents(folder) == before and not os.listdir(str(tmp_path))
+
+
+def contents(folder):
+    """{name: bytes} of a folder's files."""
+    found = {}
+    for name in os.listdir(folder):
+        with open(os.path.join(folder, name), "rb") as stream:
+            found[name] = stream.read()
+    return found
+
+
+def children(pid):
+    with open("/proc/%d/task/%d/children" % (pid, pid)) as stream:
+        return [int(child) for child in stream.read().split()]
+
+
+@pytest.fixture
+def blending(tmp_path):
+    """A blend of some seconds that has begun to write, and the processes that it has started."""
+    ids = np.array([b"v%d:%d" % (video, start) for video in range(500) for start in range(0, 300, 5)])
+    for model in "one", "two":
+        ranked_csv.write(str(tmp_path / "lists" / (model + ".csv")), [(label, ids) for label in range(150)])
+    with runner.Run("ensemble", mode="blend", input_files=str(tmp_path / "lists" / "*.csv"), weights="1,1",
+                    output_file=str(tmp_path / "out" / "blend.csv")) as started:
+        started.wait_for(lambda: children(started.pid) and os.path.isdir(str(tmp_path / "out")))
+        yield started, children(started.pid), str(tmp_path / "out")
+
+
+def check_nothing_is_left(processes, folder):
+    assert not os.listdir(folder)
+    assert not any(os.path.exists("/proc/%d" % pid) for pid in processes)
+
+
+def test_ctrl_c_leaves_neither_files_nor_processes(blending):
+    started, processes, folder = blending
+    os.kill(started.pid, signal.SIGINT)
+    assert started.wait() == 130 and started.errors.splitlines()[-1] == "interrupted."
+    check_nothing_is_left(processes, folder)
+
+
+def test_a_killed_process_ends_the_blend_with_a_sentence(blending):
+    started, processes, folder = blending
+    os.kill(processes[0], signal.SIGKILL)
+    assert started.wait() == 1 and "was killed, as happens when memory runs out" in started.errors
+    assert "Traceback" not in started.errors
+    check_nothing_is_left(processes, folder)
+
+
+def test_what_a_killed_run_left_is_no_model(folder, tmp_path):
+    for name in "bert_l2h12.csv", ".bert_l2h12.csv.77.tmp":
+        shutil.copy(folder + "/bert_l2h12_oof.csv", str(tmp_path / name))
+    text = runner.output_of("ensemble", mode="report", input_files=str(tmp_path / "*"), label_cache=folder + "/labels.csv")
+    assert len(text.splitlines()) == 2
 
 
 def test_weights_of_other_models_are_refused(tuned, folder, tmp_path):

@@ -1,8 +1,8 @@
 """Fusion of ranked lists, equal to the original's and to the plain method with dictionaries."""
 import json
 import os
-import resource
-import tracemalloc
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from src.submission import ranked_csv
 from src.submission import ranking_metrics
 from src.submission import ratings
 from src.submission import segment_ids
+from tests.programs import runner
 
 GOLDEN = os.path.join(os.path.dirname(os.path.dirname(__file__)), "golden")
 IDS = [b"%s:%d" % (video, start) for video in (b"a0", b"b1", b"abcd", b"videoidlong", b"avideoidof20letters!")
@@ -116,7 +117,7 @@ def test_malformed_files_are_named_and_nothing_is_written(tmp_path, content, sen
 @pytest.mark.parametrize("weights, w0, sentence", [
     ([1], 6.0, "There are 1 weights for 2 lists"), ([1, -2], 6.0, "Weight 2 is -2"),
     ([float("nan"), 1], 6.0, "Weight 1 is nan"), ([1, float("inf")], 6.0, "Weight 2 is inf"),
-    ([0, 0.0], 6.0, "All 2 weights are 0"), ([1, 1], 0, "w0 is 0"), ([1, 1], float("nan"), "w0 is nan")])
+    ([0, 0.0], 6.0, "All 2 weights are 0"), ([1e200, 1], 6.0, "Weight 1 is 1e"), ([1, 1], 1e200, "w0 is 1e"), ([1, 1], 0, "w0 is 0"), ([1, 1], float("nan"), "w0 is nan")])
 def test_bad_numbers_are_refused(tmp_path, weights, w0, sentence):
     lists = [np.array(IDS[:2]), np.array(IDS[:3])]
     with pytest.raises(InputError, match=sentence):
@@ -136,20 +137,26 @@ def test_bad_files_and_lists_are_refused(tmp_path):
     assert os.listdir(str(tmp_path)) == ["1.csv"]
 
 
+PEAKS = """
+import resource, sys, tracemalloc
+from src.submission import fusion
+tracemalloc.start()
+fusion.fuse_files(sys.argv[1:3], [1, 1], 6.0, sys.argv[3])
+print(tracemalloc.get_traced_memory()[1], 1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
 def test_memory_does_not_grow_with_the_classes(tmp_path):
     ids = [b"v%d:%d" % divmod(5 * number, 300) for number in range(20000)]
     row_bytes = len(b" ".join(ids))
 
     def peaks(num_classes):
-        """Bytes of this process's arrays, and of the greatest process that it started so far."""
+        """Bytes of the arrays of a process that fuses, and of the greatest process that it starts."""
         paths = [str(tmp_path / name) for name in ("1.csv", "2.csv")]
         for path in paths:
             ranked_csv.write(path, ((class_id, ids) for class_id in range(num_classes)))
-        tracemalloc.start()
-        fusion.fuse_files(paths, [1, 1], 6.0, str(tmp_path / "fused.csv"))
-        _, peak = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-        return peak, 1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+        return map(int, subprocess.check_output([sys.executable, "-c", PEAKS] + paths + [str(tmp_path / "fused.csv")],
+                                                cwd=runner.PROJECT).split())
 
     (_, few), (here, many) = peaks(5), peaks(60)
     assert here < 10 * row_bytes + (8 << 20)

@@ -92,6 +92,11 @@ def test_halves_split_the_rated_segments_by_video(paths, top_n):
     assert possible == [len(names) // 2]
 
 
+@pytest.mark.parametrize("top_n", [20, 100])
+def test_without_any_weight_nothing_is_ranked(paths, top_n):
+    assert objective.read(paths, some_ratings(1), top_n)(1.0, [0.0] * 4) == 0
+
+
 def test_other_seeds_draw_other_halves(paths):
     whole = objective.read(paths, some_ratings(1, 400), 100)
     assert len({whole.halves(seed)[0](3.0, [1.0] * 4) for seed in range(8)}) > 2

@@ -69,6 +69,8 @@ def test_header_line_ends_and_row_order_are_free(tmp_path, content):
     (b"5,a0:5,b1:0", 'segment "a0:5,b1:0" is not of the form'),
     (b"5,a0:5 b,1:0", 'segment "b,1:0" is not of the form'),
     (b"5,a0:5  a0:10", 'segment "" is not of the form'),
+    (b"5,a\0b:5", 'segment "a\\x00b:5" is not of the form'),
+    (b"5,a0:5 b\t1:5", 'segment "b\\x091:5" is not of the form'),
     (b"5,a0:5 a0:12345678x", 'segment "a0:12345678x" is not of the form'),
     (b"5,a0:5 a0 b:1:5", 'segment "a0" is not of the form'),
     (b"5,a0:5 " + 100 * b"v" + b":5", 'segment "%s..." is not of the form' % (60 * "v")),

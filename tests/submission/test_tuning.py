@@ -77,7 +77,10 @@ def test_more_points_go_on_from_the_log(tmp_path):
     ("nonsense}", 'line 3: "nonsense}" is no point of w0, good, bad: give another --log_file or delete this one'),
     ('{"target": 0.5, "params": {"w0": 1, "good": 1, "bad": 1, "ugly": 1}}', "line 3: its points are of bad, good, ugly, w0"),
     ('{"target": 0.5, "params": {"w0": 1, "good": 1}}', "is no point of w0, good, bad"),
-    ('{"target": 0.123, "params": {"w0": 1, "good": 1, "bad": 1}}', "point 3 has mAP 0.123000 there and"),
+    ('{"target": 0.5, "params": {"w0": 1, "good": -1, "bad": 1}}', "line 3: .* is no point of w0, good, bad"),
+    ('{"target": 1%s, "params": {"w0": 1, "good": 1, "bad": 1}}' % (400 * "0"), "line 3: .* is no point of w0, good, bad"),
+    ('{"target": NaN, "params": {"w0": 1, "good": 1, "bad": 1}}', "log, line 3: a point has mAP nan there and"),
+    ('{"target": 0.123, "params": {"w0": 1, "good": 1, "bad": 1}}', "log, line 3: a point has mAP 0.123000 there and"),
 ])
 def test_a_log_of_something_else_is_refused_and_kept(tmp_path, line, message):
     optimize(tmp_path / "log", n_iter=0)
@@ -88,6 +91,22 @@ def test_a_log_of_something_else_is_refused_and_kept(tmp_path, line, message):
     with pytest.raises(InputError, match=message):
         optimize(tmp_path / "log")
     assert (tmp_path / "log").read_text() == "".join(before)
+
+
+@pytest.mark.parametrize("content", ["precious", '{"w0": 6, "weights": {}}', '{"target": 1}\n{"w0"', "\n"])
+def test_a_file_that_is_no_log_is_kept(tmp_path, content):
+    (tmp_path / "log").write_text(content)
+    with pytest.raises(InputError, match="line 1: .* is no point of w0, good, bad"):
+        tuning.Log(str(tmp_path / "log"), NAMES)
+    assert (tmp_path / "log").read_text() == content
+
+
+def test_a_whole_last_line_needs_no_line_end(tmp_path):
+    optimize(tmp_path / "log")
+    text = (tmp_path / "log").read_text()
+    (tmp_path / "log").write_text(text[:-1])
+    assert len(tuning.Log(str(tmp_path / "log"), NAMES).points) == 7
+    assert (tmp_path / "log").read_text() == text
 
 
 def test_refinement_improves_and_never_loses():
