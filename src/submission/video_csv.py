@@ -4,6 +4,8 @@ import contextlib
 import numpy as np
 
 from src.common import files
+from src.common import text
+from src.common.errors import InputError
 
 HEADER = b"VideoId,LabelConfidencePairs\n"
 
@@ -38,3 +40,34 @@ def writing(path):
     """
     with files.replacing(path, "wb") as stream:
         yield Writer(stream)
+
+
+def read_video(path, video):
+    """The scores of one video's segments.
+
+    Args:
+      path: CSV that inference.py --segment_labels --output_prob wrote.
+      video: its id, bytes.
+
+    Returns:
+      Starts [n], ascending seconds; labels [k], ascending; float scores [n, k], 0 where a segment's
+      line lacks the class.
+
+    Raises:
+      InputError: the file does not read, or lacks the video.
+    """
+    found = {}
+    for number, line in text.lines(path):
+        if line.startswith(video + b":"):
+            try:
+                name, pairs = line.split(b",")
+                labels, scores = np.array(pairs.split(b" ")).reshape(-1, 2).T
+                found[int(name.rpartition(b":")[2])] = dict(zip(labels.astype(int).tolist(), scores.astype(float)))
+            except ValueError:
+                raise InputError("%s, line %d: %s is not VIDEO:START,label score label score: write the file again."
+                                 % (path, number, text.quoted(line)))
+    if not found:
+        raise InputError("%s has no segment of the video %s: choose one that it has." % (path, video.decode()))
+    labels, starts = sorted(set().union(*found.values())), sorted(found)
+    return np.array(starts), np.array(labels), np.array([[found[start].get(label, 0.0) for label in labels]
+                                                         for start in starts])

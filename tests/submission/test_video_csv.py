@@ -29,3 +29,22 @@ def test_a_failure_leaves_the_old_file_alone(tmp_path):
             raise InputError("a shard is corrupt")
     assert path.read_text() == "old"
     assert os.listdir(str(tmp_path)) == ["videos.csv"]
+
+
+def test_one_videos_segments_are_read_back(tmp_path):
+    path = str(tmp_path / "segments.csv")
+    with video_csv.writing(path) as writer:
+        writer.add(np.array([b"ab:10", b"abc:0", b"ab:5"]), np.array([[7, 3], [9, 8], [3, 5]]),
+                   np.array([[.5, .25], [.9, .8], [.75, .125]]))
+    starts, labels, scores = video_csv.read_video(path, b"ab")
+    assert starts.tolist() == [5, 10] and labels.tolist() == [3, 5, 7]
+    assert scores.tolist() == [[.75, .125, 0], [.25, 0, .5]]
+    with pytest.raises(InputError, match="has no segment of the video xy"):
+        video_csv.read_video(path, b"xy")
+
+
+@pytest.mark.parametrize("line", ["ab:15,3 .5 7", "ab:15,3 high", "ab:15", "ab:late,3 .5"])
+def test_a_malformed_line_is_named(line, tmp_path):
+    (tmp_path / "segments.csv").write_text("VideoId,LabelConfidencePairs\nxy:0,oops\nab:5,3 .5\n%s\n" % line)
+    with pytest.raises(InputError, match='line 4: "%s" is not VIDEO:START' % line):
+        video_csv.read_video(str(tmp_path / "segments.csv"), b"ab")
