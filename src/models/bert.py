@@ -16,7 +16,9 @@ from src.common.errors import InputError
 from src.models import classifiers
 from src.models import sampling
 from src.models.frame_level import FrameLevelModel
-from src.models.frame_level import RGB_SIZE
+from src.models.frame_level import split_features
+from src.models.hparams import check_at_least
+from src.models.hparams import check_share
 from src.models.hparams import Hparam
 
 HPARAMS = [
@@ -45,11 +47,11 @@ def encoder_config(hparams):
     config = files.read_json(path)
     try:
         return EncoderConfig(hparams["bert_hidden_layer"], hparams["bert_attention_heads"],
-                             config["intermediate_size"], hparams["bert_dropout_prob"],
-                             config["initializer_range"], config["max_position_embeddings"])
-    except (KeyError, TypeError):
-        raise InputError("%s lacks intermediate_size, initializer_range or max_position_embeddings: give a BERT "
-                         "configuration to --bert_config_file." % path)
+                             int(config["intermediate_size"]), hparams["bert_dropout_prob"],
+                             float(config["initializer_range"]), int(config["max_position_embeddings"]))
+    except (KeyError, TypeError, ValueError):
+        raise InputError("%s lacks a number for intermediate_size, initializer_range or max_position_embeddings: give a "
+                         "BERT configuration to --bert_config_file." % path)
 
 
 def gelu(x):
@@ -122,7 +124,7 @@ def encoder(x, scope, config, is_training):
       InputError: the heads do not divide the width.
     """
     width = x.shape[-1].value
-    if config.num_heads < 1 or width % config.num_heads:
+    if width % config.num_heads:
         raise InputError("--bert_attention_heads=%d does not divide the width %d of %s: choose a divisor."
                          % (config.num_heads, width, scope))
     positions = tf.shape(x)[1]
@@ -144,7 +146,14 @@ def sinusoids(positions, width):
 
 
 def add_positions(x, learned, config):
-    """Adds position encodings to [batch, positions, width], positions at most config.max_positions."""
+    """Adds position encodings to [batch, positions, width].
+
+    Raises:
+      InputError: there are more positions than config.max_positions.
+    """
+    if (x.shape[1].value or 0) > config.max_positions:
+        raise InputError("%d frames have no position each: max_position_embeddings of --bert_config_file is %d."
+                         % (x.shape[1].value, config.max_positions))
     shape = [config.max_positions, x.shape[-1].value]
     if learned:
         table = tf.compat.v1.get_variable(
@@ -190,6 +199,8 @@ class Bert(FrameLevelModel):
         if hparams["pooling_strategy"] not in POOLINGS:
             raise InputError("--pooling_strategy=%s is unknown: choose one of %s."
                              % (hparams["pooling_strategy"], ", ".join(sorted(POOLINGS))))
+        check_at_least(hparams, 1, "bert_hidden_layer", "bert_attention_heads")
+        check_share(hparams, "bert_dropout_prob")
         self.config = encoder_config(hparams)
 
     def frame_indices(self, num_frames, max_frames, is_training):
@@ -217,7 +228,8 @@ class BertCross(Bert):
 
     def encode(self, frames, is_training):
         alone = self.config._replace(num_layers=self.config.num_layers - 1)
-        image = encoder(frames[:, :, :RGB_SIZE], "frame_encoder", alone, is_training)
-        sound = encoder(frames[:, :, RGB_SIZE:], "audio_encoder", alone, is_training)
+        image, sound = split_features(frames)
+        image = encoder(image, "frame_encoder", alone, is_training)
+        sound = encoder(sound, "audio_encoder", alone, is_training)
         both = self.config._replace(num_layers=1)
         return encoder(tf.concat([image, sound], axis=2), "all_encoder", both, is_training)

@@ -2,6 +2,7 @@
 import tensorflow as tf
 
 from src.common.errors import InputError
+from src.models.hparams import check_at_least
 from src.models.hparams import Hparam
 from src.models.layers import batch_norm
 from src.models.layers import dense
@@ -49,6 +50,7 @@ def moe_model(model_input, vocab_size, is_training, hparams):
     Returns:
       dict of `predictions` [batch, vocab_size].
     """
+    check_at_least(hparams, 1, "moe_num_mixtures")
     mixtures, l2_penalty = hparams["moe_num_mixtures"], hparams["moe_l2"]
     if hparams["moe_low_rank_gating"] > 0:
         low_rank = dense(model_input, hparams["moe_low_rank_gating"], "gates1", l2_penalty, use_bias=False)
@@ -73,9 +75,10 @@ def _probability_gates(model_input, probabilities, is_training, hparams):
     weights = normal_weights("gating_prob_weights", [source.shape[-1], vocab_size], vocab_size)
     gates = tf.matmul(source, weights)
     if hparams["gating_remove_diag"]:
-        if source is not probabilities:
-            raise InputError("--gating_remove_diag needs --moe_prob_gating_input=prob: only probabilities have one "
-                             "entry a class to remove.")
+        # Of the input's weights, too, the original subtracts the diagonal times the probabilities.
+        if source.shape[-1].value < vocab_size:
+            raise InputError("--gating_remove_diag with --moe_prob_gating_input=input needs at least as many inputs as "
+                             "classes, not %d for %d: leave out one of the two." % (source.shape[-1].value, vocab_size))
         gates -= probabilities * tf.linalg.diag_part(weights)
     return tf.nn.sigmoid(batch_norm(gates, "gating_prob_bn", is_training))
 

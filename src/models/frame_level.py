@@ -1,10 +1,25 @@
 """What every frame-level model shares, and the simplest of them."""
 import tensorflow as tf
 
+from src.common.errors import InputError
 from src.models import classifiers
 from src.models import sampling
+from src.models.hparams import check_at_least
 
 RGB_SIZE = 1024  # features of a frame that are image; the rest is sound
+
+
+def split_features(frames):
+    """[batch, frames, features] -> image [batch, frames, RGB_SIZE], sound [batch, frames, the rest].
+
+    Raises:
+      InputError: there is no rest.
+    """
+    width = frames.shape[2].value
+    if width <= RGB_SIZE:
+        raise InputError("The model takes %d features of image and some of sound a frame, but there are only %d: give "
+                         "--feature_names=rgb,audio --feature_sizes=1024,128." % (RGB_SIZE, width))
+    return frames[:, :, :RGB_SIZE], frames[:, :, RGB_SIZE:]
 
 
 class FrameLevelModel(object):
@@ -17,6 +32,7 @@ class FrameLevelModel(object):
     merges_repeats = True  # whether `pool` takes `indices`
 
     def __init__(self, hparams):
+        check_at_least(hparams, 1, "iterations")
         self.hparams = hparams
 
     def frame_indices(self, num_frames, max_frames, is_training):

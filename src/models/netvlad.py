@@ -9,7 +9,8 @@ from src.common.errors import InputError
 from src.models import classifiers
 from src.models import sampling
 from src.models.frame_level import FrameLevelModel
-from src.models.frame_level import RGB_SIZE
+from src.models.frame_level import split_features
+from src.models.hparams import check_at_least
 from src.models.hparams import Hparam
 from src.models.layers import batch_norm
 from src.models.layers import normal_weights
@@ -66,11 +67,13 @@ class GatedNetVLAD(FrameLevelModel):
         if clusters < 2:
             raise InputError("--netvlad_cluster_size=%d leaves no cluster to sound, which has half as many: give at "
                              "least 2." % clusters)
+        check_at_least(self.hparams, 1, "netvlad_hidden_size")
+        image, sound = split_features(frames)
         counts = None if indices is None else sampling.repetitions(indices, tf.shape(frames)[1])
         with tf.compat.v1.variable_scope("video_VLAD"):
-            video = netvlad(frames[:, :, :RGB_SIZE], clusters, is_training, counts)
+            video = netvlad(image, clusters, is_training, counts)
         with tf.compat.v1.variable_scope("audio_VLAD"):
-            audio = netvlad(frames[:, :, RGB_SIZE:], clusters // 2, is_training, counts)
+            audio = netvlad(sound, clusters // 2, is_training, counts)
         descriptors = tf.concat([video, audio], axis=1)
         with tf.compat.v1.variable_scope("hidden1_weights"):
             weights = normal_weights("hidden1_weights", [descriptors.shape[1], hidden_size], clusters)

@@ -9,7 +9,9 @@ from src.common.errors import InputError
 from src.models import classifiers
 from src.models import sampling
 from src.models.frame_level import FrameLevelModel
-from src.models.frame_level import RGB_SIZE
+from src.models.frame_level import split_features
+from src.models.hparams import check_at_least
+from src.models.hparams import check_share
 from src.models.hparams import Hparam
 from src.models.layers import batch_norm
 from src.models.layers import dense
@@ -98,10 +100,13 @@ class NeXtVLAD(FrameLevelModel):
             raise InputError("--nextvlad_cluster_size=%d leaves no cluster to sound, which has half as many: give at "
                              "least 2." % clusters)
         counts = None if indices is None else sampling.repetitions(indices, tf.shape(frames)[1])
+        check_at_least(hparams, 1, "nextvlad_hidden_size")
+        check_share(hparams, "drop_rate")
+        image, sound = split_features(frames)
         with tf.compat.v1.variable_scope("video_vlad"):
-            video = nextvlad(frames[:, :, :RGB_SIZE], clusters, groups, expansion, is_training, counts)
+            video = nextvlad(image, clusters, groups, expansion, is_training, counts)
         with tf.compat.v1.variable_scope("audio_vlad"):
-            audio = nextvlad(frames[:, :, RGB_SIZE:], clusters // 2, groups // 2, expansion, is_training, counts)
+            audio = nextvlad(sound, clusters // 2, groups // 2, expansion, is_training, counts)
         descriptors = tf.concat([video, audio], axis=1)
         if is_training and hparams["drop_rate"]:
             descriptors = tf.nn.dropout(descriptors, rate=hparams["drop_rate"])
@@ -124,8 +129,7 @@ class MixNeXtVLAD(NeXtVLAD):
 
     def classify(self, pooled, vocab_size, is_training):
         (frames, indices), branches = pooled, []
-        if self.hparams["mix_number"] < 1:
-            raise InputError("--mix_number=%d leaves nothing to mix: give at least 1." % self.hparams["mix_number"])
+        check_at_least(self.hparams, 1, "mix_number")
         for index in range(self.hparams["mix_number"]):
             with tf.compat.v1.variable_scope("branch_%d" % index):
                 result = classifiers.head(super(MixNeXtVLAD, self).pool(frames, is_training, indices), vocab_size,

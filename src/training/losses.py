@@ -34,8 +34,8 @@ class SoftmaxLoss(object):
 
     def calculate_loss(self, predictions, labels, label_weights=None):
         """See CrossEntropyLoss."""
-        target = labels / tf.maximum(tf.reduce_sum(labels, axis=1, keepdims=True), EPSILON)
-        return _reduce(-target * tf.math.log(tf.nn.softmax(predictions) + EPSILON), label_weights)
+        target = labels / tf.maximum(tf.reduce_sum(labels, axis=1, keepdims=True), 1e-7)
+        return _reduce(-target * tf.nn.log_softmax(predictions), label_weights)
 
 
 _LOSSES = {loss.__name__: loss for loss in (CrossEntropyLoss, HingeLoss, SoftmaxLoss)}

@@ -81,7 +81,7 @@ class AdamWeightDecayOptimizer(_MomentsOptimizer):
         m, v = self._moments(grad, var)
         update = m / (tf.sqrt(v) + self._epsilon)
         leaf = var.op.name.rsplit("/", 1)[-1]
-        if leaf not in ("bias", "biases", "beta", "gamma"):
+        if not leaf.endswith(("bias", "biases", "beta", "gamma")):
             update += self._weight_decay * var
         return var.assign_sub(self._learning_rate * update).op
 

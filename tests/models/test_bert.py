@@ -87,6 +87,12 @@ def test_heads_must_divide_the_width(create, name, heads, width, scope):
         % (heads, width, scope))
 
 
+def test_more_frames_than_positions_are_refused(create):
+    limit = create().config.max_positions
+    with pytest.raises(InputError, match="%d frames have no position each: .* is %d" % (limit + 1, limit)):
+        build(create(use_position=True), np.zeros([1, limit + 1, 12], np.float32))
+
+
 @pytest.mark.parametrize("positions, order_matters", [
     ({}, False), ({"use_position": True}, True), ({"use_position": True, "bert_position": True}, True)])
 def test_mean_pooling_sees_the_order_of_frames_only_with_positions(create, positions, order_matters):
@@ -191,7 +197,9 @@ def test_without_pooling_as_many_frames_as_iterations_stay_as_they_are(create):
 
 @pytest.mark.parametrize("content, told", [
     (None, "does not exist"), ("{", "is not valid JSON"),
-    ('{"intermediate_size": 10}', "lacks intermediate_size, initializer_range or max_position_embeddings")])
+    ('{"intermediate_size": "ten", "initializer_range": 0.02, "max_position_embeddings": 5}',
+     "lacks a number for intermediate_size, initializer_range or max_position_embeddings"),
+    ('{"intermediate_size": 10}', "lacks a number for intermediate_size, ")])
 def test_a_bad_configuration_file_is_explained(create, tmp_path, content, told):
     path = tmp_path / "other.json"
     if content:

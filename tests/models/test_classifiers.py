@@ -63,15 +63,15 @@ def test_low_rank_gating_puts_a_linear_layer_before_the_gates():
 
 
 @pytest.mark.parametrize("is_training", [False, True])
-@pytest.mark.parametrize("source, remove_diagonal", [("prob", False), ("prob", True), ("input", False)])
+@pytest.mark.parametrize("source, remove_diagonal", [("prob", False), ("prob", True), ("input", False), ("input", True)])
 def test_probability_gating_multiplies_by_a_gate_of_normalized_products(source, remove_diagonal, is_training):
     result, values = evaluate("MoeModel", is_training, moe_num_mixtures=2, moe_prob_gating=True,
                               moe_prob_gating_input=source, gating_remove_diag=remove_diagonal)
     probabilities = plain_mixture(values, 2)
-    weights = values["gating_prob_weights"].copy()
-    if remove_diagonal:
-        np.fill_diagonal(weights, 0)
+    weights = values["gating_prob_weights"]
     products = (probabilities if source == "prob" else INPUT) @ weights
+    if remove_diagonal:
+        products -= probabilities * np.diagonal(weights)
     norm = {name.split("/")[1]: value for name, value in values.items() if name.startswith("gating_prob_bn/")}
     mean = products.mean(axis=0) if is_training else norm["moving_mean"]
     variance = products.var(axis=0) if is_training else norm["moving_variance"]
@@ -81,10 +81,10 @@ def test_probability_gating_multiplies_by_a_gate_of_normalized_products(source, 
 
 @pytest.mark.parametrize("gating, told", [
     (dict(moe_prob_gating_input="logits"), "--moe_prob_gating_input=logits is unknown: give prob or input."),
-    (dict(moe_prob_gating_input="input", gating_remove_diag=True), "needs --moe_prob_gating_input=prob")])
+    (dict(moe_prob_gating_input="input", gating_remove_diag=True), "needs at least as many inputs as classes, not 2 for")])
 def test_impossible_gatings_are_explained(gating, told):
     with pytest.raises(InputError) as error:
-        evaluate("MoeModel", moe_prob_gating=True, **gating)
+        models.create("MoeModel", moe_prob_gating=True, **gating).create_model(tf.zeros([1, 2]), VOCAB)
     assert told in str(error.value)
 
 

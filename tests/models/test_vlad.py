@@ -445,13 +445,25 @@ def test_bert_cross_encodes_image_alone_sound_alone_then_both(layers, heads, num
      "--gating_reduction=9 cannot narrow the 8 units of --nextvlad_hidden_size: give 1 to 8."),
     ("NeXtVLAD", dict(gating_reduction=0),
      "--gating_reduction=0 cannot narrow the 8 units of --nextvlad_hidden_size: give 1 to 8."),
-    ("MixNeXtVLAD", dict(mix_number=0), "--mix_number=0 leaves nothing to mix: give at least 1."),
-    ("BertCross", dict(bert_attention_heads=0),
-     "--bert_attention_heads=0 does not divide the width 1024 of frame_encoder: choose a divisor.")])
+    ("MixNeXtVLAD", dict(mix_number=0), "--mix_number=0 is too small: give at least 1."),
+    ("NeXtVLAD", dict(nextvlad_hidden_size=0), "--nextvlad_hidden_size=0 is too small: give at least 1."),
+    ("NeXtVLAD", dict(drop_rate=1.0), "--drop_rate=1.0 is no share to drop: give a number from 0 to below 1."),
+    ("NeXtVLAD", dict(iterations=0), "--iterations=0 is too small: give at least 1."),
+    ("NeXtVLAD", dict(moe_num_mixtures=0), "--moe_num_mixtures=0 is too small: give at least 1."),
+    ("GatedNetVLAD", dict(netvlad_hidden_size=0), "--netvlad_hidden_size=0 is too small: give at least 1."),
+    ("Bert", dict(bert_hidden_layer=0), "--bert_hidden_layer=0 is too small: give at least 1."),
+    ("Bert", dict(bert_dropout_prob=-.1), "--bert_dropout_prob=-0.1 is no share to drop: give a number from 0 to below 1."),
+    ("BertCross", dict(bert_attention_heads=0), "--bert_attention_heads=0 is too small: give at least 1.")])
 def test_sizes_that_leave_nothing_are_explained(name, hparams, told):
     with pytest.raises(InputError) as raised:
         run_model(models.create(name, **dict(SMALL, **hparams)), normalized([1], 1))
     assert str(raised.value) == told
+
+
+@pytest.mark.parametrize("name", ["BertCross", "GatedNetVLAD", "NeXtVLAD", "MixNeXtVLAD"])
+def test_models_that_tell_image_from_sound_need_both(name):
+    with pytest.raises(InputError, match="there are only 1024: give --feature_names=rgb,audio"):
+        run_model(models.create(name, bert_attention_heads=8, **SMALL), normalized([1], 1)[:, :, :RGB])
 
 
 ALIASES = {"NetVLADModelLF": "GatedNetVLAD", "NeXtVLADModel": "NeXtVLAD", "MixNeXtVladModel": "MixNeXtVLAD"}
