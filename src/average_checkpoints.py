@@ -1,4 +1,4 @@
-"""Averages the weights of checkpoints into a new folder that eval.py takes as its --train_dir.
+"""Averages the weights of checkpoints into a new folder that eval.py and inference.py take as their --train_dir.
 
   python src/average_checkpoints.py --train_dir=model --num_last_checkpoints=5 --output_dir=model_mean
 """
@@ -17,7 +17,9 @@ import tensorflow as tf
 from src.common import files
 from src.common import program
 from src.common.errors import InputError
+from src.data import readers
 from src.training import checkpoints
+from src.training import export
 from src.training import model_flags
 
 tf1 = tf.compat.v1
@@ -42,7 +44,10 @@ def chosen_checkpoints(args):
     if bool(args.checkpoints) == bool(args.num_last_checkpoints):
         raise InputError("Give either --checkpoints or --num_last_checkpoints, to say what is averaged.")
     if args.checkpoints:
-        paths = [checkpoints.resolve(args.train_dir, which.strip()) for which in args.checkpoints.split(",")]
+        named = [which.strip() for which in args.checkpoints.split(",")]
+        if "" in named:
+            raise InputError("--checkpoints=%s has an empty place: give steps with single commas between." % args.checkpoints)
+        paths = [checkpoints.resolve(args.train_dir, which) for which in named]
         if len(set(map(os.path.abspath, paths))) < len(paths):
             raise InputError("--checkpoints=%s names a checkpoint twice: name each once." % args.checkpoints)
         return paths
@@ -113,18 +118,19 @@ def save_mean(paths, shapes, step, folder):
 
 def main(args):
     """Averages as the flags say."""
-    output_dir, recorded = args.output_dir.rstrip("/"), model_flags.path(args.train_dir)
+    output_dir = args.output_dir.rstrip("/")
     if not output_dir or tf.io.gfile.exists(output_dir):
         raise InputError("--output_dir=%s %s: name a new folder." % (
             args.output_dir, "exists already" if output_dir else "is empty"))
-    if not tf.io.gfile.exists(recorded):
-        raise InputError("%s does not exist: --train_dir must be a folder that train.py has written." % recorded)
-    paths = chosen_checkpoints(args)
+    values, paths = model_flags.read(args.train_dir), chosen_checkpoints(args)
     step, shapes = max(map(checkpoints.step_of, paths)), common_variables(paths)
     log.info("averaging %s", ", ".join(paths))
+    reader = readers.create(*(values[name] for name in ("feature_names", "feature_sizes", "frame_features")))
+    exporter = export.InferenceModelExporter(model_flags.create_model(values), reader)
     with files.replacing_folder(output_dir) as temporary:
-        files.write_json(model_flags.path(temporary), files.read_json(recorded))
+        files.write_json(model_flags.path(temporary), values)
         save_mean(paths, shapes, step, temporary)
+        exporter.export(checkpoints.path(temporary, step), temporary)
     log.info("written: %s", checkpoints.path(output_dir, step))
 
 

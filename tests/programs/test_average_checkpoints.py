@@ -1,4 +1,5 @@
 """average_checkpoints.py: the mean of checkpoints, in a folder that eval.py takes as a trained model's."""
+import json
 import os
 import shutil
 import types
@@ -16,11 +17,16 @@ from tests.programs.conftest import run_as_a_user
 tf1 = tf.compat.v1
 
 
-def save(folder, step, shape=(2, 3), **others):
+FLAGS = {"model": "LogisticModel", "feature_names": "mean_rgb", "feature_sizes": "2", "frame_features": False,
+         "label_loss": "CrossEntropyLoss"}
+
+
+def save(folder, step, shape=(2, 3862), **others):
     """Writes model.ckpt-STEP as training does: weights, a slot and the step."""
     with tf.Graph().as_default(), tf1.Session() as session:
         weights = np.random.RandomState(step).randn(*shape).astype("f4")
-        values = {"tower/weights": weights, "tower/weights/Adam": weights, "beta1_power": np.float32(.9)}
+        values = {"tower/fully_connected/weights": weights, "tower/fully_connected/weights/Adam": weights,
+                  "tower/fully_connected/biases": np.zeros([3862], "f4"), "beta1_power": np.float32(.9)}
         for name, value in dict(values, global_step=np.int32(step), **others).items():
             tf1.Variable(value, name=name, use_resource=False)
         session.run(tf1.global_variables_initializer())
@@ -32,7 +38,7 @@ def train_dir(tmp_path):
     """A folder with model_flags.json and model.ckpt-4, -9, -10."""
     folder = tmp_path / "model"
     folder.mkdir()
-    (folder / "model_flags.json").write_text('{"model": "Bert"}')
+    (folder / "model_flags.json").write_text(json.dumps(FLAGS))
     for step in (4, 9, 10):
         save(folder, step)
     return folder
@@ -50,7 +56,7 @@ def average(train_dir, tmp_path):
 
 
 def weights_of(folder, step):
-    return tf.train.load_variable(os.path.join(str(folder), "model.ckpt-%d" % step), "tower/weights")
+    return tf.train.load_variable(os.path.join(str(folder), "model.ckpt-%d" % step), "tower/fully_connected/weights")
 
 
 @pytest.mark.parametrize("flags, steps", [
@@ -62,27 +68,27 @@ def test_the_mean_of_the_named_checkpoints_is_written_at_the_highest_step(averag
     flags = {name: str(value).format(folder=train_dir) if name == "checkpoints" else value
              for name, value in flags.items()}
     folder = average(**flags)
-    expected = np.mean([weights_of(train_dir, step) for step in steps], axis=0)
+    expected = np.mean([weights_of(train_dir, step) for step in steps], axis=0, dtype="f8")
     np.testing.assert_allclose(weights_of(folder, steps[-1]), expected, rtol=1e-6)
     step = tf.train.load_variable(folder, "global_step")
     assert step == steps[-1] and step.dtype == np.int32
     assert os.listdir(os.path.dirname(folder)) == [os.path.basename(folder)]  # nothing beside it
     name = "model.ckpt-%d" % steps[-1]
     assert set(os.listdir(folder)) == {"checkpoint", "model_flags.json", name + ".index",
-                                       name + ".data-00000-of-00001"}
+                                       name + ".data-00000-of-00001", "inference_model"}
 
 
 def test_the_sum_is_taken_in_double_precision(average, train_dir):
     values = {20: 2. ** 25, 21: 1., 22: 1., 23: 1., 24: -2. ** 25}
     for step, value in values.items():
-        save(train_dir, step, **{"tower/biases": np.full([1], value, "f4")})
+        save(train_dir, step, **{"tower/fully_connected/biases": np.full([3862], value, "f4")})
     checkpoint = os.path.join(average(num_last_checkpoints=5), "model.ckpt-24")
-    np.testing.assert_allclose(tf.train.load_variable(checkpoint, "tower/biases"), [3 / 5.], rtol=1e-6)
+    np.testing.assert_allclose(tf.train.load_variable(checkpoint, "tower/fully_connected/biases"), np.full([3862], 3 / 5.), rtol=1e-6)
 
 
 def test_optimizer_slots_are_left_out(average):
     names = [name for name, _ in tf.train.list_variables(average(num_last_checkpoints=2))]
-    assert names == ["global_step", "tower/weights"]
+    assert names == ["global_step", "tower/fully_connected/biases", "tower/fully_connected/weights"]
 
 
 def test_the_folder_may_be_moved_and_keeps_the_models_flags(average, train_dir, tmp_path):
@@ -91,7 +97,7 @@ def test_the_folder_may_be_moved_and_keeps_the_models_flags(average, train_dir, 
     assert tf.train.latest_checkpoint(moved) == os.path.join(moved, "model.ckpt-10")
     recorded, kept = (files.read_json(os.path.join(str(folder), "model_flags.json"))
                       for folder in (train_dir, moved))
-    assert recorded == kept == {"model": "Bert"}
+    assert recorded == kept == FLAGS
 
 
 @pytest.mark.parametrize("flags, told", [
@@ -101,6 +107,7 @@ def test_the_folder_may_be_moved_and_keeps_the_models_flags(average, train_dir, 
      "--num_last_checkpoints=4 is more than the 3 that --train_dir={folder} holds: ask for fewer."),
     (dict(checkpoints="4,5"), "holds no checkpoint '5': it has model.ckpt-4, model.ckpt-9, model.ckpt-10."),
     (dict(checkpoints="10,latest"), "--checkpoints=10,latest names a checkpoint twice: name each once."),
+    (dict(checkpoints="4,,10"), "--checkpoints=4,,10 has an empty place"),
     (dict(checkpoints="4", output_dir=""), "--output_dir= is empty: name a new folder."),
     (dict(checkpoints="4", output_dir="{folder}"), "--output_dir={folder} exists already: name a new"),
     (dict(checkpoints="4", output_dir="{folder}/"), "--output_dir={folder}/ exists already: name a new"),
@@ -116,8 +123,8 @@ def test_flags_that_cannot_be_followed_are_explained(average, train_dir, flags, 
 
 
 @pytest.mark.parametrize("written, told", [
-    (dict(shape=(2, 2)), "tower/weights is [2, 3] and [2, 2]"),
-    ({"tower/biases": np.zeros([1], "f4")}, "tower/biases is missing and [1]")])
+    (dict(shape=(3, 3862)), "tower/fully_connected/weights is [2, 3862] and [3, 3862]"),
+    ({"tower/more": np.zeros([1], "f4")}, "tower/more is missing and [1]")])
 def test_checkpoints_of_different_models_are_refused(average, train_dir, tmp_path, written, told):
     save(train_dir, 11, **written)
     with pytest.raises(InputError) as raised:
@@ -144,6 +151,14 @@ def test_a_checkpoint_without_a_model_is_refused(average, tmp_path):
     with pytest.raises(InputError) as raised:
         average(checkpoints=path)
     assert str(raised.value) == "%s holds no model: average checkpoints that train.py wrote." % path
+
+
+def test_inference_takes_the_mean_as_it_is(trained, data, tmp_path):
+    folder, output = str(tmp_path / "mean"), str(tmp_path / "out.csv")
+    runner.succeed("average_checkpoints", train_dir=trained, num_last_checkpoints=2, output_dir=folder)
+    runner.succeed("inference", train_dir=folder, input_data_pattern=data.test, output_file=output)
+    with open(output) as stream:
+        assert len(stream.readlines()) == 1 + len(data.test_videos)
 
 
 def test_eval_takes_the_mean_as_a_trained_model(trained, data, tmp_path):
