@@ -70,31 +70,41 @@ class Results(object):
     def add(self, step, metrics):
         """Records `metrics.Metrics` of the checkpoint at `step`."""
         values = dict(metrics._asdict(), step=step, **self._kind)
-        before = None
-        if tf.io.gfile.exists(self._csv):
-            with tf.io.gfile.GFile(self._csv) as stream:
-                before = stream.read()
+        rows = self._rows() + [{name: str(values[name]) for name in _COLUMNS}]
         with files.replacing(self._csv) as stream:
-            stream.write(before or ",".join(_COLUMNS) + "\n")
-            csv.writer(stream, lineterminator="\n").writerow([values[name] for name in _COLUMNS])
+            writer = csv.DictWriter(stream, _COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
         points = [("Hit@1", metrics.hit_at_one), ("PERR", metrics.perr), ("MAP", metrics.map), ("GAP", metrics.gap),
                   ("loss", metrics.loss)]
         self._writer.add_summary(tf1.Summary(value=[tf1.Summary.Value(tag="eval/" + name, simple_value=value)
                                                     for name, value in points]), step)
         self._writer.flush()
         log.info("step %d: %s, %d examples", step, ", ".join("%s %.4f" % point for point in points), metrics.examples)
-        self._update_best(step, metrics)
+        self._update_best(rows)
 
-    def _update_best(self, step, metrics):
-        """Segments are judged by MAP, as in the challenge; videos by GAP."""
-        metric = "map" if self._kind["segment_labels"] else "gap"
-        value = getattr(metrics, metric)
+    def _rows(self):
+        """The evaluations so far, as dicts of text."""
+        if not tf.io.gfile.exists(self._csv):
+            return []
+        with tf.io.gfile.GFile(self._csv) as stream:
+            rows = list(csv.DictReader(stream.read().splitlines()))
+        if not all(set(row) == set(_COLUMNS) and None not in row.values() for row in rows):
+            raise InputError("%s is damaged: move it away to start it anew." % self._csv)
+        return rows
+
+    def _update_best(self, rows):
+        """Segments are judged by MAP, as in the challenge; videos by GAP, as long as no segments were evaluated."""
         path = checkpoints.best_path(self._train_dir)
-        if tf.io.gfile.exists(path):
-            best = files.read_json(path)
-            if all(best.get(name) == of_kind for name, of_kind in self._kind.items()) and best["value"] >= value:
-                return
-        files.write_json(path, dict(self._kind, step=step, checkpoint="model.ckpt-%d" % step, metric=metric, value=value))
+        if not self._kind["segment_labels"] and tf.io.gfile.exists(path) and files.read_json(path).get("segment_labels"):
+            return
+        metric = "map" if self._kind["segment_labels"] else "gap"
+        # On the same records only; of a step evaluated again, the last evaluation.
+        value_of = {int(row["step"]): float(row[metric]) for row in rows
+                    if all(row[name] == str(of_kind) for name, of_kind in self._kind.items())}
+        step = min(value_of, key=lambda one: (-value_of[one], one))
+        files.write_json(path, dict(self._kind, step=step, checkpoint="model.ckpt-%d" % step, metric=metric,
+                                    value=value_of[step]))
 
 
 def checkpoints_from(train_dir, first, timeout_secs):

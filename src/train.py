@@ -69,7 +69,8 @@ def define_flags():
     flags.DEFINE_float("regularization_penalty", 1.0, "Factor of the regularization losses.")
     flags.DEFINE_float("base_learning_rate", 0.01, "Learning rate at the first step.")
     flags.DEFINE_float("learning_rate_decay", 0.95, "Factor every learning_rate_decay_examples.")
-    flags.DEFINE_float("learning_rate_decay_examples", 2000000, "Examples between decays of the learning rate.")
+    flags.DEFINE_float("learning_rate_decay_examples", 2000000, "Examples between decays of the learning rate.",
+                       lower_bound=1)
     flags.DEFINE_bool("fix_learning_rate", False, "Keep the learning rate at base_learning_rate.")
     flags.DEFINE_string("optimizer", "AdamOptimizer", "Optimizer of tf.train: %s."
                         % ", ".join(sorted(optimizers.OPTIMIZERS)))
@@ -79,7 +80,8 @@ def define_flags():
     flags.DEFINE_string("valid_data_pattern", "", "Glob of records to validate each checkpoint on while training; "
                         "their holdout is read.")
     flags.DEFINE_bool("valid_segment_labels", False, "Validate on rated segments, else on videos.")
-    flags.DEFINE_integer("valid_top_k", 20, "Predictions an example that count for the validation's MAP and GAP.")
+    flags.DEFINE_integer("valid_top_k", 20, "Predictions an example that count for the validation's MAP and GAP.",
+                         lower_bound=1)
     flags.DEFINE_integer("valid_batch_size", 128, "Examples a batch of validation.", lower_bound=1)
     flags.DEFINE_string("valid_checkpoint", "", "A checkpoint to validate before training starts: a path, or a step, "
                         "latest or best in train_dir.")
@@ -101,27 +103,31 @@ def training_paths(args):
     return paths
 
 
-def checkpoint_to_continue(args):
-    """The checkpoint that --checkpoint_file names, None without the flag.
+def _is_output(name):
+    return any(fnmatch.fnmatch(name, pattern) for pattern in _OUTPUTS)
+
+
+def named_checkpoint(args, flag):
+    """The checkpoint that a flag names, None without the flag.
 
     Raises:
       InputError: there is no such checkpoint, or --start_new_model would remove it.
     """
-    if not args.checkpoint_file:
+    which = getattr(args, flag)
+    if not which:
         return None
-    checkpoint = checkpoints.resolve(args.train_dir, args.checkpoint_file)
-    inside = os.path.relpath(checkpoint, args.train_dir).split(os.sep)[0]
-    if args.start_new_model and any(fnmatch.fnmatch(inside, pattern) for pattern in _OUTPUTS):
-        raise InputError("--start_new_model would remove --checkpoint_file=%s: leave out one of the two, or copy the "
-                         "checkpoint out of --train_dir." % args.checkpoint_file)
+    checkpoint = checkpoints.resolve(args.train_dir, which)
+    if args.start_new_model and _is_output(os.path.relpath(checkpoint, args.train_dir).split(os.sep)[0]):
+        raise InputError("--start_new_model would remove --%s=%s: leave out one of the two, or copy the checkpoint out of "
+                         "--train_dir." % (flag, which))
     return checkpoint
 
 
 def start_anew(train_dir):
     """Removes what training, evaluation and export left in train_dir, and nothing else."""
-    for pattern in _OUTPUTS:
-        for path in files.glob(os.path.join(train_dir, pattern)):
-            files.remove(path)
+    for name in files.names(train_dir):
+        if _is_output(name):
+            files.remove(os.path.join(train_dir, name))
 
 
 def make_optimizer_function(args, examples_per_step):
@@ -172,13 +178,12 @@ def make_validator(args, model, label_loss, reader, paths):
     return validate
 
 
-def after_save_function(args, model, reader, label_loss, validation):
+def after_save_function(args, model, reader, label_loss, validation, valid_checkpoint):
     """What follows each checkpoint: its SavedModel, and its validation on `validation_data`."""
     exporter = export.SavedModelExporter(model, reader)
     validate = make_validator(args, model, label_loss, *validation) if validation else None
-    if args.valid_checkpoint:
-        checkpoint = checkpoints.resolve(args.train_dir, args.valid_checkpoint)
-        validate(checkpoint, checkpoints.step_of(checkpoint))
+    if valid_checkpoint:
+        validate(valid_checkpoint, checkpoints.step_of(valid_checkpoint))
 
     def after_save(checkpoint, step):
         exporter.export(checkpoint, os.path.join(args.train_dir, "export", "step_%d" % step))
@@ -246,9 +251,12 @@ def main(args):
             args.model, *(("frame", "add") if model.frame_level else ("video", "leave out"))))
     if args.describe:
         return describe(args, task, model, reader, label_loss)
+    if set(args.train_dir) & set("*?[]"):
+        raise InputError("--train_dir=%s holds a character of globs, which TensorFlow takes it for: rename the folder."
+                         % args.train_dir)
     paths = training_paths(args)
     validation = validation_data(args)
-    start_from = checkpoint_to_continue(args)
+    start_from, valid_checkpoint = (named_checkpoint(args, flag) for flag in ("checkpoint_file", "valid_checkpoint"))
     devices = towers.tower_devices(args.num_gpu, count_gpus(args.num_gpu), task.cluster_spec, task.prefix)
     examples_per_step = args.batch_size * len(devices)
     with tf.Graph().as_default(), pipeline.explained(paths):
@@ -257,11 +265,12 @@ def main(args):
                 reader, paths, args.batch_size, frames_to_sample(args, model, reader), args.num_epochs or None,
                 args.num_readers))
         graph = build_graph(args, task, model, reader, batches.get_next, label_loss, devices)
+        after_save = None
         if task.is_chief:
             if args.start_new_model:
                 start_anew(args.train_dir)
             model_flags.record(args.train_dir, args)
-        after_save = after_save_function(args, model, reader, label_loss, validation) if task.is_chief else None
+            after_save = after_save_function(args, model, reader, label_loss, validation, valid_checkpoint)
         log.info("training %s on %d shards, %d examples a step", args.model, len(paths), examples_per_step)
         stopped_by = trainer.train(graph, args.train_dir, task, args.max_steps, examples_per_step,
                                    args.export_model_steps, start_from, after_save, batch_metrics,

@@ -21,6 +21,11 @@ def glob(pattern):
         return []
 
 
+def names(folder):
+    """Names of the files and folders in a folder; [] where there is none."""
+    return [name.rstrip("/") for name in tf.io.gfile.listdir(folder)] if tf.io.gfile.isdir(folder) else []
+
+
 def find(pattern, flag):
     """Sorted paths that match a glob.
 

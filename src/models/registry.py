@@ -30,6 +30,11 @@ def names():
     return sorted(list(_MODELS) + list(_ALIASES))
 
 
+def canonical(name):
+    """The name that an alias stands for; any other as it is."""
+    return _ALIASES.get(name, name)
+
+
 def _declared():
     """{name: Hparam} over all models."""
     return {hparam.name: hparam for model in _MODELS.values() for hparam in model.hparams_declared}
@@ -40,6 +45,11 @@ def define_flags():
     flags.DEFINE_string("model", "LogisticModel", "Which model: %s." % ", ".join(names()))
     for name, hparam in sorted(_declared().items()):
         _DEFINERS[type(hparam.default)](name, hparam.default, hparam.help)
+
+
+def hparam_names():
+    """Set of the names of all models' hyperparameters."""
+    return set(_declared())
 
 
 def hparams_from_flags(parsed):
@@ -59,15 +69,19 @@ def create(name, **hparams):
       A model with `create_model`, `frame_level` and `hparams`, the values of its own hyperparameters.
 
     Raises:
-      InputError: no model has that name, or none has such a hyperparameter.
+      InputError: no model has that name, none has such a hyperparameter, or its type is another.
     """
     if name not in names():
         raise InputError("--model=%s is unknown: choose one of %s." % (name, ", ".join(names())))
-    model = _MODELS[_ALIASES.get(name, name)]
+    model = _MODELS[canonical(name)]
     unknown = sorted(set(hparams) - set(_declared()))
     if unknown:
         raise InputError("No model has a hyperparameter %s: known are %s."
                          % (", ".join(unknown), ", ".join(sorted(_declared()))))
     own = defaults(model.hparams_declared)
-    own.update((key, value) for key, value in hparams.items() if key in own)
+    for key, default in list(own.items()):
+        own[key] = hparams.get(key, default)
+        if not isinstance(own[key], (float, int) if isinstance(default, float) else type(default)):
+            raise InputError("--%s=%s is not of the type %s, as %s is." % (
+                key, own[key], type(default).__name__, default or repr(default)))
     return model(own)

@@ -31,7 +31,7 @@ def best_path(train_dir):
 
 def steps(train_dir):
     """Ascending steps of the checkpoints in a folder; [] when there are none."""
-    matched = (_STEP.search(name) for name in files.glob(path(train_dir, 0)[:-1] + "*.index"))
+    matched = (_STEP.match(name) for name in files.names(train_dir))
     return sorted(int(match.group(1)) for match in matched if match)
 
 
@@ -55,7 +55,7 @@ def resolve(train_dir, which):
     if which in ("", "latest") and there:
         return path(train_dir, there[-1])
     if which == "best" and tf.io.gfile.exists(best_path(train_dir)):
-        found = path(train_dir, files.read_json(best_path(train_dir))["step"])
+        found = path(train_dir, _best_step(train_dir))
     elif named_step(which) is not None:
         found = path(train_dir, named_step(which))
     else:
@@ -66,6 +66,13 @@ def resolve(train_dir, which):
             listed += "; best_checkpoint.json is written by eval.py"
         raise InputError("%s holds no checkpoint '%s': %s." % (train_dir, which or "latest", listed))
     return found
+
+
+def _best_step(train_dir):
+    best = files.read_json(best_path(train_dir))
+    if not isinstance(best, dict) or not isinstance(best.get("step"), int):
+        raise InputError("%s names no step: delete it and run eval.py again." % best_path(train_dir))
+    return best["step"]
 
 
 def step_of(checkpoint):

@@ -85,5 +85,6 @@ class InferenceModelExporter(object):
         folder = os.path.join(train_dir, "inference_model")
         with files.replacing_folder(folder) as temporary, self._graph.as_default(), tf1.Session(config=_CPU) as session:
             tf.io.gfile.makedirs(temporary)
+            checkpoints.restorable(checkpoint, tf1.global_variables())
             self._saver.restore(session, checkpoint)
             self._saver.save(session, os.path.join(temporary, "inference_model"), write_state=False)

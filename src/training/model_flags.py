@@ -9,6 +9,7 @@ from src import models
 from src.training import checkpoints
 
 _NAMES = ["model", "feature_names", "feature_sizes", "frame_features", "label_loss"]
+_PLACES = {"bert_config_file"}  # where a file lies, which changes from machine to machine; checkpoints fit or do not
 
 
 def path(train_dir):
@@ -27,21 +28,22 @@ def from_flags(parsed):
 
 
 def record(train_dir, parsed):
-    """Writes model_flags.json, or checks that the one there says the same; returns its content.
+    """Writes model_flags.json, or checks that the one there says the same and adds what it lacks.
 
     A file without a checkpoint is of an attempt that failed early, and is replaced.
 
     Raises:
       InputError: the folder holds another model; names the differing flags.
     """
-    values = from_flags(parsed)
-    if not tf.io.gfile.exists(path(train_dir)) or not checkpoints.steps(train_dir):
-        files.write_json(path(train_dir), values)
-        return values
+    values, recorded = from_flags(parsed), {}
+    if tf.io.gfile.exists(path(train_dir)) and checkpoints.steps(train_dir):
+        recorded = read(train_dir)
     _contradiction(path(train_dir), [
-        (name, values[name], there) for name, there in sorted(_read(train_dir).items())
-        if name in values and values[name] != there], "pass --start_new_model or another --train_dir to train anew")
-    return values
+        (name, values[name], there) for name, there in sorted(recorded.items())
+        if name in values and not _same(name, values[name], there)],
+                   "pass --start_new_model or another --train_dir to train anew")
+    if set(values) - set(recorded):
+        files.write_json(path(train_dir), dict(values, **recorded))
 
 
 def adopt(train_dir, parsed):
@@ -50,29 +52,44 @@ def adopt(train_dir, parsed):
     Raises:
       InputError: the file is missing, or a flag given on the command line contradicts it.
     """
-    recorded = _read(train_dir)
+    recorded = read(train_dir)
     _contradiction(path(train_dir), [
         (name, parsed[name].value, there) for name, there in sorted(recorded.items())
-        if name in parsed and parsed[name].present and parsed[name].value != there],
+        if name in parsed and parsed[name].present and not _same(name, parsed[name].value, there)],
                    "leave these flags out")
     values = {name: parsed[name].value for name in _NAMES if name in parsed}
     values.update(models.hparams_from_flags(parsed))
-    values.update((name, there) for name, there in recorded.items() if name in values)
+    values.update((name, there) for name, there in recorded.items() if name in values
+                  and not (name in _PLACES and parsed[name].present))
     return values
+
+
+def read(train_dir):
+    """The recorded flags.
+
+    Raises:
+      InputError: the file is missing or damaged.
+    """
+    if not tf.io.gfile.exists(path(train_dir)):
+        raise InputError("%s does not exist: --train_dir must be a folder that train.py has written." % path(train_dir))
+    recorded = files.read_json(path(train_dir))
+    missing = set(_NAMES) - set(recorded) if isinstance(recorded, dict) else _NAMES
+    if missing:
+        raise InputError("%s lacks %s: restore it from the training run." % (path(train_dir), ", ".join(sorted(missing))))
+    return recorded
 
 
 def create_model(values):
     """The model that recorded flags describe."""
-    return models.create(values["model"], **{name: value for name, value in values.items() if name not in _NAMES})
+    return models.create(values["model"], **{name: value for name, value in values.items()
+                                             if name in models.hparam_names()})
 
 
-def _read(train_dir):
-    if not tf.io.gfile.exists(path(train_dir)):
-        raise InputError("%s does not exist: --train_dir must be a folder that train.py has written." % path(train_dir))
-    recorded = files.read_json(path(train_dir))
-    if not isinstance(recorded, dict):
-        raise InputError("%s holds no JSON object: restore it from the training run." % path(train_dir))
-    return recorded
+def _same(name, value, recorded):
+    """Whether two values of a flag are of the same model."""
+    if name == "model":
+        return models.canonical(value) == models.canonical(recorded)
+    return value == recorded or name in _PLACES
 
 
 def _contradiction(where, differing, remedy):

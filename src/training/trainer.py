@@ -31,14 +31,16 @@ class Task(object):
             cluster = {job: tasks for job, tasks in config.get("cluster", {}).items() if job != "evaluator"}
             task = config.get("task", {})
             self.job, self.index = task.get("type", "master"), int(task.get("index", 0))
+            num_tasks = sum(len(tasks) for tasks in cluster.values())
         except (ValueError, AttributeError, TypeError):
             raise InputError("TF_CONFIG is not a JSON object with cluster and task: %s." % tf_config)
         self.is_chief = self.job in ("master", "chief")
         self.cluster_spec = self.server = None
         self.target, self.prefix = "", ""
-        if sum(len(tasks) for tasks in cluster.values()) > 1:
-            if not cluster.get("ps"):
-                raise InputError("TF_CONFIG has several tasks but no parameter server (ps): add one.")
+        if num_tasks > 1:
+            if not cluster.get("ps") or not (cluster.get("master") or cluster.get("chief")):
+                raise InputError("TF_CONFIG has several tasks, but not both a master (or chief), which saves the model, and "
+                                 "a parameter server (ps): add them.")
             if self.index >= len(cluster.get(self.job, [])):
                 raise InputError("TF_CONFIG's task %s %d is not in its cluster." % (self.job, self.index))
             self.cluster_spec = tf.train.ClusterSpec(cluster)
@@ -53,14 +55,19 @@ class StopRequest(object):
         self.signal = None
 
     @contextlib.contextmanager
-    def listening(self):
-        """Takes over the signals; a second one has its usual effect."""
-        before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
+    def restoring(self):
+        """Gives the signals back at the end of the block."""
+        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             yield self
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def listen(self):
+        """Takes over the signals; a second one has its usual effect."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._note)
 
     def _note(self, number, frame):
         del frame
@@ -149,8 +156,10 @@ def train(graph, train_dir, task, max_steps, examples_per_step, export_model_ste
     stop = StopRequest()
     report = _Report(graph, train_dir if task.is_chief else None, max_steps, first_step, examples_per_step, batch_metrics)
     step = first_step
-    with stop.listening():
+    with stop.restoring():
+        # Until there is a session, which may mean to wait for a cluster, the signals have their usual effect.
         with tf1.train.MonitoredSession(session_creator, hooks if task.is_chief else []) as session:
+            stop.listen()
             while not session.should_stop() and stop.signal is None and (max_steps is None or step < max_steps):
                 step = report.run_step(session)
         if step == first_step and stop.signal is None:

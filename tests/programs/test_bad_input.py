@@ -161,12 +161,20 @@ TRAIN = {
     "without a training part": case("belongs to the training part", "--holdout_shards", segment_labels=True,
                                     train_data_pattern="{data}/validate0000*", holdout_shards=1),
     "train_all without records": case("--train_valid_data_pattern is empty", train_all=True),
-    "validation without records": case("--valid_checkpoint needs --valid_data_pattern",
-                                       valid_checkpoint="latest", start_new_model=True),
+    "validation without records": case("--valid_checkpoint needs --valid_data_pattern", valid_checkpoint="latest"),
+    "validation of a checkpoint that a new model would remove": case(
+        "--start_new_model would remove --valid_checkpoint=latest", valid_checkpoint="latest", start_new_model=True,
+        valid_data_pattern="{data}/validate*"),
+    "folder with a character of globs": case("--train_dir={work}/m[1] holds a character of globs",
+                                             train_dir="{work}/m[1]"),
     "validation without files": case("No file matches --valid_data_pattern={data}/none*",
                                      start_new_model=True, valid_data_pattern="{data}/none*"),
     "unwritable": case("{work}/out.csv/model", train_dir="{work}/out.csv/model"),
     "unquoted glob": case("unexpected argument 'more.tfrecord'", "quotes", words=["more.tfrecord"]),
+    "cluster without a chief": case(
+        "TF_CONFIG has several tasks, but not both a master", tf_config=json.dumps(
+            {"cluster": {"worker": ["a:1"], "ps": ["a:2"]}, "task": {"type": "worker", "index": 0}})),
+    "cluster that is none": case("TF_CONFIG is not a JSON object", tf_config='{"cluster": {"worker": 5}}'),
     "TF_CONFIG": case("TF_CONFIG is not a JSON object", tf_config="{"),
 }
 EVAL = {
@@ -178,6 +186,9 @@ EVAL = {
     "contradiction": case("--iterations=3 given, 5 recorded", "leave these flags out", iterations=3),
     "missing checkpoint": case("{work}/model holds no checkpoint '77'",
                                "model.ckpt-2, model.ckpt-4, model.ckpt-6", checkpoint_file="77"),
+    "damaged best checkpoint": case("best_checkpoint.json names no step: delete it", checkpoint_file="best",
+                                    spoil=write("model/best_checkpoint.json", "{}")),
+    "damaged results": case("eval/results.csv is damaged", spoil=write("model/eval/results.csv", "step\n3,4\n")),
     "no best checkpoint": case("no checkpoint 'best'", "eval.py", checkpoint_file="best",
                                spoil=remove("model/best_checkpoint.json")),
     "no checkpoint in time": case("got no checkpoint within --checkpoint_timeout_secs=0", "train first",
@@ -191,6 +202,8 @@ EVAL = {
     "diverged": case("no probabilities", "evaluate an earlier one", spoil=make_weights_nan("model.ckpt-6")),
     "without holdout": case("belongs to the holdout", "--holdout_shards",
                             eval_data_pattern="{data}/validate0001*"),
+    "recorded hyperparameter of another type": case("--iterations=5x is not of the type int",
+                                                    spoil=change_flags(iterations="5x")),
     "unwritable": case("{work}/model/eval", spoil=make_file_of_folder("model/eval")),
     "unquoted glob": case("unexpected argument 'more.tfrecord'", "quotes", words=["more.tfrecord"]),
 }
@@ -218,7 +231,7 @@ INFERENCE = {
     "unwritable": case("{work}/out.csv/new.csv cannot be written", output_file="{work}/out.csv/new.csv"),
     "unwritable probabilities": case("{work}/out.csv/new.csv cannot be written", output_prob=True,
                                      output_file="{work}/out.csv/new.csv"),
-    "output is a folder": case("{work}/new cannot be written", output_file="{work}/new",
+    "output is a folder": case("{work}/new is a folder", output_file="{work}/new",
                                spoil=make_folder("new")),
     "no class list": case("{work}/none.csv does not exist", segment_label_ids_file="{work}/none.csv"),
     "malformed class list": case("{work}/labels.csv, line 3", "cat",

@@ -87,7 +87,7 @@ def test_video_metrics_are_those_of_the_models_predictions(evaluated, data, tmp_
     expected = reference.metrics(predictions, labels, np.ones_like(labels), top_k=3862)
     assert 0 < expected["gap"] and 0 < expected["map"] < 1
     assert figures(row) == pytest.approx(expected, rel=1e-5)
-    assert (best(model_dir)["metric"], best(model_dir)["value"]) == ("gap", float(row["gap"]))
+    assert best(model_dir) == best(evaluated)  # which is of segments
 
 
 # Which checkpoints.
@@ -142,13 +142,29 @@ def test_the_best_checkpoint_follows_the_metric(tmp_path, segment_labels, metric
     assert bests == [0, 1, 1, 1]
 
 
-@pytest.mark.parametrize("change", [dict(segment_labels=False), dict(holdout_shards=0),
-                                    dict(eval_data_pattern="q")])
+@pytest.mark.parametrize("change", [dict(holdout_shards=0), dict(eval_data_pattern="q")])
 def test_checkpoints_are_compared_on_the_same_records_only(tmp_path, change):
     kind = dict(segment_labels=True, holdout_shards=300, eval_data_pattern="p")
     evaluation.Results(str(tmp_path), kind).add(1, metrics(map=.9, gap=.9))
     evaluation.Results(str(tmp_path), dict(kind, **change)).add(2, metrics(map=.1, gap=.1))
     assert best(str(tmp_path))["step"] == 2
+
+
+def test_a_step_evaluated_again_counts_by_its_last_evaluation(tmp_path):
+    recorded = evaluation.Results(str(tmp_path), dict(segment_labels=True, holdout_shards=300, eval_data_pattern="p,q"))
+    for step, value in (1, .9), (2, .5), (1, .1):
+        recorded.add(step, metrics(map=value))
+    assert (best(str(tmp_path))["step"], best(str(tmp_path))["value"]) == (2, .5)
+
+
+def test_segments_decide_about_the_best_checkpoint_once_they_were_evaluated(tmp_path):
+    kind = dict(holdout_shards=300, eval_data_pattern="p")
+    videos, segments = (evaluation.Results(str(tmp_path), dict(kind, segment_labels=value)) for value in (False, True))
+    bests = []
+    for step, recorded in enumerate([videos, segments, videos]):
+        recorded.add(step, metrics(gap=.5 + step, map=.1))
+        bests.append((best(str(tmp_path))["step"], best(str(tmp_path))["metric"]))
+    assert bests == [(0, "gap"), (1, "map"), (1, "map")]
 
 
 # The inference model.

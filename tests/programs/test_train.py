@@ -293,11 +293,21 @@ def test_master_worker_and_parameter_server_train_together(video_level, tmp_path
     assert os.listdir(str(tmp_path / "export")) == ["step_%d" % step]
 
 
+def test_a_task_that_waits_for_its_cluster_can_be_stopped(video_level, tmp_path):
+    cluster = {job: [address] for job, address in zip(("master", "worker", "ps"), free_addresses(3))}
+    tf_config = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": 0}})
+    with runner.Run("train", tf_config=tf_config, train_data_pattern=video_level, train_dir=tmp_path,
+                    max_steps=1, **VIDEO_LEVEL) as waiting:
+        waiting.wait_to_say("training LogisticModel")
+        os.kill(waiting.pid, signal.SIGTERM)
+        assert waiting.wait() == -signal.SIGTERM
+
+
 @pytest.mark.parametrize("tf_config, sentence", [
     ("{", "TF_CONFIG is not a JSON object with cluster and task: {."),
     ("[]", "TF_CONFIG is not a JSON object with cluster and task: []."),
     ('{"cluster": {"master": ["a:1"], "worker": ["b:1"]}}',
-     "TF_CONFIG has several tasks but no parameter server"),
+     "TF_CONFIG has several tasks, but not both a master (or chief), which saves the model, and a parameter server"),
     ('{"cluster": {"master": ["a:1"], "ps": ["b:1"]}, "task": {"type": "worker", "index": 0}}',
      "TF_CONFIG's task worker 0 is not in its cluster.")])
 def test_a_malformed_tf_config_is_refused(tf_config, sentence):

@@ -1,10 +1,12 @@
 """model_flags.json: written by training, adopted by the other programs, contradictions named."""
 import json
+import shutil
 
 from absl import flags
 import pytest
 
 from src import models
+from src.common import files
 from src.common.errors import InputError
 from src.training import model_flags
 
@@ -66,11 +68,27 @@ def test_training_another_model_is_refused_and_every_difference_named(tmp_path):
     assert read(tmp_path) == before
 
 
-def test_training_accepts_a_file_without_hyperparameters(tmp_path):
+def test_training_completes_a_file_without_hyperparameters(tmp_path):
     record(tmp_path)
-    write(tmp_path, DEFAULTS)
+    write(tmp_path, dict(DEFAULTS, of_another_fork=1))
     record(tmp_path, "--l2_penalty=1e-5")
-    assert read(tmp_path) == DEFAULTS
+    assert read(tmp_path) == dict(DEFAULTS, of_another_fork=1, l2_penalty=1e-5)
+    record(tmp_path, "--l2_penalty=1e-5")
+
+
+def test_an_alias_is_the_same_model(tmp_path):
+    record(tmp_path, "--model=NetVLADModelLF")
+    record(tmp_path, "--model=GatedNetVLAD")
+    assert model_flags.adopt(str(tmp_path), parse("--model=GatedNetVLAD"))["model"] == "NetVLADModelLF"
+    assert "--model=NeXtVLADModel given" in refused(model_flags.adopt, tmp_path, "--model=NeXtVLADModel")
+
+
+def test_the_place_of_a_configuration_file_may_change(tmp_path):
+    other = shutil.copy(files.beside_project("bert_config.json"), str(tmp_path / "other.json"))
+    record(tmp_path, "--model=Bert", "--bert_config_file=bert_config.json")
+    record(tmp_path, "--model=Bert", "--bert_config_file=" + other)
+    for arguments, expected in ([], "bert_config.json"), (["--bert_config_file=" + other], other):
+        assert model_flags.adopt(str(tmp_path), parse(*arguments))["bert_config_file"] == expected
 
 
 def test_the_flags_of_a_training_that_saved_no_checkpoint_are_replaced(tmp_path):
@@ -116,7 +134,8 @@ def test_unknown_entries_are_ignored(tmp_path):
 
 @pytest.mark.parametrize("function", [model_flags.record, model_flags.adopt])
 @pytest.mark.parametrize("content, sentence", [
-    ("{", r"is not valid JSON \(.*\): restore or delete it."), ("[]", "holds no JSON object: restore it")])
+    ("{", r"is not valid JSON \(.*\): restore or delete it."), ("[]", "lacks feature_names, feature_sizes, frame_features, label_loss, model: restore"),
+    (json.dumps(dict(DEFAULTS, model=None)).replace("model", "modell"), "lacks model: restore it from the training run")])
 def test_a_damaged_file_is_refused(tmp_path, function, content, sentence):
     record(tmp_path)
     write(tmp_path, content)
