@@ -18,7 +18,8 @@ Usage: shell_script/$name.sh STEP [--on local|ai-platform|vertex] [--dry_run]
   evaluate-best   evaluate the best of them again, which inference then takes
   infer-oof       rank the segments of the holdout (out-of-fold), shifts $shifts
   infer-test      rank the segments of the test partition, shifts $shifts
-  all             all of these in turn, locally; what is done already is skipped
+  all             all of these in turn, locally; what is done already is skipped, as far as MODELS_DIR and
+                  PREDICTIONS_DIR are folders of this machine
 
 --on names where the step runs: here (local), as a Vertex AI custom job (vertex) or as an AI Platform Training job
 (ai-platform, which Google has shut down). --dry_run prints the commands and runs nothing.
@@ -32,7 +33,7 @@ From the environment (default):
   PRETRAIN_EXPORT_STEPS, FINETUNE_EXPORT_STEPS   steps between checkpoints (10000, 2000)
   BATCH_SIZE          videos or segments of a training step (128)
   HOLDOUT_SHARDS      first shards of the validation partition, held out (300)
-  NUM_GPU             GPUs to train on (1)
+  NUM_GPU             GPUs to train on, of the job's machine too (1; ai-platform: 1 or 4)
   WORKERS, PARAMETER_SERVERS   more machines for a cloud training, both or neither (0, 0)
   EXECUTOR_IMAGE      vertex: container with TensorFlow 1.15 (tensorflow/tensorflow:1.15.0-gpu-py3)
 END
@@ -65,21 +66,41 @@ absolute() {
   esac
 }
 
+# Of the named variables, those that are set must be whole numbers.
+check_numbers() {
+  local variable
+  for variable in "$@"; do
+    [[ ${!variable:-0} =~ ^(0|[1-9][0-9]*)$ ]] || fail "$variable=${!variable} is not a whole number"
+  done
+}
+
 set_paths() {
+  local path
   if [ "$on" = local ]; then
     data=$(absolute "${DATA_DIR:-$HOME/yt8m}")
     models=$(absolute "${MODELS_DIR:-$HOME/models}")
     predictions=$(absolute "${PREDICTIONS_DIR:-$HOME/predictions}")
   else
     [ -n "${BUCKET:-}" ] || fail "a cloud job needs a bucket for its code and outputs: export BUCKET=gs://your-bucket"
+    bucket=${BUCKET%/}
     data=${DATA_DIR:-gs://youtube8m-ml}
-    models=${MODELS_DIR:-$BUCKET/models}
-    predictions=${PREDICTIONS_DIR:-$BUCKET/predictions}
+    models=${MODELS_DIR:-$bucket/models}
+    predictions=${PREDICTIONS_DIR:-$bucket/predictions}
+    for path in "DATA_DIR=$data" "MODELS_DIR=$models" "PREDICTIONS_DIR=$predictions"; do
+      case "$bucket $path" in
+        'gs://'*=*'://'* | 'gs://'*=/gcs/*) ;;
+        'gs://'*) fail "$path is a folder of this machine, which a job does not see: unset it or give a gs:// path" ;;
+      esac
+    done
   fi
+  check_numbers PRETRAIN_MAX_STEPS FINETUNE_MAX_STEPS PRETRAIN_EXPORT_STEPS FINETUNE_EXPORT_STEPS BATCH_SIZE \
+    HOLDOUT_SHARDS NUM_GPU WORKERS PARAMETER_SERVERS
   train_dir=$models/$name
   pretrain_max_steps=${PRETRAIN_MAX_STEPS:-200000}
   finetune_max_steps=${FINETUNE_MAX_STEPS:-220000}
-  holdout=--holdout_shards=${HOLDOUT_SHARDS:-300}
+  holdout_shards=${HOLDOUT_SHARDS:-300}
+  holdout=--holdout_shards=$holdout_shards
+  num_gpu=${NUM_GPU:-1}
   workers=${WORKERS:-0}
   parameter_servers=${PARAMETER_SERVERS:-0}
   case "$workers $parameter_servers" in
@@ -93,12 +114,13 @@ set_flags() {
   local rated="$data/3/frame/validate/validate*.tfrecord"
   local train=("${model_flags[@]}" --frame_features "--feature_names=rgb,audio" "--feature_sizes=1024,128"
     --batch_size="${BATCH_SIZE:-128}" --num_epochs=0 --base_learning_rate=0.0001 --learning_rate_decay=0.9
-    --num_gpu="${NUM_GPU:-1}" --train_dir="$train_dir" "$holdout")
+    --num_gpu="$num_gpu" --train_dir="$train_dir" "$holdout")
   local evaluate=(--train_dir="$train_dir" --segment_labels --batch_size=512 --eval_data_pattern="$rated" "$holdout")
   local infer=(--train_dir="$train_dir" --segment_labels --shift="$shifts" --top_k=1000 "$holdout")
   if [ "$on" != local ]; then  # see copy_files_to_bucket
-    train+=(--bert_config_file="$BUCKET/bert_config.json")
-    infer+=(--segment_label_ids_file="$BUCKET/segment_label_ids.csv")
+    train+=(--bert_config_file="$bucket/bert_config.json")
+    evaluate+=(--bert_config_file="$bucket/bert_config.json")
+    infer+=(--bert_config_file="$bucket/bert_config.json" --segment_label_ids_file="$bucket/segment_label_ids.csv")
   fi
   case $1 in
     pretrain)
@@ -135,25 +157,38 @@ set_flags() {
 # The package that a cloud job gets is src/ alone: the two files that its flags name go to the bucket.
 copy_files_to_bucket() {
   local copy=(cp)
-  case $BUCKET in
+  case $bucket in
     gs://*) copy=(gcloud storage cp) ;;
   esac
-  run "${copy[@]}" bert_config.json segment_label_ids.csv "$BUCKET/"
+  run "${copy[@]}" bert_config.json segment_label_ids.csv "$bucket/"
 }
 
 submit_to_ai_platform() {
-  local machines=()
-  if [ "$program" = train ] && [ "$workers" != 0 ]; then
-    machines=(--worker-count="$workers" --worker-machine-type=standard_p100
-      --parameter-server-count="$parameter_servers" --parameter-server-machine-type=large_model)
+  local machines=() machine=standard_p100
+  if [ "$program" = train ]; then
+    case $num_gpu in
+      1) ;;
+      4)
+        machine=complex_model_m_p100
+        machines=(--master-machine-type="$machine")
+        ;;
+      *) fail "NUM_GPU=$num_gpu: AI Platform's machines have 1 or 4 GPUs of this kind" ;;
+    esac
+    if [ "$workers" != 0 ]; then
+      machines+=(--worker-count="$workers" --worker-machine-type="$machine"
+        --parameter-server-count="$parameter_servers" --parameter-server-machine-type=large_model)
+    fi
   fi
   run gcloud ai-platform jobs submit training "$job" --package-path=src --module-name="src.$program" \
-    --staging-bucket="$BUCKET" --region="$region" --config=src/cloudml-gpu.yaml ${machines[@]+"${machines[@]}"} \
+    --staging-bucket="$bucket" --region="$region" --config=src/cloudml-gpu.yaml ${machines[@]+"${machines[@]}"} \
     -- "${flags[@]}"
 }
 
 submit_to_vertex() {
   local IFS='|' gpu=accelerator-type=NVIDIA_TESLA_P100,accelerator-count=1 pools
+  if [ "$program" = train ]; then
+    gpu=accelerator-type=NVIDIA_TESLA_P100,accelerator-count=$num_gpu
+  fi
   pools=("--worker-pool-spec=machine-type=n1-standard-8,replica-count=1,$gpu,$(
     )executor-image-uri=${EXECUTOR_IMAGE:-tensorflow/tensorflow:1.15.0-gpu-py3},local-package-path=.,$(
     )python-module=src.$program")
@@ -171,7 +206,12 @@ run_step() {
   job=${name}_${1//-/_}_$(date +%Y%m%d_%H%M%S)
   set_flags "$1"
   case $on in
-    local) run .venv/bin/python "src/$program.py" "${flags[@]}" ;;
+    local)
+      if [ "$1" = finetune ] && [ -z "$dry_run" ] && [ "${train_dir#*://}" = "$train_dir" ] && ! trained_to 1; then
+        fail "$train_dir holds no checkpoint to fine-tune: run the step pretrain first"
+      fi
+      run .venv/bin/python "src/$program.py" "${flags[@]}"
+      ;;
     ai-platform)
       copy_files_to_bucket
       submit_to_ai_platform
@@ -183,18 +223,36 @@ run_step() {
   esac
 }
 
-# Whether the model's folder has a checkpoint of this step or a later one.
-trained_to() {
-  local file number
+# Prints the steps of the model's checkpoints.
+saved_steps() {
+  local file
   for file in "$train_dir"/model.ckpt-*.index; do
-    number=${file##*/model.ckpt-}
-    number=${number%.index}
-    case $number in
+    file=${file##*/model.ckpt-}
+    case ${file%.index} in
       '' | *[!0-9]*) ;;
-      *) [ "$number" -lt "$1" ] || return 0 ;;
+      *) printf '%s\n' "${file%.index}" ;;
     esac
   done
+}
+
+# Whether the model's folder has a checkpoint of this step or a later one.
+trained_to() {
+  local number
+  for number in $(saved_steps); do
+    [ "$number" -lt "$1" ] || return 0
+  done
   return 1
+}
+
+# Whether each checkpoint of the fine-tuning was evaluated on the holdout's segments after it was saved.
+evaluated() {
+  local number results=$train_dir/eval/results.csv
+  for number in $(saved_steps); do
+    [ "$number" -le "$pretrain_max_steps" ] || {
+      [ "$results" -nt "$train_dir/model.ckpt-$number.index" ] &&
+        grep -q "^$number,[^\"]*,True,$holdout_shards," "$results"
+    } || return 1
+  done
 }
 
 # The step that the last line of the evaluations is about: inference_model is of that checkpoint.
@@ -213,7 +271,7 @@ is_done() {
   case $1 in
     pretrain) trained_to "$pretrain_max_steps" ;;
     finetune) trained_to "$finetune_max_steps" ;;
-    eval) grep -q "^$finetune_max_steps,.*,True," "$train_dir/eval/results.csv" ;;
+    eval) trained_to "$finetune_max_steps" && evaluated ;;
     evaluate-best) grep -Eq "\"step\": $(last_evaluated),?\$" "$train_dir/best_checkpoint.json" ;;
     infer-oof) ranked oof ;;
     infer-test) ranked test ;;

@@ -58,7 +58,7 @@ def ai_platform(words):
     with open(flags["config"][0]) as stream:
         config = dict(re.findall(r'^  (\w+): "?([^"\n]+)"?$', stream.read(), re.MULTILINE))
     assert config["scaleTier"] == "CUSTOM" and config["masterType"] and config["runtimeVersion"] == "1.15"
-    machines = {name: values[0] for name, values in flags.items() if name.startswith(("worker", "parameter"))}
+    machines = {name: values[0] for name, values in flags.items() if name.startswith(("master_machine", "worker", "parameter"))}
     return {"module": flags["module_name"][0], "args": words[end + 1:], "machines": machines}
 
 

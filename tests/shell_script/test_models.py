@@ -180,7 +180,7 @@ def test_each_step_runs_as_a_cloud_job(script, workplace, data_dir, small):
     number = SCRIPTS.index(script)
     for place, step in enumerate(STEPS):
         job = workplace.submit(script, step, CLOUDS[(number + place) % 2], DATA_DIR=data_dir)
-        extra = small if job["module"] == "src.train" else []
+        extra = small if job["module"] == "src.train" else small[:1]
         code, errors = runner.run(job["module"].split(".")[1], *(job["args"] + extra))
         assert code == 0, errors
     check_outputs(workplace.bucket, script)
@@ -222,7 +222,7 @@ def test_more_machines_train(workplace):
 
 
 def test_gs_bucket(workplace):
-    output = workplace.run("bert_l2h12", "pretrain", "--on=vertex", "--dry_run", BUCKET="gs://mine")[0]
+    output = workplace.run("bert_l2h12", "pretrain", "--on=vertex", "--dry_run", BUCKET="gs://mine/")[0]
     commands = printed_commands(output)[1]
     assert commands[0] == "gcloud storage cp bert_config.json segment_label_ids.csv gs://mine/".split()
     assert "|--train_dir=gs://mine/models/bert_l2h12|" in commands[1][-1]
@@ -258,6 +258,12 @@ def test_all_on_this_machine_skips_what_is_done(local, workplace, data_dir, tmp_
     check_outputs(workplace.bucket, "bert_mean_l2h12")
     programs, errors = programs_run("all", "--on", "local")
     assert programs == [] and errors.count("is done already: skipped") == len(STEPS)
+    other_rows = os.path.join(workplace.bucket, "models", "bert_mean_l2h12", "eval", "results.csv")
+    with open(other_rows) as stream:
+        rows = stream.read()
+    with open(other_rows, "w") as stream:
+        stream.write(rows.replace(",True,1,", ",True,300,"))  # of another holdout
+    assert programs_run("all")[0] == "eval inference inference".split()
     best = os.path.join(workplace.bucket, "models", "bert_mean_l2h12", "best_checkpoint.json")
     with open(best) as stream:
         other = dict(json.load(stream), step=2, checkpoint="model.ckpt-2")
@@ -269,8 +275,8 @@ def test_all_on_this_machine_skips_what_is_done(local, workplace, data_dir, tmp_
     assert programs_run("all")[0] == ["inference"]
     for path in glob.glob(os.path.join(workplace.bucket, "models", "bert_mean_l2h12", "model.ckpt-4.*")):
         os.remove(path)
-    assert programs_run("all")[0][:1] == ["train"]  # and the fine-tuning ends where it should
-    assert "is done already" in programs_run("all")[1]
+    programs = programs_run("all")[0]  # the fine-tuning ends where it should, and what follows is done anew
+    assert programs[:2] == ["train", "eval"] and programs[-2:] == ["inference", "inference"]
 
 
 @pytest.mark.parametrize("arguments,message", [
@@ -281,11 +287,38 @@ def test_all_on_this_machine_skips_what_is_done(local, workplace, data_dir, tmp_
     (["eval", "--on"], "--on= is unknown"),
     (["eval", "--fast"], "unknown option --fast"),
     (["all", "--on=vertex"], "all runs locally"),
+    (["finetune"], "models/bert_mean_l2h12 holds no checkpoint to fine-tune: run the step pretrain first"),
 ])
 def test_wrong_usage_gets_a_sentence(arguments, message, workplace):
     output, errors = workplace.run("bert_mean_l2h12", *arguments, code=1)
     assert message in errors and errors.startswith("bert_mean_l2h12: ") and errors.count("\n") == 1 and not output
     assert not os.listdir(workplace.jobs) and not os.listdir(workplace.bucket)
+
+
+@pytest.mark.parametrize("name", ["PRETRAIN_MAX_STEPS", "HOLDOUT_SHARDS", "NUM_GPU", "WORKERS"])
+@pytest.mark.parametrize("value", ["abc", "08", "1x", "-1"])
+def test_numbers_are_checked(name, value, workplace):
+    errors = workplace.run("bert_mean_l2h12", "eval", "--dry_run", code=1, **{name: value})[1]
+    assert errors == "bert_mean_l2h12: %s=%s is not a whole number\n" % (name, value)
+
+
+@pytest.mark.parametrize("name", ["DATA_DIR", "MODELS_DIR", "PREDICTIONS_DIR"])
+def test_a_job_gets_no_folder_of_this_machine(name, workplace):
+    arguments = "bert_mean_l2h12", "pretrain", "--on=vertex", "--dry_run"
+    errors = workplace.run(*arguments, code=1, BUCKET="gs://mine", **{name: "/here"})[1]
+    assert "%s=/here is a folder of this machine, which a job does not see" % name in errors
+    for path in "gs://other", "/gcs/other":
+        workplace.run(*arguments, BUCKET="gs://mine", **{name: path})
+
+
+def test_jobs_have_as_many_gpus_as_they_use(workplace):
+    four = workplace.submit("bert_l2h12", "finetune", "vertex", NUM_GPU="4")
+    assert four["machines"][0]["accelerator-count"] == "4" and "--num_gpu=4" in four["args"]
+    four = workplace.submit("bert_l2h12", "finetune", "ai-platform", NUM_GPU="4")
+    assert four["machines"] == {"master_machine_type": "complex_model_m_p100"}
+    assert workplace.submit("bert_l2h12", "eval", "vertex", NUM_GPU="4")["machines"][0]["accelerator-count"] == "1"
+    errors = workplace.run("bert_l2h12", "pretrain", "--on=ai-platform", "--dry_run", code=1, NUM_GPU="2")[1]
+    assert "NUM_GPU=2: AI Platform's machines have 1 or 4 GPUs of this kind" in errors
 
 
 def test_a_cloud_job_needs_a_bucket(workplace):
