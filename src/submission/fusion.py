@@ -276,30 +276,30 @@ def meet(lists, names):
         met[own] = True
         if np.count_nonzero(met) < len(one):
             ranked_csv.check_distinct(one, name)
-    new = np.flatnonzero(firsts == np.arange(len(ids)))
+    new = np.flatnonzero(firsts == np.arange(len(ids), dtype=np.int32))
     return Met(ids[new], new, firsts, tuple(len(one) for one in lists))
 
 
 def _first_places(ids):
-    """int64 [n] of a bytes array [n]: the place at which each id is met first."""
+    """int32 [n] of a bytes array [n]: the place at which each id is met first."""
     firsts = _first_equals(segment_ids.fingerprints(ids).view(np.uint64), _ODD)
     if ids.dtype.itemsize > 8 and np.any(ids[firsts] != ids):  # different ids have equal fingerprints
         _, places, numbers = np.unique(ids, return_index=True, return_inverse=True)
-        firsts = places[numbers]
+        firsts = places[numbers].astype(np.int32)
     return firsts
 
 
 def _first_equals(values, factor):
-    """int64 [n] of a uint64 array [n]: the place of the first equal value.
+    """int32 [n] of a uint64 array [n]: the place of the first equal value.
 
-    A hash table in arrays: the places are written into the values' slots from the last on, which
+    A hash table in arrays, of small integers for the caches' sake: the places are written into the values' slots from the last on, which
     leaves in each slot the place of its first value. Values whose slot another took try again with
     another factor.
     """
     bits = len(values).bit_length()
     slots = (values * factor >> np.uint64(64 - bits)).view(np.int64)
-    table = np.empty(1 << bits, np.int64)
-    table[slots[::-1]] = np.arange(len(values) - 1, -1, -1)
+    table = np.empty(1 << bits, np.int32)
+    table[slots[::-1]] = np.arange(len(values) - 1, -1, -1, dtype=np.int32)
     firsts = table[slots]
     wrong = np.flatnonzero(values[firsts] != values)
     if wrong.size:
