@@ -1,0 +1,71 @@
+"""Ensemble.ipynb: runs from top to bottom on other data, and stands in the repository as it ran."""
+import os
+
+import nbclient
+import nbformat
+import numpy as np
+import pytest
+
+from src.submission import ranked_csv
+from src.submission import ratings
+
+PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+CLASSES = [3, 8, 12]
+MODELS = ["one", "two"]
+
+
+def read():
+    return nbformat.read(os.path.join(PROJECT, "Ensemble.ipynb"), 4)
+
+
+def outputs(notebook):
+    """All outputs of the code cells."""
+    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+
+
+def num_figures(notebook):
+    return sum("image/png" in output.get("data", {}) for output in outputs(notebook))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Predictions of two models at three shifts, ratings, and the scores of segments, as the quickstart leaves them."""
+    random = np.random.RandomState(0)
+    ids = np.array([b"v%d:%d" % (video, start) for video in range(8) for start in range(0, 30, 5)])
+    positive = {label: random.rand(len(ids)) < .4 for label in CLASSES}
+    for model in MODELS:
+        for partition in "oof", "test":
+            for suffix in "", "_shift1", "_shift-1":
+                rows = [(label, ids[np.argsort(random.rand(len(ids)) - .7 * positive[label])]) for label in CLASSES]
+                ranked_csv.write(str(tmp_path / "predictions" / (model + "_" + partition + suffix + ".csv")), rows)
+    rated = [(name, label, positive[label][place]) for label in CLASSES for place, name in enumerate(ids)]
+    ratings.write_cache(str(tmp_path / "labels.csv"), ratings.create(*zip(*rated)))
+    lines = ["%s,%s" % (name.decode(), " ".join("%d %.3f" % (label, random.rand()) for label in CLASSES)) for name in ids]
+    (tmp_path / "predictions" / "bert_mean_small_oof_segments.csv").write_text("\n".join(lines))
+    return str(tmp_path)
+
+
+def test_runs_on_other_folders(folder):
+    notebook = read()
+    configuration = next(cell for cell in notebook.cells if cell.source.startswith("# Configuration"))
+    for before, after in [('FOLDER = "quickstart"', 'FOLDER = "%s"' % folder),
+                          ("INIT_POINTS, N_ITER, SEED = 20, 60, 0", "INIT_POINTS, N_ITER, SEED = 4, 3, 0")]:
+        assert before in configuration.source
+        configuration.source = configuration.source.replace(before, after)
+    nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": PROJECT}}).execute()
+    assert num_figures(notebook) == num_figures(read())
+    submission = ranked_csv.read(os.path.join(folder, "notebook", "submission.csv"))
+    assert sorted(submission) == CLASSES and {len(ids) for ids in submission.values()} == {48}
+    with open(os.path.join(folder, "notebook", "tuning.json")) as stream:
+        assert len(stream.readlines()) == 4 + 3
+    assert any("of the objective" in output.get("text", "") for output in outputs(notebook))
+
+
+def test_is_committed_as_it_ran():
+    notebook = read()
+    counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
+    assert counts == list(range(1, len(counts) + 1))
+    assert num_figures(notebook) == 4
+    texts = [output.get("text", "") + str(output.get("data", {}).get("text/plain", "")) for output in outputs(notebook)]
+    assert not any(output.output_type == "error" or output.get("name") == "stderr" for output in outputs(notebook))
+    assert not any(path in text for text in texts for path in ("/tmp", "/root", "/home"))
