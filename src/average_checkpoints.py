@@ -46,7 +46,8 @@ def chosen_checkpoints(args):
     if args.checkpoints:
         named = [which.strip() for which in args.checkpoints.split(",")]
         if "" in named:
-            raise InputError("--checkpoints=%s has an empty place: give steps with single commas between." % args.checkpoints)
+            raise InputError("--checkpoints=%s has an empty place: give steps with single commas between."
+                             % args.checkpoints)
         paths = [checkpoints.resolve(args.train_dir, which) for which in named]
         if len(set(map(os.path.abspath, paths))) < len(paths):
             raise InputError("--checkpoints=%s names a checkpoint twice: name each once." % args.checkpoints)

@@ -292,9 +292,9 @@ def _first_places(ids):
 def _first_equals(values, factor):
     """int32 [n] of a uint64 array [n]: the place of the first equal value.
 
-    A hash table in arrays, of small integers for the caches' sake: the places are written into the values' slots from the last on, which
-    leaves in each slot the place of its first value. Values whose slot another took try again with
-    another factor.
+    A hash table in arrays, of small integers for the caches' sake: the places are written into the
+    values' slots from the last on, which leaves in each slot the place of its first value. Values whose
+    slot another took try again with another factor.
     """
     bits = len(values).bit_length()
     slots = (values * factor >> np.uint64(64 - bits)).view(np.int64)

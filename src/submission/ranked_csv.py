@@ -218,12 +218,14 @@ def parse(segments, where):
 def _well_formed(characters, num_ids):
     """Whether the ids in a uint8 array, a blank after each, have `FORM`.
 
-    They have if there is no comma and no control character, as many colons as ids, none of them beside a blank, and only digits
-    from each colon to the blank. The work goes by arrays, as a file holds up to 100 million ids.
+    They have if there is no comma and no control character, as many colons as ids, none of them beside a
+    blank, and only digits from each colon to the blank. The work goes by arrays, as a file holds up to 100
+    million ids.
     """
     blanks, colons = characters == ord(" "), characters == ord(":")
     digits = characters - np.uint8(ord("0")) < 10  # what is below "0" wraps around
-    if (np.any(characters == ord(",")) or np.any(characters < ord(" ")) or np.count_nonzero(colons) != num_ids or colons[0]
+    if (np.any(characters == ord(",")) or np.any(characters < ord(" "))
+            or np.count_nonzero(colons) != num_ids or colons[0]
             or np.any(blanks[:-1] & colons[1:]) or np.any(colons[:-1] & blanks[1:])):
         return False
     left, reach = num_ids, 0

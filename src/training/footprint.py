@@ -29,7 +29,8 @@ def measure(graph):
              if variable not in graph.model_variables and variable is not tf1.train.get_global_step()]
     gradients = [_bytes(variable) for _, variable in graph.gradients]
     return Footprint(blocks(graph.model_variables), sum(map(_bytes, graph.model_variables)),
-                     sum(gradients) + max(gradients), sum(map(_bytes, slots)), activation_bytes(graph.train_op, graph.gradients))
+                     sum(gradients) + max(gradients), sum(map(_bytes, slots)),
+                     activation_bytes(graph.train_op, graph.gradients))
 
 
 def blocks(variables):

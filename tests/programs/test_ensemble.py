@@ -36,8 +36,8 @@ def folder(tmp_path_factory):
             ranked_csv.write(str(folder / ("%s_%s.csv" % (model, partition))), [
                 (label, IDS[np.argsort(random.rand(len(IDS)) - knowledge * POSITIVE[label])]) for label in CLASSES])
     ranked_csv.write(str(folder / "w0.csv"), [(3, IDS)])
-    (folder / "text.json").write_text('{"w0": 1, "weights": {"bert_l2h12": "a", "bert_mean_l2h12": 1, "gatednetvlad_h1024c16": 1}}')
-    (folder / "no_w0.json").write_text('{"w0": null, "weights": {"bert_l2h12": 1, "bert_mean_l2h12": 1, "gatednetvlad_h1024c16": 1}}')
+    for name, w0, weight in ("text", 1, "a"), ("no_w0", None, 1):
+        (folder / (name + ".json")).write_text(json.dumps({"w0": w0, "weights": dict(dict.fromkeys(MODELS, 1), bert_l2h12=weight)}))
     (folder / "garbage").write_bytes(b"\xff\xfe\x80 \x00\n\x90")
     (folder / "few.csv").write_text("v0:0,3,1\nv1:0,3,0\n")
     ratings.write_cache(str(folder / "labels.csv"), ratings.create(

@@ -117,7 +117,8 @@ def test_malformed_files_are_named_and_nothing_is_written(tmp_path, content, sen
 @pytest.mark.parametrize("weights, w0, sentence", [
     ([1], 6.0, "There are 1 weights for 2 lists"), ([1, -2], 6.0, "Weight 2 is -2"),
     ([float("nan"), 1], 6.0, "Weight 1 is nan"), ([1, float("inf")], 6.0, "Weight 2 is inf"),
-    ([0, 0.0], 6.0, "All 2 weights are 0"), ([1e200, 1], 6.0, "Weight 1 is 1e"), ([1, 1], 1e200, "w0 is 1e"), ([1, 1], 0, "w0 is 0"), ([1, 1], float("nan"), "w0 is nan")])
+    ([0, 0.0], 6.0, "All 2 weights are 0"), ([1e200, 1], 6.0, "Weight 1 is 1e"), ([1, 1], 1e200, "w0 is 1e"),
+    ([1, 1], 0, "w0 is 0"), ([1, 1], float("nan"), "w0 is nan")])
 def test_bad_numbers_are_refused(tmp_path, weights, w0, sentence):
     lists = [np.array(IDS[:2]), np.array(IDS[:3])]
     with pytest.raises(InputError, match=sentence):
