@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import re
 import signal
+import threading
 
 import numpy as np
 
@@ -176,7 +177,8 @@ def each_class(paths, function, what, classes=None):
             reading.add(1)
         classes = sorted(set().union(*(table.classes for table in tables)) if classes is None else classes)
         room = max(sum(table.num_bytes(class_id) for table in tables) for class_id in classes)
-        workers = [stack.enter_context(contextlib.closing(_Worker(function, room))) for _ in range(PROCESSES)]
+        with _interrupts_put_off():  # a process that nobody knows of would keep the others from ending
+            workers = [stack.enter_context(contextlib.closing(_Worker(function, room))) for _ in range(PROCESSES)]
         progress = Progress(what, "classes", len(classes))
         waiting = collections.deque()
         for class_id, worker in zip(classes, itertools.cycle(workers)):
@@ -187,6 +189,22 @@ def each_class(paths, function, what, classes=None):
         while waiting:
             yield _first(waiting, progress)
         progress.finish()
+
+
+@contextlib.contextmanager
+def _interrupts_put_off():
+    """Puts Ctrl-C off to the end of the block."""
+    if threading.current_thread() is not threading.main_thread():  # which alone is interrupted
+        yield
+        return
+    interrupts = []
+    before = signal.signal(signal.SIGINT, lambda *_: interrupts.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if interrupts:
+        raise KeyboardInterrupt
 
 
 def _first(waiting, progress):
