@@ -114,7 +114,7 @@ def fuse(lists, weights, w0, segment_max_pred):
       Bytes array of the best segments' ids, best first.
 
     Raises:
-      InputError: weights or w0 are not so, or an id stands twice in a list.
+      InputError: weights or w0 are not so, or an id is malformed or stands twice in a list.
     """
     check_weights(weights, w0, len(lists))
     _check_some_weight(weights)
@@ -157,13 +157,14 @@ def fuse_files(paths, weights, w0, output, segment_max_pred=100000):
 def each_class(paths, function, what, classes=None):
     """Reads ranked CSVs class by class and yields (class, a function's value), classes ascending.
 
-    PROCESSES forked ones parse the rows and run the function; NumPy keeps threads waiting for each other
+    PROCESSES forked ones split the rows and run the function; NumPy keeps threads waiting for each other
     in what it does here. Memory: see `fuse_files`.
 
     Args:
       paths: ranked CSVs, local or gs://.
       function: takes a class, a bytes array of ids for each file, empty where the file lacks the
-        class, and names of these lists for errors. An id may stand twice in a list.
+        class, and names of these lists for errors. Whether the ids are malformed or stand twice in a
+        list is found out by `meet`.
       what: is being done, for the progress lines.
       classes: which to read; None: all that there are.
 
@@ -270,7 +271,7 @@ def _serve(function, parents_end, connection, slots):
             class_id, rows = connection.recv()
             slot.seek(0)
             try:
-                lists = [ranked_csv.parse(slot.read(length), name) for length, name in rows]
+                lists = [ranked_csv.split(slot.read(length), name) for length, name in rows]
                 value = function(class_id, lists, [name for _, name in rows])
             except Exception as error:  # pylint: disable=broad-except
                 value = error
@@ -285,7 +286,7 @@ def meet(lists, names):
       names: of the lists, for the error.
 
     Raises:
-      InputError: an id stands twice in a list.
+      InputError: an id is malformed or stands twice in a list.
     """
     ids, ends = np.concatenate(lists), np.cumsum([len(one) for one in lists])
     firsts = _first_places(ids)
@@ -295,7 +296,11 @@ def meet(lists, names):
         if np.count_nonzero(met) < len(one):
             ranked_csv.check_distinct(one, name)
     new = np.flatnonzero(firsts == np.arange(len(ids), dtype=np.int32))
-    return Met(ids[new], new, firsts, tuple(len(one) for one in lists))
+    distinct = ids[new]
+    if not ranked_csv.well_formed(distinct):
+        for one, name in zip(lists, names):
+            ranked_csv.check_form(one, name)
+    return Met(distinct, new, firsts, tuple(len(one) for one in lists))
 
 
 def _first_places(ids):

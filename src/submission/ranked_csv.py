@@ -70,7 +70,8 @@ def iterate(path):
         if lines_of or line != HEADER:
             class_id, before = _enter(lines_of, path, number, line)
             where = _where(path, number)
-            ids = parse(line[before:].strip(), where)
+            ids = split(line[before:].strip(), where)
+            check_form(ids, where)
             check_distinct(ids, where)
             yield class_id, ids
     _check_any(lines_of, path)
@@ -88,7 +89,7 @@ class Rows(object):
 
     Raises:
       InputError: the file is missing or empty, or a line is no row or its class has a line already;
-        names the line. What the segments look like is found out by `parse`.
+        names the line. What the segments look like is found out by `split`.
     """
 
     def __init__(self, path):
@@ -180,7 +181,7 @@ def _check_any(lines_of, path):
         raise InputError("%s holds no ranked class: write it again." % path)
 
 
-def parse(segments, where):
+def split(segments, where):
     """Bytes `seg seg seg` -> bytes array [segments] of their ids, padded to a multiple of 8 bytes.
 
     Memory: about fifteen times the bytes.
@@ -190,8 +191,8 @@ def parse(segments, where):
       where: begins the error's sentence.
 
     Raises:
-      InputError: a segment is not of the form VIDEO:START or longer than MAX_BYTES. Whether one stands
-        there twice is found out by `check_distinct`.
+      InputError: a segment is longer than MAX_BYTES or holds control characters. Whether it has the form
+        VIDEO:START is found out by `check_form`, whether one stands there twice by `check_distinct`.
     """
     if not segments:
         return np.empty(0, "S8")
@@ -202,11 +203,8 @@ def parse(segments, where):
     starts = np.concatenate([[0], ends[:-1] + 1])
     widths = ends - starts
     width = widths.max()
-    if width > segment_ids.MAX_BYTES or not _well_formed(characters[:ends[-1] + 1], len(ends)):
-        bad = next(one for one in segments.split(b" ")
-                   if not segment_ids.FORM.fullmatch(one) or len(one) > segment_ids.MAX_BYTES)
-        raise InputError("%s: segment %s is not of the form VIDEO:START with START in whole seconds, such as "
-                         "abcd:35: correct it or write the file again." % (where, text.quoted(bad)))
+    if width > segment_ids.MAX_BYTES or np.any(characters[:ends[-1]] < ord(" ")):
+        raise _malformed(segments.split(b" "), where)
     words = np.empty([len(ends), -(-width // 8)], np.int64)
     for word, own_bits in enumerate(_OWN_BITS.T[:words.shape[1]]):
         # The eight bytes from any byte on, as an integer.
@@ -215,20 +213,43 @@ def parse(segments, where):
     return words.view("S%d" % (8 * words.shape[1])).reshape(-1)
 
 
-def _well_formed(characters, num_ids):
-    """Whether the ids in a uint8 array, a blank after each, have `FORM`.
+def check_form(ids, where):
+    """Checks that the ids of `split` have the form VIDEO:START.
 
-    They have if there is no comma and no control character, as many colons as ids, none of them beside a
+    Args:
+      ids: bytes array [n].
+      where: begins the error's sentence.
+
+    Raises:
+      InputError: one has not.
+    """
+    if not well_formed(ids):
+        raise _malformed(ids.tolist(), where)
+
+
+def _malformed(ids, where):
+    """The error that names the first id that should not be."""
+    bad = next(one for one in ids if not segment_ids.FORM.fullmatch(one) or len(one) > segment_ids.MAX_BYTES)
+    return InputError("%s: segment %s is not of the form VIDEO:START with START in whole seconds, such as abcd:35: "
+                      "correct it or write the file again." % (where, text.quoted(bad)))
+
+
+def well_formed(ids):
+    """Whether the ids of `split` have the form VIDEO:START.
+
+    With a blank behind each, they have if there is no comma, as many colons as ids, none of them beside a
     blank, and only digits from each colon to the blank. The work goes by arrays, as a file holds up to 100
     million ids.
     """
+    if not len(ids):
+        return True
+    characters = np.frombuffer(_joined(ids) + b" ", np.uint8)
     blanks, colons = characters == ord(" "), characters == ord(":")
     digits = characters - np.uint8(ord("0")) < 10  # what is below "0" wraps around
-    if (np.any(characters == ord(",")) or np.any(characters < ord(" "))
-            or np.count_nonzero(colons) != num_ids or colons[0]
+    if (np.any(characters == ord(",")) or np.count_nonzero(colons) != len(ids) or colons[0]
             or np.any(blanks[:-1] & colons[1:]) or np.any(colons[:-1] & blanks[1:])):
         return False
-    left, reach = num_ids, 0
+    left, reach = len(ids), 0
     while left:  # of the colons with only digits in the `reach` places behind them
         reach += 1
         ended = np.count_nonzero(colons[:-reach] & blanks[reach:])

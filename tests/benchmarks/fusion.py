@@ -23,7 +23,7 @@ from src.submission import fusion
 from src.submission import published
 from src.submission import ranked_csv
 
-RUNS, CLASSES, SEGMENTS, LISTS = 3, 20, 100000, 9
+RUNS, CLASSES, SEGMENTS, LISTS = 3, 50, 100000, 9
 CHARACTERS = np.frombuffer(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", np.uint8)
 
 
