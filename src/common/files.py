@@ -82,6 +82,17 @@ def _check_no_folder(path):
         raise InputError("%s is a folder and cannot be written as a file: give a file's name." % path)
 
 
+@contextlib.contextmanager
+def reading(path):
+    """Turns TensorFlow's errors about reading `path` into InputError."""
+    try:
+        yield
+    except tf.errors.NotFoundError:
+        raise InputError("%s does not exist: check the path." % path)
+    except tf.errors.OpError as error:
+        raise InputError("%s cannot be read: %s." % (path, error.message))
+
+
 def check_writable(path):
     """Finds out now whether `replacing` could write to `path` later, after hours of work.
 

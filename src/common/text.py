@@ -1,7 +1,7 @@
 """Lines of text files, local or gs://."""
 import tensorflow as tf
 
-from src.common.errors import InputError
+from src.common import files
 
 BLOCK_BYTES = 1 << 20
 
@@ -12,16 +12,11 @@ def lines(path):
     Raises:
       InputError: the file cannot be read.
     """
-    try:
-        with tf.io.gfile.GFile(path, "rb") as stream:
-            for number, line in enumerate(_lines(stream), 1):
-                line = line.rstrip(b"\r")
-                if line:
-                    yield number, line
-    except tf.errors.NotFoundError:
-        raise InputError("%s does not exist: check the path." % path)
-    except tf.errors.OpError as error:
-        raise InputError("%s cannot be read: %s." % (path, error.message))
+    with files.reading(path), tf.io.gfile.GFile(path, "rb") as stream:
+        for number, line in enumerate(_lines(stream), 1):
+            line = line.rstrip(b"\r")
+            if line:
+                yield number, line
 
 
 def _lines(stream):

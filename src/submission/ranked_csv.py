@@ -1,6 +1,4 @@
 """Ranked segments of each class as CSV: header `Class,Segments`, rows `ID,seg seg seg`, best first."""
-import contextlib
-
 import numpy as np
 import tensorflow as tf
 
@@ -94,7 +92,7 @@ class Rows(object):
 
     def __init__(self, path):
         self._path, self._lines_of, self._places = path, {}, {}
-        with _reading(path):
+        with files.reading(path):
             self._stream = tf.io.gfile.GFile(path, "rb")
             for number, (offset, length, line) in enumerate(_located_lines(self._stream), 1):
                 line = line.rstrip(b"\r")
@@ -121,7 +119,7 @@ class Rows(object):
         if class_id not in self._places:
             return b"", self._path
         offset, length = self._places[class_id]
-        with _reading(self._path):
+        with files.reading(self._path):
             self._stream.seek(offset)
             return self._stream.read(length).strip(), _where(self._path, self._lines_of[class_id])
 
@@ -143,16 +141,6 @@ def _located_lines(stream):
         beginning = (beginning + block[start:start + _BEGINNING_BYTES])[:_BEGINNING_BYTES]
         position += len(block)
     yield offset, position - offset, beginning
-
-
-@contextlib.contextmanager
-def _reading(path):
-    try:
-        yield
-    except tf.errors.NotFoundError:
-        raise InputError("%s does not exist: check the path." % path)
-    except tf.errors.OpError as error:
-        raise InputError("%s cannot be read: %s." % (path, error.message))
 
 
 def _where(path, number):
