@@ -199,14 +199,7 @@ def tune(args):
     logs = [tuning.Log(path, models) for path in log_files]
     every = objective.read(list(models.values()), ratings.find(args), args.segment_max_pred)
     halves = every.halves(args.seed) if args.tune_split else ()
-    points = tuning.tune(every, logs[0], args.init_points, args.n_iter, args.seed)
-    rows = tuning.compare(models, points, [("all videos", every)])
-    if halves:
-        half_points = tuning.tune(halves[0], logs[1], args.init_points, args.n_iter, args.seed)
-        columns = list(zip(["tuned half", "held-out half"], halves))
-        for row, more in zip(rows, tuning.compare(models, half_points, columns)):
-            row.update(more)
-    best = points[-1]
+    best, rows = tuning.tune_and_compare(models, every, halves, logs, args.init_points, args.n_iter, args.seed)
     files.write_json(target, {"w0": best.w0, "weights": dict(zip(models, best.weights)), "map": every(*best),
                               "comparison": rows})
     print_table(rows)

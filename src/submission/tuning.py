@@ -53,7 +53,7 @@ class Log(object):
             self._read()
 
     def _read(self):
-        with tf.io.gfile.GFile(self.path, "rb") as stream:
+        with files.reading(self.path), tf.io.gfile.GFile(self.path, "rb") as stream:
             *lines, rest = stream.read().split(b"\n")
         for number, line in enumerate(lines, 1):
             self._take(number, line)
@@ -190,6 +190,28 @@ def tune(objective, log, init_points, n_iter, seed):
     """-> (best Point of Bayesian optimization, refined Point)."""
     found = bayesian_optimization(objective, log, init_points, n_iter, seed)
     return found, refine(objective, log.best(REFINED_STARTS))
+
+
+def tune_and_compare(models, objective, halves, logs, init_points, n_iter, seed):
+    """Tunes on all videos, and on half of them to see how much is overfitting.
+
+    Args:
+      models: names of the lists' models.
+      objective: of all videos.
+      halves: objectives of the half to tune on and of the other, or () not to.
+      logs: a Log of each tuning.
+
+    Returns:
+      The refined Point of all videos; rows as `compare`.
+    """
+    points = tune(objective, logs[0], init_points, n_iter, seed)
+    rows = compare(models, points, [("all videos", objective)])
+    if halves:
+        half_points = tune(halves[0], logs[1], init_points, n_iter, seed)
+        columns = list(zip(["tuned half", "held-out half"], halves))
+        for row, more in zip(rows, compare(models, half_points, columns)):
+            row.update(more)
+    return points[-1], rows
 
 
 def compare(models, tuned, objectives):
