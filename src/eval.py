@@ -96,7 +96,8 @@ class Results(object):
     def _update_best(self, rows):
         """Segments are judged by MAP, as in the challenge; videos by GAP, as long as no segments were evaluated."""
         path = checkpoints.best_path(self._train_dir)
-        if not self._kind["segment_labels"] and tf.io.gfile.exists(path) and files.read_json(path).get("segment_labels"):
+        of_segments = tf.io.gfile.exists(path) and checkpoints.best(self._train_dir).get("segment_labels")
+        if of_segments and not self._kind["segment_labels"]:
             return
         metric = "map" if self._kind["segment_labels"] else "gap"
         # On the same records only; of a step evaluated again, the last evaluation.

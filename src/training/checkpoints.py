@@ -55,7 +55,7 @@ def resolve(train_dir, which):
     if which in ("", "latest") and there:
         return path(train_dir, there[-1])
     if which == "best" and tf.io.gfile.exists(best_path(train_dir)):
-        found = path(train_dir, _best_step(train_dir))
+        found = path(train_dir, best(train_dir)["step"])
     elif named_step(which) is not None:
         found = path(train_dir, named_step(which))
     else:
@@ -68,11 +68,16 @@ def resolve(train_dir, which):
     return found
 
 
-def _best_step(train_dir):
-    best = files.read_json(best_path(train_dir))
-    if not isinstance(best, dict) or not isinstance(best.get("step"), int):
+def best(train_dir):
+    """What best_checkpoint.json says, a dict with a `step`.
+
+    Raises:
+      InputError: the file is missing or damaged.
+    """
+    found = files.read_json(best_path(train_dir))
+    if not isinstance(found, dict) or not isinstance(found.get("step"), int):
         raise InputError("%s names no step: delete it and run eval.py again." % best_path(train_dir))
-    return best["step"]
+    return found
 
 
 def step_of(checkpoint):
