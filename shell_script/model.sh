@@ -118,9 +118,10 @@ set_flags() {
   local evaluate=(--train_dir="$train_dir" --segment_labels --batch_size=512 --eval_data_pattern="$rated" "$holdout")
   local infer=(--train_dir="$train_dir" --segment_labels --shift="$shifts" --top_k=1000 "$holdout")
   if [ "$on" != local ]; then  # see copy_files_to_bucket
-    train+=(--bert_config_file="$bucket/bert_config.json")
-    evaluate+=(--bert_config_file="$bucket/bert_config.json")
-    infer+=(--bert_config_file="$bucket/bert_config.json" --segment_label_ids_file="$bucket/segment_label_ids.csv")
+    local config=--bert_config_file=$bucket/bert_config.json
+    train+=("$config")
+    evaluate+=("$config")
+    infer+=("$config" --segment_label_ids_file="$bucket/segment_label_ids.csv")
   fi
   case $1 in
     pretrain)
@@ -185,10 +186,9 @@ submit_to_ai_platform() {
 }
 
 submit_to_vertex() {
-  local IFS='|' gpu=accelerator-type=NVIDIA_TESLA_P100,accelerator-count=1 pools
-  if [ "$program" = train ]; then
-    gpu=accelerator-type=NVIDIA_TESLA_P100,accelerator-count=$num_gpu
-  fi
+  local IFS='|' gpus=1 gpu pools
+  [ "$program" != train ] || gpus=$num_gpu
+  gpu=accelerator-type=NVIDIA_TESLA_P100,accelerator-count=$gpus
   pools=("--worker-pool-spec=machine-type=n1-standard-8,replica-count=1,$gpu,$(
     )executor-image-uri=${EXECUTOR_IMAGE:-tensorflow/tensorflow:1.15.0-gpu-py3},local-package-path=.,$(
     )python-module=src.$program")

@@ -69,7 +69,7 @@ class GatedNetVLAD(FrameLevelModel):
                              "least 2." % clusters)
         check_at_least(self.hparams, 1, "netvlad_hidden_size")
         image, sound = split_features(frames)
-        counts = None if indices is None else sampling.repetitions(indices, tf.shape(frames)[1])
+        counts = sampling.repetitions(indices, tf.shape(frames)[1])
         with tf.compat.v1.variable_scope("video_VLAD"):
             video = netvlad(image, clusters, is_training, counts)
         with tf.compat.v1.variable_scope("audio_VLAD"):

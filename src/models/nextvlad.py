@@ -99,7 +99,7 @@ class NeXtVLAD(FrameLevelModel):
         if clusters < 2:
             raise InputError("--nextvlad_cluster_size=%d leaves no cluster to sound, which has half as many: give at "
                              "least 2." % clusters)
-        counts = None if indices is None else sampling.repetitions(indices, tf.shape(frames)[1])
+        counts = sampling.repetitions(indices, tf.shape(frames)[1])
         check_at_least(hparams, 1, "nextvlad_hidden_size")
         check_share(hparams, "drop_rate")
         image, sound = split_features(frames)

@@ -60,12 +60,14 @@ def repetitions(indices, num_frames):
     """How often frames are seen.
 
     Args:
-      indices: int32 [batch, iterations].
+      indices: int32 [batch, iterations], or None: each frame once.
       num_frames: frames that there are, padding included.
 
     Returns:
-      float32 [batch, num_frames, 1].
+      float32 [batch, num_frames, 1], or None.
     """
+    if indices is None:
+        return None
     return tf.reduce_sum(tf.one_hot(indices, num_frames), axis=1)[:, :, tf.newaxis]
 
 
