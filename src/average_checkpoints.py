@@ -18,9 +18,9 @@ from src.common import files
 from src.common import program
 from src.common.errors import InputError
 from src.data import readers
-from src.training import checkpoints
-from src.training import export
-from src.training import model_flags
+from src.trained import checkpoints
+from src.trained import export
+from src.trained import model_flags
 
 tf1 = tf.compat.v1
 log = logging.getLogger("yt8m")

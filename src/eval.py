@@ -24,10 +24,10 @@ from src.data import pipeline
 from src.data import readers
 from src.data import shards
 from src.evaluation.evaluator import Evaluator
-from src.training import checkpoints
-from src.training import export
+from src.trained import checkpoints
+from src.trained import export
+from src.trained import model_flags
 from src.training import losses
-from src.training import model_flags
 
 tf1 = tf.compat.v1
 log = logging.getLogger("yt8m")

@@ -34,8 +34,8 @@ from src.submission import ranked_csv
 from src.submission import video_csv
 from src.submission.top_segments import TopSegments
 from src.submission.top_segments import top_columns
-from src.training import export
-from src.training import model_flags
+from src.trained import export
+from src.trained import model_flags
 
 log = logging.getLogger("yt8m")
 

@@ -25,11 +25,11 @@ from src.data import segments
 from src.data import shards
 from src.evaluation.evaluator import Evaluator
 from src.evaluation.metrics import batch_metrics
-from src.training import checkpoints
-from src.training import export
+from src.trained import checkpoints
+from src.trained import export
+from src.trained import model_flags
 from src.training import footprint
 from src.training import losses
-from src.training import model_flags
 from src.training import optimizers
 from src.training import towers
 from src.training import trainer

@@ -1,1 +1,1 @@
-"""Probabilities -> updates: losses, optimizers, towers, the training loop, checkpoints, export."""
+"""Probabilities -> updates: losses, optimizers, towers, the training loop, its footprint."""

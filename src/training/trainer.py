@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from src.common.errors import InputError
 from src.common.progress import Progress
-from src.training import checkpoints
+from src.trained import checkpoints
 
 tf1 = tf.compat.v1
 log = logging.getLogger("yt8m")

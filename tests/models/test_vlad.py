@@ -9,7 +9,7 @@ from src import models
 from src.common.errors import InputError
 from src.models import netvlad
 from src.models import nextvlad
-from src.training import checkpoints
+from src.trained import checkpoints
 from src.training import footprint
 from src.training import losses
 from src.training import towers

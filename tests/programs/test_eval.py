@@ -14,7 +14,7 @@ from src import models
 from src.data import readers
 from src.evaluation.evaluator import Evaluator
 from src.evaluation.metrics import Metrics
-from src.training import export
+from src.trained import export
 from src.training import losses
 from tests.programs import reference
 from tests.programs import runner

@@ -16,7 +16,7 @@ from src.data import readers
 from src.evaluation.evaluator import Evaluator
 from src.evaluation.scoring import Scorer
 from src.submission import ranked_csv
-from src.training import export
+from src.trained import export
 from src.training import losses
 from tests.programs import reference
 from tests.programs import runner

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from src import train
 from src.common.errors import InputError
-from src.training import checkpoints
+from src.trained import checkpoints
 from src.training import trainer
 from tests import records
 from tests.programs import reference

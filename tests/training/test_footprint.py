@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from src import models
 from src.data import readers
-from src.training import checkpoints
+from src.trained import checkpoints
 from src.training import footprint
 from src.training import losses
 from src.training import towers

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from src import models
-from src.training import checkpoints
+from src.trained import checkpoints
 from src.training import losses
 from src.training import towers
 from src.training import trainer

@@ -8,7 +8,7 @@ import pytest
 from src import models
 from src.common import files
 from src.common.errors import InputError
-from src.training import model_flags
+from src.trained import model_flags
 
 DEFINE = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float,
           str: flags.DEFINE_string}

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from src.common.errors import InputError
-from src.training import checkpoints
+from src.trained import checkpoints
 
 tf1 = tf.compat.v1
 

@@ -3,10 +3,10 @@ import os
 
 import tensorflow as tf
 
+from src import models
 from src.common import files
 from src.common.errors import InputError
-from src import models
-from src.training import checkpoints
+from src.trained import checkpoints
 
 _NAMES = ["model", "feature_names", "feature_sizes", "frame_features", "label_loss"]
 _PLACES = {"bert_config_file"}  # where a file lies, which changes from machine to machine; checkpoints fit or do not

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from src.common import files
 from src.data import readers
-from src.training import checkpoints
+from src.trained import checkpoints
 
 tf1 = tf.compat.v1
 TOP_PREDICTIONS = 20
