@@ -11,10 +11,6 @@ if __name__ == "__main__" and not __package__:  # run as a file
 
 import contextlib
 import logging
-import posixpath
-import shutil
-import tarfile
-import zlib
 
 from absl import flags
 import numpy as np
@@ -34,6 +30,7 @@ from src.submission import ranked_csv
 from src.submission import video_csv
 from src.submission.top_segments import TopSegments
 from src.submission.top_segments import top_columns
+from src.trained import bundle
 from src.trained import export
 from src.trained import model_flags
 
@@ -84,42 +81,6 @@ def shifted_path(path, shift):
     return path if shift == 0 else "%s_shift%d%s" % (stem, shift, extension)
 
 
-def extract_model(tgz, folder):
-    """Extracts model_flags.json and inference_model.* of a tgz into `folder`, and nothing else.
-
-    Raises:
-      InputError: the archive is unreadable, lacks a part, or has a member that would land elsewhere.
-    """
-    try:
-        with tf.io.gfile.GFile(tgz, "rb") as stream, tarfile.open(fileobj=stream, mode="r:gz") as archive:
-            members = {posixpath.normpath(member.name): member for member in archive.getmembers() if not member.isdir()}
-            for name, member in members.items():
-                if "/" in name or name.startswith("..") or not member.isfile():
-                    raise InputError("%s holds %s, which would not land in its own folder as a plain file: do not use "
-                                     "this archive." % (tgz, member.name))
-            wanted = [name for name in members if name == "model_flags.json" or name.startswith("inference_model.")]
-            if not {"model_flags.json", "inference_model.index"} <= set(wanted):
-                raise InputError("%s lacks model_flags.json or inference_model.*: make it with --output_model_tgz." % tgz)
-            for name in wanted:
-                with files.replacing(os.path.join(folder, name), "wb") as target:
-                    shutil.copyfileobj(archive.extractfile(members[name]), target)
-    except tf.errors.NotFoundError:
-        raise InputError("--input_model_tgz=%s does not exist: check the path." % tgz)
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
-        raise InputError("--input_model_tgz=%s is no readable tgz: %s." % (tgz, error))
-
-
-def bundle_model(train_dir, checkpoint, tgz):
-    """Writes model_flags.json and inference_model.* to a tgz."""
-    with files.replacing(tgz, "wb") as stream, tarfile.open(fileobj=stream, mode="w:gz") as archive:
-        for path in [model_flags.path(train_dir)] + files.glob(checkpoint + ".*"):
-            info = tarfile.TarInfo(os.path.basename(path))
-            info.size = tf.io.gfile.stat(path).length
-            with tf.io.gfile.GFile(path, "rb") as member:
-                archive.addfile(info, member)
-    log.info("model bundled: %s", tgz)
-
-
 def find_model(args):
     """-> (folder with model_flags.json, its inference model's checkpoint).
 
@@ -129,7 +90,7 @@ def find_model(args):
     if bool(args.train_dir) == bool(args.input_model_tgz):
         raise InputError("Give either --train_dir or --input_model_tgz, to say which model predicts.")
     if args.input_model_tgz:
-        extract_model(args.input_model_tgz, args.untar_model_dir)
+        bundle.extract(args.input_model_tgz, args.untar_model_dir)
         return args.untar_model_dir, os.path.join(args.untar_model_dir, "inference_model")
     checkpoint = os.path.join(args.train_dir, "inference_model", "inference_model")
     if not tf.io.gfile.exists(checkpoint + ".index"):
@@ -215,7 +176,7 @@ def main(args):
     for path in outputs:
         log.info("written: %s", path)
     if args.output_model_tgz:
-        bundle_model(model_dir, checkpoint, args.output_model_tgz)
+        bundle.write(model_dir, checkpoint, args.output_model_tgz)
 
 
 if __name__ == "__main__":

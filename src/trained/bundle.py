@@ -1,0 +1,51 @@
+"""A trained model in one file: a tgz of model_flags.json and inference_model.*."""
+import logging
+import os
+import posixpath
+import shutil
+import tarfile
+import zlib
+
+import tensorflow as tf
+
+from src.common import files
+from src.common.errors import InputError
+from src.trained import model_flags
+
+log = logging.getLogger("yt8m")
+
+
+def extract(tgz, folder):
+    """Extracts model_flags.json and inference_model.* of a tgz into `folder`, and nothing else.
+
+    Raises:
+      InputError: the archive is unreadable, lacks a part, or has a member that would land elsewhere.
+    """
+    try:
+        with tf.io.gfile.GFile(tgz, "rb") as stream, tarfile.open(fileobj=stream, mode="r:gz") as archive:
+            members = {posixpath.normpath(member.name): member for member in archive.getmembers() if not member.isdir()}
+            for name, member in members.items():
+                if "/" in name or name.startswith("..") or not member.isfile():
+                    raise InputError("%s holds %s, which would not land in its own folder as a plain file: do not use "
+                                     "this archive." % (tgz, member.name))
+            wanted = [name for name in members if name == "model_flags.json" or name.startswith("inference_model.")]
+            if not {"model_flags.json", "inference_model.index"} <= set(wanted):
+                raise InputError("%s lacks model_flags.json or inference_model.*: make it with --output_model_tgz." % tgz)
+            for name in wanted:
+                with files.replacing(os.path.join(folder, name), "wb") as target:
+                    shutil.copyfileobj(archive.extractfile(members[name]), target)
+    except tf.errors.NotFoundError:
+        raise InputError("--input_model_tgz=%s does not exist: check the path." % tgz)
+    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+        raise InputError("--input_model_tgz=%s is no readable tgz: %s." % (tgz, error))
+
+
+def write(train_dir, checkpoint, tgz):
+    """Writes model_flags.json and inference_model.* to a tgz."""
+    with files.replacing(tgz, "wb") as stream, tarfile.open(fileobj=stream, mode="w:gz") as archive:
+        for path in [model_flags.path(train_dir)] + files.glob(checkpoint + ".*"):
+            info = tarfile.TarInfo(os.path.basename(path))
+            info.size = tf.io.gfile.stat(path).length
+            with tf.io.gfile.GFile(path, "rb") as member:
+                archive.addfile(info, member)
+    log.info("model bundled: %s", tgz)
