@@ -1,0 +1,66 @@
+"""The mean of a model's checkpoints, variable by variable."""
+import numpy as np
+import tensorflow as tf
+
+from src.common.errors import InputError
+from src.trained import checkpoints
+
+tf1 = tf.compat.v1
+
+
+def model_variables(reader):
+    """{name: shape} of a checkpoint's model.
+
+    The optimizer's slots are left out: each is named below its variable.
+    """
+    shapes = reader.get_variable_to_shape_map()
+    return {name: shape for name, shape in shapes.items()
+            if name.startswith("tower/") and name.rsplit("/", 1)[0] not in shapes}
+
+
+def common_variables(paths):
+    """{name: shape} of the model that all checkpoints hold.
+
+    Raises:
+      InputError: they hold different models, or none.
+    """
+    first, *others = [model_variables(tf.train.load_checkpoint(path)) for path in paths]
+    if not first:
+        raise InputError("%s holds no model: average checkpoints that train.py wrote." % paths[0])
+    for path, other in zip(paths[1:], others):
+        for name in sorted(set(first) | set(other)):
+            if first.get(name) != other.get(name):
+                raise InputError("%s and %s are of different models, %s is %s and %s: average checkpoints of one model."
+                                 % (paths[0], path, name, first.get(name, "missing"), other.get(name, "missing")))
+    return first
+
+
+def mean(paths, name):
+    """float64 mean of a variable over checkpoints.
+
+    Raises:
+      InputError: a checkpoint is damaged.
+    """
+    total = 0.0
+    for path in paths:
+        try:
+            total = total + tf.train.load_variable(path, name).astype(np.float64)
+        except tf.errors.OpError as error:
+            raise InputError("%s is no readable checkpoint (%s): leave it out."
+                             % (path, error.message.split("\n")[0]))
+    return total / len(paths)
+
+
+def save_mean(paths, shapes, step, folder):
+    """Writes the mean of checkpoints as `folder/model.ckpt-STEP`; shapes as `common_variables`.
+
+    Variables are averaged one after the other: the memory is that of one model and of a few copies,
+    in float64, of its largest variable, however many checkpoints there are.
+    """
+    with tf.Graph().as_default(), tf1.Session(config=tf1.ConfigProto(device_count={"GPU": 0})) as session:
+        checkpoints.create_global_step().load(step, session)
+        for name, shape in sorted(shapes.items()):
+            variable = tf1.get_variable(name, shape, tf.float32, tf1.zeros_initializer())
+            variable.load(mean(paths, name), session)
+        saver = tf1.train.Saver(save_relative_paths=True)  # the folder will be renamed
+        saver.save(session, checkpoints.path(folder, step), write_meta_graph=False)
