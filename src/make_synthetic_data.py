@@ -22,6 +22,7 @@ from src.common import files
 from src.common import program
 from src.common.errors import InputError
 from src.common.progress import Progress
+from src.data import segment_ids
 from src.data import segments
 from src.data import shards
 from src.data import synthetic
@@ -136,7 +137,7 @@ def write_baselines(output_dir, rated, classes, seed):
     video = np.repeat(np.arange(len(rated)), -(-np.array(lengths) // segments.SEGMENT_FRAMES))
     starts = segments.SEGMENT_FRAMES * np.concatenate(
         [np.arange(-(-length // segments.SEGMENT_FRAMES)) for length in lengths])
-    ids = segments.segment_ids(np.array(names)[video], starts)
+    ids = segment_ids.join(np.array(names)[video], starts)
     labelled = np.array([np.isin(classes, of_video) for of_video in labels])
     rng = synthetic.generator(seed, len(synthetic.PARTITIONS) + 2)
 

@@ -1,5 +1,4 @@
 """Cutting videos into 5-second segments, rolled along time for test-time augmentation."""
-import numpy as np
 import tensorflow as tf
 
 from src.common import files
@@ -7,16 +6,6 @@ from src.common import text
 from src.common.errors import InputError
 
 SEGMENT_FRAMES = 5  # one frame a second
-
-
-def segment_ids(video_ids, starts):
-    """`VIDEOID:START` of each pair; bytes arrays, NumPy in and out.
-
-    Args:
-      video_ids: [n] bytes.
-      starts: [n] ints, seconds.
-    """
-    return np.char.add(np.char.add(np.asarray(video_ids, "S"), b":"), np.asarray(starts, np.int64).astype("S"))
 
 
 def cut(videos, shift):

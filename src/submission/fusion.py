@@ -19,8 +19,8 @@ import numpy as np
 
 from src.common.errors import InputError
 from src.common.progress import Progress
+from src.data import segment_ids
 from src.submission import ranked_csv
-from src.submission import segment_ids
 
 PROCESSES = min(os.cpu_count(), 8)  # the one that reads and writes keeps about eight busy
 # The C library keeps the memory of arrays up to the size of the greatest it has given back, of this at most, for

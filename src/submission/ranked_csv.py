@@ -5,7 +5,7 @@ import tensorflow as tf
 from src.common import files
 from src.common import text
 from src.common.errors import InputError
-from src.submission import segment_ids
+from src.data import segment_ids
 
 HEADER = b"Class,Segments"
 _BEGINNING_BYTES = 100  # of a line, that hold its class

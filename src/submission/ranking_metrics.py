@@ -2,7 +2,7 @@
 import numpy as np
 
 from src.common.errors import InputError
-from src.submission import segment_ids
+from src.data import segment_ids
 
 
 def mean_average_precision(ranked, ratings, top_n):

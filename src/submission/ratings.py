@@ -11,8 +11,8 @@ from src.common import files
 from src.common import text
 from src.common.errors import InputError
 from src.data import pipeline
+from src.data import segment_ids
 from src.data import shards
-from src.submission import segment_ids
 
 # Arrays [ratings]: bytes ids, int64 classes, float32 1 (present) or 0 (absent). No pair of segment
 # and class stands there twice; see `create`.

@@ -54,11 +54,6 @@ def test_a_video_without_frames_has_no_segments(tmp_path):
     assert sorted(ids) == [b"v001:0", b"v001:0", b"v001:5", b"v001:5"]
 
 
-def test_segment_ids_join_video_and_start():
-    joined = segments.segment_ids([b"abcd", b"a:", b"-_"], [0, 295, 5])
-    assert joined.tolist() == [b"abcd:0", b"a::295", b"-_:5"]
-
-
 def test_the_projects_label_ids_are_found_from_any_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     classes = segments.read_label_ids("segment_label_ids.csv")

@@ -13,6 +13,7 @@ import tensorflow as tf
 from src import make_synthetic_data
 from src.common.errors import InputError
 from src.data import pipeline
+from src.data import segment_ids
 from src.data import segments
 from src.data import shards
 from src.data import synthetic
@@ -182,7 +183,7 @@ def rated_segments(videos):
     for record in videos:
         starts = context(record)["segment_start_times"]
         values_of_frames = frames(record) * (4 / 255.0) + 4 / 512.0 - 2
-        ids += segments.segment_ids(context(record)["id"] * len(starts), starts).tolist()
+        ids += segment_ids.join(context(record)["id"] * len(starts), starts).tolist()
         means += [values_of_frames[start:start + 5].mean(axis=0) for start in starts]
     return np.array(ids), means / np.linalg.norm(means, axis=1, keepdims=True)
 

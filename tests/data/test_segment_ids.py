@@ -1,8 +1,8 @@
-"""Finding equal ids: exact, whatever the fingerprints do."""
+"""Segment ids: joined, and equal ones found exactly, whatever the fingerprints do."""
 import numpy as np
 import pytest
 
-from src.submission import segment_ids
+from src.data import segment_ids
 
 
 def random_ids(count, length):
@@ -33,3 +33,8 @@ def test_locate_and_first_repeat(monkeypatch, collide):
     assert segment_ids.first_repeat(ids) is None
     assert segment_ids.first_repeat(ids[:0]) is None
     assert segment_ids.first_repeat(ids[[4, 1, 2, 1, 4]]) == b"abcdefghij:295"
+
+
+def test_segment_ids_join_video_and_start():
+    joined = segment_ids.join([b"abcd", b"a:", b"-_"], [0, 295, 5])
+    assert joined.tolist() == [b"abcd:0", b"a::295", b"-_:5"]
