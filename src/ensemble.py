@@ -23,12 +23,12 @@ from src.common import files
 from src.common import program
 from src.common.errors import InputError
 from src.data import shards
+from src.evaluation import ranking_metrics
+from src.evaluation import ratings
 from src.submission import fusion
 from src.submission import objective
 from src.submission import published
 from src.submission import ranked_csv
-from src.submission import ranking_metrics
-from src.submission import ratings
 from src.submission import tuning
 
 log = logging.getLogger("yt8m")

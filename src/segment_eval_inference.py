@@ -15,9 +15,9 @@ import tensorflow as tf
 from src.common import program
 from src.common.errors import InputError
 from src.data import shards
+from src.evaluation import ranking_metrics
+from src.evaluation import ratings
 from src.submission import ranked_csv
-from src.submission import ranking_metrics
-from src.submission import ratings
 
 
 def define_flags():

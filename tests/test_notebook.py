@@ -6,8 +6,8 @@ import nbformat
 import numpy as np
 import pytest
 
+from src.evaluation import ratings
 from src.submission import ranked_csv
-from src.submission import ratings
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CLASSES = [3, 8, 12]

@@ -1,1 +1,1 @@
-"""Probabilities -> metrics."""
+"""Probabilities -> metrics; ranked lists against ratings."""

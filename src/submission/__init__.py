@@ -1,4 +1,1 @@
-"""Scores -> ranked lists -> CSV files, and how well ranked lists agree with ratings.
-
-A segment's id is `VIDEO:START`, START in whole seconds; ids are NumPy bytes arrays throughout.
-"""
+"""Scores -> ranked lists -> CSV files -> their fusion, whose weights are tuned for the mAP of `src.evaluation`."""

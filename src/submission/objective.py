@@ -5,8 +5,8 @@ import numpy as np
 
 from src.common.errors import InputError
 from src.data import segment_ids
+from src.evaluation import ranking_metrics
 from src.submission import fusion
-from src.submission import ranking_metrics
 
 # Rated segments, those of a class together, in the order in which its lists meet them, unmet ones last. Arrays
 # [rated]: `labels` classes; `names` ids; `positive` bool; `kept` bool, in the fused list whatever the weights;

@@ -18,10 +18,10 @@ sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__
 
 import numpy as np
 
+from src.evaluation import ranking_metrics
+from src.evaluation import ratings
 from src.submission import objective
 from src.submission import ranked_csv
-from src.submission import ranking_metrics
-from src.submission import ratings
 
 RUNS, CLASSES, SEGMENTS, LISTS, SAMPLE, RATED = 5, 1000, 27000, 9, 10, 27
 

@@ -17,9 +17,9 @@ from src.data import segment_ids
 from src.data import segments
 from src.data import shards
 from src.data import synthetic
+from src.evaluation import ranking_metrics
+from src.evaluation import ratings
 from src.submission import ranked_csv
-from src.submission import ranking_metrics
-from src.submission import ratings
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FOLDERS = ["2/frame/train", "2/frame/validate", "3/frame/validate", "3/frame/test"]

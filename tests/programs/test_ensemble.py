@@ -8,11 +8,11 @@ import time
 import numpy as np
 import pytest
 
+from src.evaluation import ranking_metrics
+from src.evaluation import ratings
 from src.submission import fusion
 from src.submission import published
 from src.submission import ranked_csv
-from src.submission import ranking_metrics
-from src.submission import ratings
 from tests import golden
 from tests.programs import runner
 

@@ -9,11 +9,11 @@ import pytest
 
 from src.common.errors import InputError
 from src.data import segment_ids
+from src.evaluation import ranking_metrics
+from src.evaluation import ratings
 from src.submission import fusion
 from src.submission import published
 from src.submission import ranked_csv
-from src.submission import ranking_metrics
-from src.submission import ratings
 from tests.programs import runner
 
 GOLDEN = os.path.join(os.path.dirname(os.path.dirname(__file__)), "golden")

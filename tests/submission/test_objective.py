@@ -3,11 +3,11 @@ import numpy as np
 import pytest
 
 from src.common.errors import InputError
+from src.evaluation import ranking_metrics
+from src.evaluation import ratings
 from src.submission import fusion
 from src.submission import objective
 from src.submission import ranked_csv
-from src.submission import ranking_metrics
-from src.submission import ratings
 
 IDS = np.array([b"%s:%d" % (video, start) for video in (b"a0", b"b1", b"c2", b"d3", b"longervideo")
                 for start in range(0, 60, 5)])

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from src.common.errors import InputError
+from src.evaluation import ranking_metrics
+from src.evaluation import ratings
 from src.submission import ranked_csv
-from src.submission import ranking_metrics
-from src.submission import ratings
 
 GOLDEN = os.path.join(os.path.dirname(os.path.dirname(__file__)), "golden")
 RATINGS = ratings.create(np.array([b"a:0", b"a:5", b"b:0", b"b:5", b"c:0", b"c:5"]), [7, 7, 7, 7, 9, 8],

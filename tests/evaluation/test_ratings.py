@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from src.common.errors import InputError
-from src.submission import ratings
+from src.evaluation import ratings
 
 
 def rows(found):
