@@ -29,6 +29,7 @@ from src.submission import fusion
 from src.submission import objective
 from src.submission import published
 from src.submission import ranked_csv
+from src.submission import shifts
 from src.submission import tuning
 
 log = logging.getLogger("yt8m")
@@ -83,7 +84,7 @@ def by_model(paths):
       InputError: two files are of one model.
     """
     models = collections.OrderedDict()
-    for model, of_model in fusion.group_shifts(paths).items():
+    for model, of_model in shifts.group(paths).items():
         name = published.model_name(model)
         if len(of_model) > 1 or name in models:
             raise InputError("%s and %s are both of the model %s: combine a model's shifts first "
@@ -115,7 +116,7 @@ def check_kept(inputs, outputs):
 def combine_shifts(args):
     """Writes a CSV a model."""
     target, paths = output(args), input_paths(args.input_files)
-    models, is_folder = fusion.group_shifts(paths), target.endswith("/") or tf.io.gfile.isdir(target)
+    models, is_folder = shifts.group(paths), target.endswith("/") or tf.io.gfile.isdir(target)
     if len(models) > 1 and target.endswith(".csv") and not is_folder:
         raise InputError("--output_file=%s is one file and --input_files are of %d models such as %s: give a folder."
                          % (target, len(models), " and ".join(map(os.path.basename, list(models)[:2]))))
@@ -218,7 +219,7 @@ def print_table(rows):
 
 def report(args):
     """Prints the mAP of each file, a model's shifts together."""
-    paths = sum(fusion.group_shifts(input_paths(args.input_files)).values(), [])
+    paths = sum(shifts.group(input_paths(args.input_files)).values(), [])
     rated = ratings.find(args)
     rows = []
     for path in paths:

@@ -27,6 +27,7 @@ from src.data import segments
 from src.data import shards
 from src.evaluation.scoring import Scorer
 from src.submission import ranked_csv
+from src.submission import shifts
 from src.submission import video_csv
 from src.submission.top_segments import TopSegments
 from src.submission.top_segments import top_columns
@@ -56,29 +57,6 @@ def define_flags():
     flags.DEFINE_integer("top_k", 20, "Classes to keep a video or segment.", lower_bound=1)
     flags.DEFINE_integer("batch_size", 512, "Examples a batch.", lower_bound=1)
     flags.DEFINE_string("shift", "0", "Frames to roll each video by along time, e.g. -2,-1,0,1: one output a shift.")
-
-
-def parse_shifts(text, segment_labels):
-    """The ints of a comma list.
-
-    Raises:
-      InputError: malformed, repeated, or other than 0 for whole videos.
-    """
-    try:
-        shifts = [int(shift) for shift in text.split(",")]
-    except ValueError:
-        shifts = []
-    if not shifts or len(set(shifts)) < len(shifts):
-        raise InputError("--shift=%s is not a comma list of different whole numbers, such as -2,-1,0,1." % text)
-    if shifts != [0] and not segment_labels:
-        raise InputError("--shift=%s needs --segment_labels: whole videos are not shifted." % text)
-    return shifts
-
-
-def shifted_path(path, shift):
-    """out.csv -> out_shift-2.csv; out.csv itself at shift 0."""
-    stem, extension = os.path.splitext(path)
-    return path if shift == 0 else "%s_shift%d%s" % (stem, shift, extension)
 
 
 def find_model(args):
@@ -150,8 +128,8 @@ def main(args):
     """Predicts as the flags say."""
     if not args.output_file:
         raise InputError("--output_file is empty: say where the CSV goes.")
-    shifts = parse_shifts(args.shift, args.segment_labels)
-    outputs = [shifted_path(args.output_file, shift) for shift in shifts]
+    frame_shifts = shifts.parse(args.shift, args.segment_labels)
+    outputs = [shifts.path_at(args.output_file, shift) for shift in frame_shifts]
     paths = input_paths(args)
     model_dir, checkpoint = find_model(args)
     values = model_flags.adopt(model_dir, args)
@@ -166,9 +144,9 @@ def main(args):
     for path in outputs + [args.output_model_tgz] * bool(args.output_model_tgz):
         files.check_writable(path)
     scorer = Scorer(model, reader, paths, args.batch_size, args.num_readers,
-                    *((shifts, classes) if args.segment_labels else ()))
+                    *((frame_shifts, classes) if args.segment_labels else ()))
     batches = scored(scorer, lambda session: export.restore_model(session, checkpoint, scorer.variables), paths,
-                     "segments" if args.segment_labels else "videos", len(shifts))
+                     "segments" if args.segment_labels else "videos", len(frame_shifts))
     if args.segment_labels and not args.output_prob:
         write_ranked(batches, classes, args.top_k, args.segment_max_pred, outputs)
     else:

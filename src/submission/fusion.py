@@ -11,7 +11,6 @@ import itertools
 import mmap
 import multiprocessing
 import os
-import re
 import signal
 import threading
 
@@ -26,7 +25,6 @@ PROCESSES = min(os.cpu_count(), 8)  # the one that reads and writes keeps about 
 # The C library keeps the memory of arrays up to the size of the greatest it has given back, of this at most, for
 # the next arrays; getting it anew from the system takes a sixth of the time.
 _MALLOC_KEEPS = (1 << 25) - (1 << 13)
-_SHIFT = re.compile(r"(.*)_shift(-?[0-9]+)((?:[._].*)?)")
 LARGEST = 1e100  # weight or w0, far from overflow
 _ODD = np.array([0x9E3779B97F4A7C15], np.uint64)  # its bits well mixed: 2**64 over the golden ratio
 
@@ -34,48 +32,6 @@ _ODD = np.array([0x9E3779B97F4A7C15], np.uint64)  # its bits well mixed: 2**64 o
 # places where they are, counted through all lists; int array `firsts` [places] of the place where the id of each was
 # met first; tuple `lengths` of the lists.
 Met = collections.namedtuple("Met", "ids new firsts lengths")
-
-
-def order_shifts(shifts):
-    """Shifts in the order in which their lists are fused: by size, the positive one first: 0, 1, -1, 2, -2."""
-    return sorted(shifts, key=lambda shift: (abs(shift), shift < 0))
-
-
-def split_shift(path):
-    """folder/model_oof_shift-2.csv -> (folder/model_oof.csv, -2).
-
-    `_shift<k>` stands before the name's end, a dot or an underscore; without it the shift is 0.
-    """
-    folder, name = os.path.split(path)
-    matched = _SHIFT.fullmatch(name)
-    if not matched:
-        return path, 0
-    return os.path.join(folder, matched.group(1) + matched.group(3)), int(matched.group(2))
-
-
-def group_shifts(paths):
-    """Groups the files of each model's shifts.
-
-    Args:
-      paths: file names; see `split_shift`.
-
-    Returns:
-      OrderedDict: path without `_shift<k>` -> list of the model's paths, as `order_shifts` orders
-      them; models in the order of `paths`.
-
-    Raises:
-      InputError: two files are of the same model and shift.
-    """
-    models = collections.OrderedDict()
-    for path in paths:
-        model, shift = split_shift(path)
-        path_of = models.setdefault(model, {})
-        if shift in path_of:
-            raise InputError("%s and %s are both shift %d of one model: leave one of them out."
-                             % (path_of[shift], path, shift))
-        path_of[shift] = path
-    return collections.OrderedDict((model, [path_of[shift] for shift in order_shifts(path_of)])
-                                   for model, path_of in models.items())
 
 
 def check_weights(weights, w0, num_lists):

@@ -14,6 +14,7 @@ from src.evaluation import ratings
 from src.submission import fusion
 from src.submission import published
 from src.submission import ranked_csv
+from src.submission import shifts
 from tests.programs import runner
 
 GOLDEN = os.path.join(os.path.dirname(os.path.dirname(__file__)), "golden")
@@ -41,7 +42,7 @@ def test_shifts_and_models_fuse_as_in_the_original(tmp_path, name):
     folder = os.path.join(GOLDEN, name)
     with open(os.path.join(folder, "expected.json")) as stream:
         expected = json.load(stream)
-    models = fusion.group_shifts(os.path.join(folder, one) for one in sorted(os.listdir(folder)) if "_oof" in one)
+    models = shifts.group(os.path.join(folder, one) for one in sorted(os.listdir(folder)) if "_oof" in one)
     assert len(models) == 3
     singles = []
     for model, paths in models.items():
@@ -162,23 +163,3 @@ def test_memory_does_not_grow_with_the_classes(tmp_path):
     (_, few), (here, many) = peaks(5), peaks(60)
     assert here < 10 * row_bytes + (8 << 20)
     assert many < few + 40 * row_bytes  # the 110 rows more would take 110
-
-
-def test_shifts_are_ordered_by_size_the_positive_first():
-    assert fusion.order_shifts([-2, -1, 0, 1]) == [0, 1, -1, -2]
-    assert fusion.order_shifts([2, -2, 10]) == [2, -2, 10]
-
-
-def test_files_are_grouped_by_model():
-    groups = fusion.group_shifts(["m/out_shift-2.csv", "m/out.csv", "b_oof_shift-1_sorted.csv", "m/out_shift1.csv",
-                                  "m_shift3/out.csv", "b_oof_sorted.csv", "gs://a/x_shifted.csv"])
-    assert list(groups.items()) == [
-        ("m/out.csv", ["m/out.csv", "m/out_shift1.csv", "m/out_shift-2.csv"]),
-        ("b_oof_sorted.csv", ["b_oof_sorted.csv", "b_oof_shift-1_sorted.csv"]),
-        ("m_shift3/out.csv", ["m_shift3/out.csv"]),
-        ("gs://a/x_shifted.csv", ["gs://a/x_shifted.csv"])]
-
-
-def test_two_files_of_a_shift_are_refused():
-    with pytest.raises(InputError, match="out.csv and out_shift0.csv are both shift 0 of one model"):
-        fusion.group_shifts(["out.csv", "out_shift1.csv", "out_shift0.csv"])

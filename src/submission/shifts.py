@@ -1,0 +1,76 @@
+"""Frame shifts of test-time augmentation, and the names of the files of a model's shifts.
+
+out.csv holds shift 0, out_shift-2.csv shift -2, and so on.
+"""
+import collections
+import os
+import re
+
+from src.common.errors import InputError
+
+_SHIFT = re.compile(r"(.*)_shift(-?[0-9]+)((?:[._].*)?)")
+
+
+def parse(text, segment_labels):
+    """The ints of a comma list.
+
+    Raises:
+      InputError: malformed, repeated, or other than 0 for whole videos.
+    """
+    try:
+        shifts = [int(shift) for shift in text.split(",")]
+    except ValueError:
+        shifts = []
+    if not shifts or len(set(shifts)) < len(shifts):
+        raise InputError("--shift=%s is not a comma list of different whole numbers, such as -2,-1,0,1." % text)
+    if shifts != [0] and not segment_labels:
+        raise InputError("--shift=%s needs --segment_labels: whole videos are not shifted." % text)
+    return shifts
+
+
+def path_at(path, shift):
+    """out.csv -> out_shift-2.csv; out.csv itself at shift 0."""
+    stem, extension = os.path.splitext(path)
+    return path if shift == 0 else "%s_shift%d%s" % (stem, shift, extension)
+
+
+def order(shifts):
+    """Shifts in the order in which their lists are fused: by size, the positive one first: 0, 1, -1, 2, -2."""
+    return sorted(shifts, key=lambda shift: (abs(shift), shift < 0))
+
+
+def split(path):
+    """folder/model_oof_shift-2.csv -> (folder/model_oof.csv, -2).
+
+    `_shift<k>` stands before the name's end, a dot or an underscore; without it the shift is 0.
+    """
+    folder, name = os.path.split(path)
+    matched = _SHIFT.fullmatch(name)
+    if not matched:
+        return path, 0
+    return os.path.join(folder, matched.group(1) + matched.group(3)), int(matched.group(2))
+
+
+def group(paths):
+    """Groups the files of each model's shifts.
+
+    Args:
+      paths: file names; see `split`.
+
+    Returns:
+      OrderedDict: path without `_shift<k>` -> list of the model's paths, as `order` orders
+      them; models in the order of `paths`.
+
+    Raises:
+      InputError: two files are of the same model and shift.
+    """
+    models = collections.OrderedDict()
+    for path in paths:
+        model, shift = split(path)
+        path_of = models.setdefault(model, {})
+        if shift in path_of:
+            raise InputError("%s and %s are both shift %d of one model: leave one of them out."
+                             % (path_of[shift], path, shift))
+        path_of[shift] = path
+    return collections.OrderedDict((model, [path_of[shift] for shift in order(path_of)])
+                                   for model, path_of in models.items())

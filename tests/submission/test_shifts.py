@@ -1,0 +1,25 @@
+"""Frame shifts: their order, and the names of their files."""
+import pytest
+
+from src.common.errors import InputError
+from src.submission import shifts
+
+
+def test_shifts_are_ordered_by_size_the_positive_first():
+    assert shifts.order([-2, -1, 0, 1]) == [0, 1, -1, -2]
+    assert shifts.order([2, -2, 10]) == [2, -2, 10]
+
+
+def test_files_are_grouped_by_model():
+    groups = shifts.group(["m/out_shift-2.csv", "m/out.csv", "b_oof_shift-1_sorted.csv", "m/out_shift1.csv",
+                           "m_shift3/out.csv", "b_oof_sorted.csv", "gs://a/x_shifted.csv"])
+    assert list(groups.items()) == [
+        ("m/out.csv", ["m/out.csv", "m/out_shift1.csv", "m/out_shift-2.csv"]),
+        ("b_oof_sorted.csv", ["b_oof_sorted.csv", "b_oof_shift-1_sorted.csv"]),
+        ("m_shift3/out.csv", ["m_shift3/out.csv"]),
+        ("gs://a/x_shifted.csv", ["gs://a/x_shifted.csv"])]
+
+
+def test_two_files_of_a_shift_are_refused():
+    with pytest.raises(InputError, match="out.csv and out_shift0.csv are both shift 0 of one model"):
+        shifts.group(["out.csv", "out_shift1.csv", "out_shift0.csv"])
