@@ -49,14 +49,16 @@ def define_flags():
     flags.DEFINE_string("output_model_tgz", "", "Also bundle the model into this tgz.")
     flags.DEFINE_string("input_data_pattern", "", "Glob of the TFRecords: of validate* files the holdout is read, of "
                         "all others every file.")
-    flags.DEFINE_string("output_file", "", "CSV to write; a shift k other than 0 goes to NAME_shiftk.csv.")
+    flags.DEFINE_string("output_file", "", "CSV to write. With several shifts it holds shift 0, and NAME_shiftK.csv beside "
+                        "it each other shift K.")
     flags.DEFINE_bool("output_prob", False, "With --segment_labels: write each segment's classes and scores, instead of "
                       "each class's segments.")
     flags.DEFINE_string("segment_label_ids_file", "segment_label_ids.csv", "The classes rated at segment level.")
     flags.DEFINE_integer("segment_max_pred", 100000, "Segments to keep a class.", lower_bound=1)
     flags.DEFINE_integer("top_k", 20, "Classes to keep a video or segment.", lower_bound=1)
     flags.DEFINE_integer("batch_size", 512, "Examples a batch.", lower_bound=1)
-    flags.DEFINE_string("shift", "0", "Frames to roll each video by along time, e.g. -2,-1,0,1: one output a shift.")
+    flags.DEFINE_string("shift", "0", "Frames to roll each video by along time: one number, or several such as "
+                        "-2,-1,0,1 in one pass over the data.")
 
 
 def find_model(args):
@@ -129,7 +131,7 @@ def main(args):
     if not args.output_file:
         raise InputError("--output_file is empty: say where the CSV goes.")
     frame_shifts = shifts.parse(args.shift, args.segment_labels)
-    outputs = [shifts.path_at(args.output_file, shift) for shift in frame_shifts]
+    outputs = shifts.outputs(args.output_file, frame_shifts)
     paths = input_paths(args)
     model_dir, checkpoint = find_model(args)
     values = model_flags.adopt(model_dir, args)

@@ -1,6 +1,6 @@
 """Frame shifts of test-time augmentation, and the names of the files of a model's shifts.
 
-out.csv holds shift 0, out_shift-2.csv shift -2, and so on.
+Of several shifts out.csv holds shift 0, out_shift-2.csv shift -2, and so on.
 """
 import collections
 import os
@@ -28,10 +28,10 @@ def parse(text, segment_labels):
     return shifts
 
 
-def path_at(path, shift):
-    """out.csv -> out_shift-2.csv; out.csv itself at shift 0."""
+def outputs(path, shifts):
+    """The file of each shift: `path` itself for a single one; else out_shift-2.csv, and out.csv itself for shift 0."""
     stem, extension = os.path.splitext(path)
-    return path if shift == 0 else "%s_shift%d%s" % (stem, shift, extension)
+    return [path if len(shifts) == 1 or shift == 0 else "%s_shift%d%s" % (stem, shift, extension) for shift in shifts]
 
 
 def order(shifts):

@@ -96,6 +96,13 @@ def test_shifts_rank_differently(rankings):
     assert len({(rankings / name).read_text() for name in os.listdir(str(rankings))}) == 3
 
 
+def test_a_single_shift_goes_to_the_output_file_itself(flags, rankings, tmp_path):
+    """The published commands name the shift in it."""
+    runner.succeed("inference", output_file=tmp_path / "predictions_oof_shift-2.csv", shift=-2, batch_size=200, **flags)
+    assert os.listdir(str(tmp_path)) == ["predictions_oof_shift-2.csv"]
+    assert read(tmp_path / "predictions_oof_shift-2.csv") == read(rankings / "out_shift-2.csv")
+
+
 def test_all_shards_but_those_of_validation_are_read_whole(flags, data, predict, tmp_path):
     runner.succeed("inference", output_file=tmp_path / "out.csv", **dict(flags, input_data_pattern=data.test))
     assert read(tmp_path / "out.csv") == ranked(data.test_videos, 0, predict)

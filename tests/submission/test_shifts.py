@@ -5,6 +5,15 @@ from src.common.errors import InputError
 from src.submission import shifts
 
 
+@pytest.mark.parametrize("frames, names", [
+    ([0], ["a/b_x.csv"]), ([-2], ["a/b_x.csv"]), ([-2, 0, 1], ["a/b_x_shift-2.csv", "a/b_x.csv", "a/b_x_shift1.csv"]),
+    ([1, 2], ["a/b_x_shift1.csv", "a/b_x_shift2.csv"])])
+def test_outputs_of_several_shifts_are_told_apart_and_recognised(frames, names):
+    assert shifts.outputs("a/b_x.csv", frames) == names
+    if len(frames) > 1:
+        assert [shifts.split(name) for name in names] == [("a/b_x.csv", shift) for shift in frames]
+
+
 def test_shifts_are_ordered_by_size_the_positive_first():
     assert shifts.order([-2, -1, 0, 1]) == [0, 1, -1, -2]
     assert shifts.order([2, -2, 10]) == [2, -2, 10]
