@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# What the models' scripts share. A script sets model_flags and shifts, sources this file and calls run_model.
+# What the models' scripts share. A script sets model_flags, shifts and, where it is not 512, inference_batch_size,
+# sources this file and calls run_model.
 set -euo pipefail
 unset CDPATH PYTHONPATH PYTHONHOME
 
@@ -20,6 +21,8 @@ Usage: shell_script/$name.sh STEP [--on local|ai-platform|vertex] [--dry_run]
   infer-test      rank the segments of the test partition, shifts $shifts
   all             all of these in turn, locally; what is done already is skipped, as far as MODELS_DIR and
                   PREDICTIONS_DIR are folders of this machine
+  prune           after evaluate-best, locally: remove all checkpoints but the best, the last of the pre-training and
+                  the newest
 
 --on names where the step runs: here (local), as a Vertex AI custom job (vertex) or as an AI Platform Training job
 (ai-platform, which Google has shut down). --dry_run prints the commands and runs nothing.
@@ -30,7 +33,8 @@ From the environment (default):
   PREDICTIONS_DIR     folder of the ranked CSVs (local: ~/predictions, else \$BUCKET/predictions)
   BUCKET, REGION      of the cloud job, e.g. gs://your-bucket (none) and its region (us-central1)
   PRETRAIN_MAX_STEPS, FINETUNE_MAX_STEPS         global steps at which training ends (200000, 220000)
-  PRETRAIN_EXPORT_STEPS, FINETUNE_EXPORT_STEPS   steps between checkpoints (10000, 2000)
+  PRETRAIN_EXPORT_STEPS, FINETUNE_EXPORT_STEPS   steps between checkpoints (1000, 200)
+  PRETRAIN_MAX_TO_KEEP   newest checkpoints of the pre-training to keep, 0 = all (3); of the fine-tuning all are kept
   BATCH_SIZE          videos or segments of a training step (128)
   HOLDOUT_SHARDS      first shards of the validation partition, held out (300)
   NUM_GPU             GPUs to train on, of the job's machine too (1; ai-platform: 1 or 4)
@@ -93,8 +97,8 @@ set_paths() {
       esac
     done
   fi
-  check_numbers PRETRAIN_MAX_STEPS FINETUNE_MAX_STEPS PRETRAIN_EXPORT_STEPS FINETUNE_EXPORT_STEPS BATCH_SIZE \
-    HOLDOUT_SHARDS NUM_GPU WORKERS PARAMETER_SERVERS
+  check_numbers PRETRAIN_MAX_STEPS FINETUNE_MAX_STEPS PRETRAIN_EXPORT_STEPS FINETUNE_EXPORT_STEPS \
+    PRETRAIN_MAX_TO_KEEP BATCH_SIZE HOLDOUT_SHARDS NUM_GPU WORKERS PARAMETER_SERVERS
   train_dir=$models/$name
   pretrain_max_steps=${PRETRAIN_MAX_STEPS:-200000}
   finetune_max_steps=${FINETUNE_MAX_STEPS:-220000}
@@ -115,8 +119,10 @@ set_flags() {
   local train=("${model_flags[@]}" --frame_features "--feature_names=rgb,audio" "--feature_sizes=1024,128"
     --batch_size="${BATCH_SIZE:-128}" --num_epochs=0 --base_learning_rate=0.0001 --learning_rate_decay=0.9
     --num_gpu="$num_gpu" --train_dir="$train_dir" "$holdout")
-  local evaluate=(--train_dir="$train_dir" --segment_labels --batch_size=512 --eval_data_pattern="$rated" "$holdout")
-  local infer=(--train_dir="$train_dir" --segment_labels --shift="$shifts" --top_k=1000 "$holdout")
+  local apply=(--train_dir="$train_dir" --segment_labels --batch_size="${inference_batch_size:-512}" --top_k=1000
+    "$holdout")
+  local evaluate=("${apply[@]}" --eval_data_pattern="$rated")
+  local infer=("${apply[@]}" --shift="$shifts" --segment_max_pred=100000)
   if [ "$on" != local ]; then  # see copy_files_to_bucket
     local config=--bert_config_file=$bucket/bert_config.json
     train+=("$config")
@@ -126,14 +132,14 @@ set_flags() {
   case $1 in
     pretrain)
       program='train'
-      flags=("${train[@]}" --max_steps="$pretrain_max_steps" --export_model_steps="${PRETRAIN_EXPORT_STEPS:-10000}"
-        --train_data_pattern="$data/2/frame/train/train*.tfrecord"
+      flags=("${train[@]}" --max_steps="$pretrain_max_steps" --export_model_steps="${PRETRAIN_EXPORT_STEPS:-1000}"
+        --max_to_keep="${PRETRAIN_MAX_TO_KEEP:-3}" --train_data_pattern="$data/2/frame/train/train*.tfrecord"
         --train_all --train_valid_data_pattern="$data/2/frame/validate/validate*.tfrecord")
       ;;
     finetune)
       program='train'
-      flags=("${train[@]}" --max_steps="$finetune_max_steps" --export_model_steps="${FINETUNE_EXPORT_STEPS:-2000}"
-        --segment_labels --train_data_pattern="$rated")
+      flags=("${train[@]}" --max_steps="$finetune_max_steps" --export_model_steps="${FINETUNE_EXPORT_STEPS:-200}"
+        --noexport_saved_models --segment_labels --train_data_pattern="$rated")
       ;;
     eval)
       program='eval'
@@ -278,6 +284,38 @@ is_done() {
   esac 2> /dev/null
 }
 
+# Removes the checkpoints that nobody will ask for again, each with its SavedModel.
+prune() {
+  local number best pretrained='' newest='' removed=0 files=()
+  [ "$on" = local ] || fail "prune works on folders of this machine: leave out --on=$on"
+  [ "${train_dir#*://}" = "$train_dir" ] || fail "prune works on folders of this machine, and $train_dir is none"
+  is_done evaluate-best ||
+    fail "the best checkpoint in $train_dir is not known, or not evaluated last: run the step evaluate-best first"
+  best=$(sed -n 's/^ *"step": \([0-9]*\),*$/\1/p' "$train_dir/best_checkpoint.json")
+  for number in $(saved_steps | sort -n); do
+    [ "$number" -gt "$pretrain_max_steps" ] || pretrained=$number
+    newest=$number
+  done
+  for number in $(saved_steps | sort -n); do
+    case " $best $pretrained $newest " in
+      *" $number "*) ;;
+      *)
+        # The index goes first: without it a checkpoint is none, even if this is cut short.
+        files+=("$train_dir/model.ckpt-$number.index" "$train_dir/model.ckpt-$number".[dm]*)
+        [ ! -e "$train_dir/export/step_$number" ] || files+=("$train_dir/export/step_$number")
+        removed=$((removed + 1))
+        ;;
+    esac
+  done
+  if [ "$removed" = 0 ]; then
+    say "nothing to prune in $train_dir"
+    return
+  fi
+  say "removing $removed checkpoints frees $(du -ck "${files[@]}" | awk 'END { printf "%.2f GB", $1 / 2 ^ 20 }');" \
+    "$(printf 'model.ckpt-%s\n' "$best" "$pretrained" "$newest" | sort -u | tr '\n' ' ')stay in $train_dir"
+  run rm -rf "${files[@]}"
+}
+
 run_model() {
   local step='' one program flags
   on=local dry_run=
@@ -292,9 +330,9 @@ run_model() {
     esac
     shift
   done
-  case " ${steps[*]} all " in
+  case " ${steps[*]} all prune " in
     *" $step "*) ;;
-    *) fail "give a step: ${steps[*]} or all (--help says what they do)${step:+; $step is none}" ;;
+    *) fail "give a step: ${steps[*]}, all or prune (--help says what they do)${step:+; $step is none}" ;;
   esac
   case $on in
     local | vertex | ai-platform) ;;
@@ -302,6 +340,10 @@ run_model() {
   esac
   set_paths
   cd "$root"
+  if [ "$step" = prune ]; then
+    prune
+    return
+  fi
   if [ -n "$dry_run" ]; then
     run cd "$root"
   elif [ "$on" = local ]; then

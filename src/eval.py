@@ -100,9 +100,12 @@ class Results(object):
         if of_segments and not self._kind["segment_labels"]:
             return
         metric = "map" if self._kind["segment_labels"] else "gap"
-        # On the same records only; of a step evaluated again, the last evaluation.
-        value_of = {int(row["step"]): float(row[metric]) for row in rows
-                    if all(row[name] == str(of_kind) for name, of_kind in self._kind.items())}
+        # On the same records only; of a step evaluated again, the last evaluation. Training may have removed some.
+        there = checkpoints.steps(self._train_dir)
+        value_of = {int(row["step"]): float(row[metric]) for row in rows if int(row["step"]) in there
+                    and all(row[name] == str(of_kind) for name, of_kind in self._kind.items())}
+        if not value_of:
+            return
         step = min(value_of, key=lambda one: (-value_of[one], one))
         files.write_json(path, dict(self._kind, step=step, checkpoint="model.ckpt-%d" % step, metric=metric,
                                     value=value_of[step]))
@@ -154,14 +157,21 @@ def main(args):
     results = Results(args.train_dir, {
         "segment_labels": args.segment_labels, "holdout_shards": args.holdout_shards,
         "eval_data_pattern": args.eval_data_pattern})
-    evaluated = 0
+    found = False
     for checkpoint in chosen:
-        metrics = evaluator.evaluate(
-            lambda session: export.restore_model(session, checkpoint, evaluator.variables))
-        results.add(checkpoints.step_of(checkpoint), metrics)
-        exporter.export(checkpoint, args.train_dir)
-        evaluated += 1
-    if not evaluated:
+        found = True
+        try:
+            step = checkpoints.step_of(checkpoint)
+            metrics = evaluator.evaluate(
+                lambda session: export.restore_model(session, checkpoint, evaluator.variables))
+            exporter.export(checkpoint, args.train_dir)
+        except (InputError, tf.errors.OpError):
+            if args.run_once or checkpoints.exists(checkpoint):
+                raise
+            log.info("%s was removed meanwhile (train.py --max_to_keep): skipped", checkpoint)
+        else:
+            results.add(step, metrics)
+    if not found:
         raise InputError("%s got no checkpoint within --checkpoint_timeout_secs=%d: train first, or wait longer."
                          % (args.train_dir, args.checkpoint_timeout_secs))
 

@@ -61,8 +61,10 @@ def define_flags():
     flags.DEFINE_integer("batch_size", 1024, "Examples a step on each GPU.", lower_bound=1)
     flags.DEFINE_integer("num_epochs", 5, "Passes over the training data; 0 = until max_steps.", lower_bound=0)
     flags.DEFINE_integer("max_steps", None, "Global step at which training ends.", lower_bound=1)
-    flags.DEFINE_integer("export_model_steps", 1000, "Steps between checkpoints, which are all kept, and SavedModels.",
-                         lower_bound=1)
+    flags.DEFINE_integer("export_model_steps", 1000, "Steps between checkpoints.", lower_bound=1)
+    flags.DEFINE_bool("export_saved_models", True, "Leave a SavedModel of each checkpoint in train_dir/export.")
+    flags.DEFINE_integer("max_to_keep", 0, "Checkpoints to keep, the newest ones and the best evaluated one, with their "
+                         "SavedModels; 0 = all.", lower_bound=0)
     flags.DEFINE_string("label_loss", "CrossEntropyLoss", "CrossEntropyLoss, HingeLoss or SoftmaxLoss.")
     flags.DEFINE_bool("mask_unrated_labels", False, "With --segment_labels: classes without a rating do not count; "
                       "else they are negatives, as in the published run.")
@@ -179,16 +181,19 @@ def make_validator(args, model, label_loss, reader, paths):
 
 
 def after_save_function(args, model, reader, label_loss, validation, valid_checkpoint):
-    """What follows each checkpoint: its SavedModel, and its validation on `validation_data`."""
-    exporter = export.SavedModelExporter(model, reader)
+    """What follows each checkpoint: its SavedModel, its validation on `validation_data`, the end of older ones."""
+    exporter = export.SavedModelExporter(model, reader) if args.export_saved_models else None
     validate = make_validator(args, model, label_loss, *validation) if validation else None
     if valid_checkpoint:
         validate(valid_checkpoint, checkpoints.step_of(valid_checkpoint))
 
     def after_save(checkpoint, step):
-        exporter.export(checkpoint, os.path.join(args.train_dir, "export", "step_%d" % step))
+        if exporter:
+            exporter.export(checkpoint, checkpoints.saved_model_path(args.train_dir, step))
         if validate:
             validate(checkpoint, step)
+        if args.max_to_keep:
+            checkpoints.keep_newest(args.train_dir, args.max_to_keep)
 
     return after_save
 
@@ -234,7 +239,8 @@ def describe(args, task, model, reader, label_loss):
     rows = [("weights", found.weights), ("gradients", found.gradients), ("optimizer's slots", found.slots),
             ("activations", found.activations), ("together", sum(found[1:]))]
     for name, size in rows:
-        print("  %-36s%10.2f GB" % (name, size / 2 ** 30))
+        print("  %-36s%10.2f GB" % (name, size / footprint.GB))
+    print("disk of a checkpoint                  %10.2f GB" % ((found.weights + found.slots) / footprint.GB))
 
 
 def main(args):
@@ -271,6 +277,8 @@ def main(args):
                 start_anew(args.train_dir)
             model_flags.record(args.train_dir, args)
             after_save = after_save_function(args, model, reader, label_loss, validation, valid_checkpoint)
+            footprint.log_disk(graph, args.train_dir, trainer.starting_point(args.train_dir, start_from)[1], args.max_steps,
+                               args.export_model_steps, args.max_to_keep, args.export_saved_models)
         log.info("training %s on %d shards, %d examples a step", args.model, len(paths), examples_per_step)
         stopped_by = trainer.train(graph, args.train_dir, task, args.max_steps, examples_per_step,
                                    args.export_model_steps, start_from, after_save, batch_metrics,

@@ -10,6 +10,7 @@ from src.common.errors import InputError
 
 tf1 = tf.compat.v1
 _STEP = re.compile(r"model\.ckpt-(\d+)\.index$")
+_FILE = re.compile(r"model\.ckpt-(\d+)\.(index|data-.*|meta)$")
 
 
 def create_global_step():
@@ -24,6 +25,16 @@ def path(train_dir, step):
     return os.path.join(train_dir, "model.ckpt-%d" % step)
 
 
+def exists(checkpoint):
+    """Whether a checkpoint is there."""
+    return tf.io.gfile.exists(checkpoint + ".index")
+
+
+def saved_model_path(train_dir, step):
+    """The SavedModel of a checkpoint."""
+    return os.path.join(train_dir, "export", "step_%d" % step)
+
+
 def best_path(train_dir):
     """The file that names the best evaluated checkpoint."""
     return os.path.join(train_dir, "best_checkpoint.json")
@@ -33,6 +44,27 @@ def steps(train_dir):
     """Ascending steps of the checkpoints in a folder; [] when there are none."""
     matched = (_STEP.match(name) for name in files.names(train_dir))
     return sorted(int(match.group(1)) for match in matched if match)
+
+
+def keep_newest(train_dir, count):
+    """Removes all checkpoints but the newest `count` and the best evaluated one, each with its SavedModel.
+
+    The indices go first, without which a checkpoint is none: whoever is reading it sees that it is gone, and what a
+    kill leaves of it is removed the next time.
+
+    Args:
+      train_dir: the folder they are in, of one at least.
+      count: at least 1.
+    """
+    kept = steps(train_dir)[-count:]
+    oldest = kept[0]
+    if tf.io.gfile.exists(best_path(train_dir)):
+        kept.append(best(train_dir)["step"])
+    matched = [_FILE.match(name) for name in files.names(train_dir)]
+    for found in sorted(filter(None, matched), key=lambda found: found.group(2) != "index"):
+        if int(found.group(1)) < oldest and int(found.group(1)) not in kept:
+            files.remove(os.path.join(train_dir, found.group()))
+            files.remove(saved_model_path(train_dir, int(found.group(1))))
 
 
 def named_step(which):
@@ -60,7 +92,7 @@ def resolve(train_dir, which):
         found = path(train_dir, named_step(which))
     else:
         found = which
-    if not tf.io.gfile.exists(found + ".index"):
+    if not exists(found):
         listed = "it has " + ", ".join("model.ckpt-%d" % one for one in there) if there else "it has none"
         if which == "best":
             listed += "; best_checkpoint.json is written by eval.py"

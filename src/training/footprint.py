@@ -1,9 +1,14 @@
-"""What a training step needs of a device's memory, told from its graph alone: nothing is run."""
+"""What training needs of a device's memory and of the disk, told from its graph alone: nothing is run."""
 import collections
+import logging
+import os
+import shutil
 
 import tensorflow as tf
 
 tf1 = tf.compat.v1
+log = logging.getLogger("yt8m")
+GB = 2 ** 30  # bytes
 
 # `blocks`: {scope: number of parameters}; the others in bytes.
 Footprint = collections.namedtuple("Footprint", "blocks weights gradients slots activations")
@@ -25,12 +30,54 @@ def measure(graph):
     Args:
       graph: towers.TrainGraph of one tower, built in the default graph on batches of static shape.
     """
-    slots = [variable for variable in tf1.global_variables()
-             if variable not in graph.model_variables and variable is not tf1.train.get_global_step()]
     gradients = [_bytes(variable) for _, variable in graph.gradients]
-    return Footprint(blocks(graph.model_variables), sum(map(_bytes, graph.model_variables)),
-                     sum(gradients) + max(gradients), sum(map(_bytes, slots)),
+    return Footprint(blocks(graph.model_variables), weight_bytes(graph),
+                     sum(gradients) + max(gradients), slot_bytes(graph),
                      activation_bytes(graph.train_op, graph.gradients))
+
+
+def weight_bytes(graph):
+    """Bytes of the model's variables: what a SavedModel takes of the disk."""
+    return sum(map(_bytes, graph.model_variables))
+
+
+def slot_bytes(graph):
+    """Bytes that the optimizer keeps; together with the weights they are what a checkpoint takes of the disk."""
+    return sum(_bytes(variable) for variable in tf1.global_variables()
+               if variable not in graph.model_variables and variable is not tf1.train.get_global_step())
+
+
+def log_disk(graph, train_dir, first_step, max_steps, export_model_steps, max_to_keep, export_saved_models):
+    """Logs how much disk the checkpoints to come will take and, of a local folder, how much is free.
+
+    Args:
+      graph: towers.TrainGraph.
+      first_step: step at which training starts; the other arguments are flags of train.py.
+    """
+    weights, slots = weight_bytes(graph), slot_bytes(graph)
+    each = "%.2f GB" % ((weights + slots) / GB)
+    if export_saved_models:
+        each += " and its SavedModel of %.2f GB" % (weights / GB)
+    counts = [max_to_keep + 1] if max_to_keep else []  # the oldest goes when the newest is there
+    if max_steps is not None:
+        counts.append(max(0, -(-max_steps // export_model_steps) - first_step // export_model_steps))
+    if not counts:
+        log.info("disk: each checkpoint takes %s", each)
+        return
+    needed = min(counts) * (weights + slots + weights * export_saved_models)
+    log.info("disk: up to %d checkpoints more, each of %s, take %.2f GB", min(counts), each, needed / GB)
+    free = None if "://" in train_dir else _free_bytes(train_dir)
+    if free is not None:
+        log.info("disk: %.2f GB are free at %s%s", free / GB, train_dir, "" if needed <= free else "; WARNING, too little: "
+                 "make room, keep fewer (--max_to_keep), save less often (--export_model_steps) or leave out the "
+                 "SavedModels (--noexport_saved_models)")
+
+
+def _free_bytes(folder):
+    folder = os.path.abspath(folder)
+    while not os.path.exists(folder):
+        folder = os.path.dirname(folder)
+    return shutil.disk_usage(folder).free
 
 
 def blocks(variables):

@@ -143,10 +143,9 @@ def train(graph, train_dir, task, max_steps, examples_per_step, export_model_ste
     Raises:
       InputError: the loss is not finite, the checkpoint does not fit, there is no data.
     """
-    checkpoint = _latest(train_dir, start_from)
+    checkpoint, first_step = starting_point(train_dir, start_from)
     if start_from and checkpoint != start_from:
         log.info("%s is there, so training continues from it and not from %s", checkpoint, start_from)
-    first_step = checkpoints.step_of(checkpoint) if checkpoint else 0
     if max_steps is not None and first_step >= max_steps:
         log.info("%s is at step %d of --max_steps=%d: nothing left to train.", checkpoint, first_step, max_steps)
         return None
@@ -167,6 +166,12 @@ def train(graph, train_dir, task, max_steps, examples_per_step, export_model_ste
                              "they are of 3/frame/validate.")
     report.finish()
     return stop.signal
+
+
+def starting_point(train_dir, start_from=None):
+    """Where training goes on: the newest checkpoint of train_dir, else `start_from`, and its step; (None, 0) without."""
+    checkpoint = _latest(train_dir, start_from)
+    return checkpoint, checkpoints.step_of(checkpoint) if checkpoint else 0
 
 
 def _latest(train_dir, otherwise):

@@ -123,7 +123,23 @@ def test_waits_for_the_next_checkpoint_and_ends_when_none_comes(model_dir, flags
     assert steps(model_dir) == [4, 6]
 
 
+def test_a_checkpoint_that_is_removed_meanwhile_is_skipped(model_dir, flags):
+    gone = os.path.join(model_dir, "model.ckpt-3")
+    os.symlink("nowhere", gone + ".index")  # is listed, and not there when it is to be read
+    errors = runner.succeed("eval", train_dir=model_dir, checkpoint_timeout_secs=0, **flags)
+    assert "%s was removed meanwhile (train.py --max_to_keep): skipped" % gone in errors
+    assert steps(model_dir) == [2, 4, 6]
+
+
 # The best checkpoint.
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A folder that seems to hold checkpoints of the steps 0..3."""
+    for step in range(4):
+        (tmp_path / ("model.ckpt-%d.index" % step)).write_text("")
+    return str(tmp_path)
 
 
 def metrics(**values):
@@ -131,40 +147,48 @@ def metrics(**values):
 
 
 @pytest.mark.parametrize("segment_labels, metric", [(True, "map"), (False, "gap")])
-def test_the_best_checkpoint_follows_the_metric(tmp_path, segment_labels, metric):
+def test_the_best_checkpoint_follows_the_metric(saved, segment_labels, metric):
     other = {"map": "gap", "gap": "map"}[metric]
-    recorded = evaluation.Results(str(tmp_path), dict(
+    recorded = evaluation.Results(str(saved), dict(
         segment_labels=segment_labels, holdout_shards=300, eval_data_pattern="p"))
     bests = []
     for step, value in enumerate([.2, .5, .5, .3]):
         recorded.add(step, metrics(**{metric: value, other: step}))
-        bests.append(best(str(tmp_path))["step"])
+        bests.append(best(str(saved))["step"])
     assert bests == [0, 1, 1, 1]
 
 
 @pytest.mark.parametrize("change", [dict(holdout_shards=0), dict(eval_data_pattern="q")])
-def test_checkpoints_are_compared_on_the_same_records_only(tmp_path, change):
+def test_checkpoints_are_compared_on_the_same_records_only(saved, change):
     kind = dict(segment_labels=True, holdout_shards=300, eval_data_pattern="p")
-    evaluation.Results(str(tmp_path), kind).add(1, metrics(map=.9, gap=.9))
-    evaluation.Results(str(tmp_path), dict(kind, **change)).add(2, metrics(map=.1, gap=.1))
-    assert best(str(tmp_path))["step"] == 2
+    evaluation.Results(str(saved), kind).add(1, metrics(map=.9, gap=.9))
+    evaluation.Results(str(saved), dict(kind, **change)).add(2, metrics(map=.1, gap=.1))
+    assert best(str(saved))["step"] == 2
 
 
-def test_a_step_evaluated_again_counts_by_its_last_evaluation(tmp_path):
-    recorded = evaluation.Results(str(tmp_path), dict(segment_labels=True, holdout_shards=300, eval_data_pattern="p,q"))
+def test_a_step_evaluated_again_counts_by_its_last_evaluation(saved):
+    recorded = evaluation.Results(str(saved), dict(segment_labels=True, holdout_shards=300, eval_data_pattern="p,q"))
     for step, value in (1, .9), (2, .5), (1, .1):
         recorded.add(step, metrics(map=value))
-    assert (best(str(tmp_path))["step"], best(str(tmp_path))["value"]) == (2, .5)
+    assert (best(str(saved))["step"], best(str(saved))["value"]) == (2, .5)
 
 
-def test_segments_decide_about_the_best_checkpoint_once_they_were_evaluated(tmp_path):
+def test_segments_decide_about_the_best_checkpoint_once_they_were_evaluated(saved):
     kind = dict(holdout_shards=300, eval_data_pattern="p")
-    videos, segments = (evaluation.Results(str(tmp_path), dict(kind, segment_labels=value)) for value in (False, True))
+    videos, segments = (evaluation.Results(str(saved), dict(kind, segment_labels=value)) for value in (False, True))
     bests = []
     for step, recorded in enumerate([videos, segments, videos]):
         recorded.add(step, metrics(gap=.5 + step, map=.1))
-        bests.append((best(str(tmp_path))["step"], best(str(tmp_path))["metric"]))
+        bests.append((best(str(saved))["step"], best(str(saved))["metric"]))
     assert bests == [(0, "gap"), (1, "map"), (1, "map")]
+
+
+def test_the_best_checkpoint_is_one_that_is_there(saved):
+    recorded = evaluation.Results(saved, dict(segment_labels=True, holdout_shards=300, eval_data_pattern="p"))
+    recorded.add(1, metrics(map=.9))
+    os.remove(os.path.join(saved, "model.ckpt-1.index"))
+    recorded.add(2, metrics(map=.1))
+    assert best(saved)["step"] == 2
 
 
 # The inference model.

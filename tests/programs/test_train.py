@@ -74,6 +74,18 @@ def test_every_checkpoint_is_kept_and_exported(trained):
     assert not glob.glob(os.path.join(trained, "**", ".*"), recursive=True)
 
 
+def test_older_checkpoints_go_where_asked_and_saved_models_are_left_out_where_asked(video_level, tmp_path):
+    flags = dict(VIDEO_LEVEL, train_data_pattern=video_level, train_dir=tmp_path, num_epochs=0, export_model_steps=1)
+    errors = runner.succeed("train", max_steps=5, max_to_keep=2, **flags)
+    assert checkpoints.steps(str(tmp_path)) == [4, 5]
+    assert sorted(os.listdir(str(tmp_path / "export"))) == ["step_4", "step_5"]
+    assert "disk: up to 3 checkpoints more, each of " in errors
+    errors = runner.succeed("train", max_steps=8, export_saved_models=False, **flags)
+    assert checkpoints.steps(str(tmp_path)) == [4, 5, 6, 7, 8]
+    assert sorted(os.listdir(str(tmp_path / "export"))) == ["step_4", "step_5"]
+    assert "disk: up to 3 checkpoints more, each of " in errors and "SavedModel" not in errors
+
+
 def test_the_model_and_its_hyperparameters_are_recorded(trained):
     with open(os.path.join(trained, "model_flags.json")) as stream:
         assert json.load(stream) == dict(MODEL, label_loss="CrossEntropyLoss", iterations=5, l2_penalty=1e-8,

@@ -14,36 +14,39 @@ from src import models
 from tests import records
 from tests.programs import runner
 
-MIX = dict(model="MixNeXtVLAD", mix_number=3, cl_temperature=3.0, cl_lambda=9.0, groups=8, nextvlad_cluster_size=112,
-           nextvlad_hidden_size=2048, expansion=2, gating_reduction=16, drop_rate=.5,
-           video_level_classifier_model="LogisticModel", l2_penalty=1e-5)
-
-
-def bert(model, layers, heads, pooling):
-    return dict(model=model, bert_hidden_layer=layers, bert_attention_heads=heads, pooling_strategy=pooling,
-                video_level_classifier_model="MoeModel")
-
-
-# The table of results: script, name, flags that make the model, shifts.
-TABLE = [
-    ("gatednetvlad_h1024c16", "GatedNetVLAD(H1024C16)",
-     dict(model="GatedNetVLAD", netvlad_hidden_size=1024, netvlad_cluster_size=16, gating=True, moe_prob_gating=True,
-          video_level_classifier_model="MoeModel"), range(-1, 2)),
-    ("bert_l2h12", "BERT(L2H12)", bert("Bert", 2, 12, "none"), range(-1, 2)),
-    ("bertcross_mean_l2h8", "BERTCrossMean(L2H8)", bert("BertCross", 2, 8, "mean"), range(-1, 2)),
-    ("bert_l3h12", "BERT(L3H12)", bert("Bert", 3, 12, "none"), range(-1, 2)),
-    ("bertcross_attn_l2h8", "BERTCrossAttn(L2H8)", bert("BertCross", 2, 8, "attn"), range(-1, 2)),
-    ("bert_first_l2h12", "BERTFirst(L2H12)", bert("Bert", 2, 12, "first"), range(-2, 2)),
-    ("mixnextvlad_iter300", "MixNeXtVLAD(Iter 300)", dict(MIX, iterations=300), range(-1, 2)),
-    ("mixnextvlad_iter60", "MixNeXtVLAD(Iter 60)", dict(MIX, iterations=60), range(3)),
-    ("bert_mean_l2h12", "BERTMean(L2H12)", bert("Bert", 2, 12, "mean"), range(-2, 2)),
-]
-SCRIPTS = [row[0] for row in TABLE]
-SHIFTS = {row[0]: row[3] for row in TABLE}
+with open(os.path.join(os.path.dirname(__file__), "published_flags.json")) as stream:
+    PUBLISHED = json.load(stream)
+SCRIPTS = list(PUBLISHED["models"])
+SHIFTS = {script: flags["inference"]["shifts"] for script, flags in PUBLISHED["models"].items()}
 STEPS = ["pretrain", "finetune", "eval", "evaluate-best", "infer-oof", "infer-test"]
 CLOUDS = ["ai-platform", "vertex"]
 SIZES = dict(HOLDOUT_SHARDS="1", BATCH_SIZE="2", PRETRAIN_MAX_STEPS="2", PRETRAIN_EXPORT_STEPS="2",
              FINETUNE_MAX_STEPS="4", FINETUNE_EXPORT_STEPS="2")
+# Flags that differ from the published runs', and why.
+DEPARTURES = {
+    "model": "the models' own names; the published ones are aliases of them",
+    "num_epochs": "0 is without end, which ten million are in effect",
+    "num_readers": "how many shards are read side by side changes no result",
+    "pooling_strategy": "what was published as first pooled the last position",
+}
+# What the scripts give besides: places, which records are the holdout, which checkpoints are evaluated and kept.
+OWN_FLAGS = {"train_dir", "train_data_pattern", "train_valid_data_pattern", "eval_data_pattern", "input_data_pattern",
+             "output_file", "holdout_shards", "num_gpu", "max_to_keep", "export_saved_models", "run_once",
+             "checkpoint_file", "checkpoint_timeout_secs", "shift"}
+PARSE = """
+import importlib, json, sys
+from absl import flags
+program = importlib.import_module("src." + sys.argv[1])
+program.define_flags()
+parsed = []
+for words in json.load(sys.stdin):
+    flags.FLAGS.unparse_flags()
+    for name in flags.FLAGS:
+        flags.FLAGS[name].unparse()
+    flags.FLAGS([sys.argv[1]] + words)
+    parsed.append({name: flags.FLAGS[name].value for name in flags.FLAGS})
+json.dump(parsed, sys.stdout)
+"""
 
 
 class Workplace(object):
@@ -119,46 +122,83 @@ def printed_commands(output):
     return folder, commands
 
 
-def values(words):
-    """["--a=1", "--b"] -> {"a": "1", "b": True}."""
-    pairs = (word[2:].partition("=") for word in words)
-    return {name: value if equals else True for name, equals, value in pairs}
+def parse(program, lists):
+    """Words of several runs of a program -> a dict of all its flags' values for each, as the program itself parses them."""
+    done = subprocess.run([sys.executable, "-c", PARSE, program], cwd=runner.PROJECT, check=True, input=json.dumps(lists),
+                          stdout=subprocess.PIPE, universal_newlines=True)
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def commands(tmp_path_factory):
+    """{(script, step): (words of the command, values of all the program's flags)}, of the defaults."""
+    words = {}
+    for script in SCRIPTS:
+        place = Workplace(tmp_path_factory.mktemp(script))
+        folder, printed = printed_commands(place.run(script, "all", "--dry_run", **dict.fromkeys(SIZES, ""))[0])
+        assert folder == runner.PROJECT and len(printed) == len(STEPS)
+        words.update(((script, step), command) for step, command in zip(STEPS, printed))
+    found = {}
+    for program in "train", "eval", "inference":
+        keys = [key for key, command in words.items() if command[:2] == [".venv/bin/python", "src/%s.py" % program]]
+        found.update(zip(keys, parse(program, [words[key][2:] for key in keys])))
+    return {key: (command[2:], found[key]) for key, command in words.items()}
+
+
+def published(script, step):
+    """{flag: value} of a step as it was published."""
+    of_model = PUBLISHED["models"][script]
+    if step in ("pretrain", "finetune"):
+        return dict(of_model["model"], **PUBLISHED["features"], **PUBLISHED["schedule"], **PUBLISHED[step])
+    flags = dict(of_model["eval" if step.startswith("eval") else "inference"])
+    flags.pop("shifts", None)
+    return flags
 
 
 def test_there_is_a_script_for_each_model_of_the_table():
     with open(os.path.join(runner.PROJECT, "README.md")) as stream:
         rows = re.findall(r"^\| (\S.*?) \| (?:Gated|Bert|Mix).*?\| (-?\d)\.\.(\d) \|", stream.read(), re.MULTILINE)
-    assert rows == [(name, str(shifts[0]), str(shifts[-1])) for _, name, _, shifts in TABLE]
+    names = []
+    for script in SCRIPTS:
+        with open(os.path.join(runner.PROJECT, "shell_script", script + ".sh")) as stream:
+            names.append(re.search(r"^# (.*)\. Usage: shell_script/%s.sh" % script, stream.read(), re.MULTILINE).group(1))
+    assert rows == [(name, str(SHIFTS[script][0]), str(SHIFTS[script][-1])) for name, script in zip(names, SCRIPTS)]
     own = {name for name in os.listdir(os.path.join(runner.PROJECT, "shell_script"))
            if re.match("(bert|gated|mix)", name)}
     assert own == {script + ".sh" for script in SCRIPTS}
 
 
-@pytest.mark.parametrize("script,name,expected,shifts", TABLE, ids=SCRIPTS)
-def test_flags_make_the_model_of_the_table(script, name, expected, shifts, workplace):
-    folder, commands = printed_commands(workplace.run(script, "all", "--dry_run")[0])
-    assert folder == runner.PROJECT
-    assert [command[:2] for command in commands] == [
-        [".venv/bin/python", "src/%s.py" % program] for program in "train train eval eval inference inference".split()]
-    for training in commands[:2]:
-        given = values(training[2:])
-        hparams = models.create(expected["model"]).hparams
-        for flag, value in expected.items():
-            kind = type(hparams.get(flag, value))
-            assert kind(given.get(flag, hparams.get(flag))) == value, flag
-        assert (given["base_learning_rate"], given["learning_rate_decay"]) == ("0.0001", "0.9")
-    for inference in commands[4:]:
-        assert values(inference[2:])["shift"] == ",".join(map(str, shifts))
+def test_all_steps_of_all_scripts_have_the_published_flags(commands):
+    compared, differing = 0, {}
+    for key, (_, values) in commands.items():
+        for flag, value in published(*key).items():
+            compared += 1
+            if values[flag] != value:
+                differing[key + (flag,)] = value, values[flag]
+    assert compared == 484
+    assert {flag for _, _, flag in differing} <= set(DEPARTURES)
+    for (script, _, flag), (theirs, ours) in differing.items():
+        assert (theirs, ours) == {"num_epochs": (10000000, 0), "num_readers": (10, 8), "pooling_strategy": ("first", "last"),
+                                  "model": (theirs, models.canonical(theirs))}[flag]
+        assert flag != "pooling_strategy" or script == "bert_first_l2h12"
 
 
-def test_the_published_schedule_is_the_default(workplace):
-    no_sizes = dict.fromkeys(SIZES, "")
-    _, commands = printed_commands(workplace.run("bert_mean_l2h12", "all", "--dry_run", **no_sizes)[0])
-    pretrain, finetune, evaluate = (values(command[2:]) for command in commands[:3])
-    assert (pretrain["max_steps"], pretrain["batch_size"], pretrain["holdout_shards"]) == ("200000", "128", "300")
-    assert (finetune["max_steps"], finetune["batch_size"], finetune["segment_labels"]) == ("220000", "128", True)
-    assert int(pretrain["max_steps"]) < int(evaluate["checkpoint_file"]) <= int(pretrain["max_steps"]) + int(
-        finetune["export_model_steps"])
+def test_no_step_has_a_flag_that_was_not_published(commands):
+    for key, (words, values) in commands.items():
+        given = {re.match("--(?:no(?=export_|run_))?([a-z0-9_]+)", word).group(1) for word in words}
+        assert given - set(published(*key)) <= OWN_FLAGS, key
+        if "shift" in given:
+            assert values["shift"] == ",".join(map(str, SHIFTS[key[0]]))
+        assert values.get("num_gpu", 1) == 1 and values["holdout_shards"] == 300
+        assert values.get("max_to_keep", 0) == (3 if key[1] == "pretrain" else 0)
+        assert values.get("export_saved_models", True) == (key[1] != "finetune")
+
+
+def test_fine_tuned_checkpoints_are_evaluated_the_best_one_again(commands):
+    for script in SCRIPTS:
+        (_, every), (_, best) = commands[script, "eval"], commands[script, "evaluate-best"]
+        assert 200000 < int(every["checkpoint_file"]) <= 200200 and not every["run_once"]
+        assert best["checkpoint_file"] == "best" and best["run_once"]
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -299,14 +339,55 @@ def test_all_on_this_machine_skips_what_is_done(local, workplace, data_dir, tmp_
     assert programs[:2] == ["train", "eval"] and programs[-2:] == ["inference", "inference"]
 
 
+@pytest.fixture
+def many_checkpoints(workplace):
+    """MODELS_DIR of a model with checkpoints of ten steps, four of them pre-training's, of which 7 is the best."""
+    folder = os.path.join(workplace.bucket, "models", "bert_mean_l2h12")
+    for step in range(1, 11):
+        os.makedirs(os.path.join(folder, "export", "step_%d" % step))
+        for ending in "index", "meta", "data-00000-of-00001":
+            with open(os.path.join(folder, "model.ckpt-%d.%s" % (step, ending)), "wb") as stream:
+                stream.write(bytes(1 << 20))
+    os.mkdir(os.path.join(folder, "eval"))
+    with open(os.path.join(folder, "eval", "results.csv"), "w") as stream:
+        stream.write("step,map\n10,.1\n7,.2\n")
+    with open(os.path.join(folder, "best_checkpoint.json"), "w") as stream:
+        json.dump({"checkpoint": "model.ckpt-7", "step": 7, "value": .2}, stream, indent=2, sort_keys=True)
+    return folder
+
+
+def checkpoint_steps(folder):
+    """Steps of the checkpoints and of the SavedModels; a step counts once a file."""
+    return (sorted(int(re.search(r"-(\d+)\.", name).group(1)) for name in os.listdir(folder) if "model.ckpt" in name),
+            sorted(int(name[5:]) for name in os.listdir(os.path.join(folder, "export"))))
+
+
+def test_prune_keeps_the_best_the_last_of_the_pretraining_and_the_newest(workplace, many_checkpoints):
+    arguments = dict(MODELS_DIR=os.path.dirname(many_checkpoints), PRETRAIN_MAX_STEPS="4")
+    printed, errors = workplace.run("bert_mean_l2h12", "prune", "--dry_run", **arguments)
+    assert "removing 7 checkpoints frees 0.02 GB; model.ckpt-10 model.ckpt-4 model.ckpt-7 stay" in errors
+    assert printed.startswith("rm -rf ") and len(checkpoint_steps(many_checkpoints)[0]) == 30
+    assert workplace.run("bert_mean_l2h12", "prune", **arguments)[1] == errors
+    assert checkpoint_steps(many_checkpoints) == ([4] * 3 + [7] * 3 + [10] * 3, [4, 7, 10])
+    assert "nothing to prune" in workplace.run("bert_mean_l2h12", "prune", **arguments)[1]
+
+
+def test_prune_without_a_known_best_removes_nothing(workplace, many_checkpoints):
+    os.remove(os.path.join(many_checkpoints, "best_checkpoint.json"))
+    errors = workplace.run("bert_mean_l2h12", "prune", code=1, MODELS_DIR=os.path.dirname(many_checkpoints))[1]
+    assert "run the step evaluate-best first" in errors and len(checkpoint_steps(many_checkpoints)[0]) == 30
+
+
 @pytest.mark.parametrize("arguments,message", [
-    ([], "give a step: pretrain finetune eval evaluate-best infer-oof infer-test or all"),
+    ([], "give a step: pretrain finetune eval evaluate-best infer-oof infer-test, all or prune"),
     (["train"], "train is none"),
     (["eval", "pretrain"], "two steps, eval and pretrain: give one, or all"),
     (["eval", "--on=mars"], "--on=mars is unknown: choose local, ai-platform or vertex"),
     (["eval", "--on"], "--on= is unknown"),
     (["eval", "--fast"], "unknown option --fast"),
     (["all", "--on=vertex"], "all runs locally"),
+    (["prune", "--on=vertex"], "prune works on folders of this machine: leave out --on=vertex"),
+    (["prune"], "models/bert_mean_l2h12 is not known, or not evaluated last: run the step evaluate-best first"),
     (["finetune"], "models/bert_mean_l2h12 holds no checkpoint to fine-tune: run the step pretrain first"),
 ])
 def test_wrong_usage_gets_a_sentence(arguments, message, workplace):

@@ -125,3 +125,34 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
     (tmp_path / "model.ckpt-1.index").write_text("text")
     with pytest.raises(InputError, match="model.ckpt-1 is no readable checkpoint .*: choose another one"):
         checkpoints.restorable(str(tmp_path / "model.ckpt-1"), [variable("weights", [1])])
+
+
+def save_all(folder, steps):
+    """Files such as training leaves of checkpoints and their SavedModels."""
+    for step in steps:
+        for ending in ("index", "meta", "data-00000-of-00001"):
+            (folder / ("model.ckpt-%d.%s" % (step, ending))).write_text("")
+        (folder / "export" / ("step_%d" % step)).mkdir(parents=True)
+
+
+@pytest.mark.parametrize("count, best, kept", [
+    (1, None, [1000]), (2, None, [300, 1000]), (3, 9, [9, 200, 300, 1000]), (2, 300, [300, 1000]), (9, 9, [9, 80, 200, 300, 1000])])
+def test_the_newest_checkpoints_and_the_best_are_kept_with_their_saved_models(tmp_path, count, best, kept):
+    save_all(tmp_path, [9, 80, 200, 300, 1000])
+    (tmp_path / "model.ckpt-7.data-00000-of-00001").write_text("")  # what a killed removal leaves
+    (tmp_path / "model.ckpt-2000.data-00000-of-00001").write_text("")  # what is being saved
+    if best:
+        (tmp_path / "best_checkpoint.json").write_text(json.dumps({"step": best}))
+    checkpoints.keep_newest(str(tmp_path), count)
+    assert checkpoints.steps(str(tmp_path)) == kept
+    assert sorted(int(path.name[5:]) for path in (tmp_path / "export").iterdir()) == kept
+    assert len(list(tmp_path.glob("model.ckpt-*"))) == 3 * len(kept) + 1
+
+
+def test_a_removed_checkpoint_is_gone_for_its_readers_before_its_weights_are(tmp_path, monkeypatch):
+    save_all(tmp_path, [1, 2, 3])
+    removed = []
+    monkeypatch.setattr(checkpoints.files, "remove", removed.append)
+    checkpoints.keep_newest(str(tmp_path), 1)
+    files = [path for path in removed if "model.ckpt" in path]
+    assert len(files) == 6 and all(path.endswith(".index") for path in files[:2])

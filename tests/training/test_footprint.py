@@ -2,6 +2,7 @@
 import os
 import re
 import subprocess
+import types
 
 import pytest
 import tensorflow as tf
@@ -67,6 +68,39 @@ def test_peak_follows_lives_of_tensors():
     assert 100 + 1000 + 2000 <= floats < 100 + 1000 + 2000 + 50  # and some scalars
 
 
+@pytest.mark.parametrize("flags, expected", [
+    (dict(max_steps=1000), "up to 10 checkpoints more, each of {full} GB and its SavedModel of {weights} GB, take {all} GB"),
+    (dict(max_steps=1000, export_saved_models=False), "up to 10 checkpoints more, each of {full} GB, take {ten} GB"),
+    (dict(max_steps=1050, first_step=880, export_saved_models=False), "up to 3 checkpoints more, each of {full} GB"),
+    (dict(max_steps=1000, max_to_keep=9, export_saved_models=False), "up to 10 checkpoints more, each of {full} GB"),
+    (dict(max_to_keep=4, export_saved_models=False), "up to 5 checkpoints more, each of {full} GB"),
+    (dict(export_saved_models=False), "each checkpoint takes {full} GB"),
+])
+def test_training_says_how_much_disk_it_will_take(caplog, monkeypatch, tmp_path, flags, expected):
+    monkeypatch.setattr(footprint, "GB", 1000)
+    caplog.set_level("INFO", "yt8m")
+    given = dict(dict(first_step=0, max_steps=None, export_model_steps=100, max_to_keep=0, export_saved_models=True), **flags)
+    with tf.Graph().as_default():
+        weights = tf1.get_variable("tower/weights", [250])
+        checkpoints.create_global_step()
+        tf1.get_variable("tower/weights/Adam", [250])
+        footprint.log_disk(types.SimpleNamespace(model_variables=[weights]), str(tmp_path / "new" / "model"), **given)
+    text = "\n".join(record.getMessage() for record in caplog.records)
+    assert expected.format(full="2.00", weights="1.00", all="30.00", ten="20.00") in text
+    assert "too little" not in text
+
+
+@pytest.mark.parametrize("free, warned", [(1999, True), (2000, False)])
+def test_too_little_disk_is_a_warning(caplog, monkeypatch, tmp_path, free, warned):
+    monkeypatch.setattr(footprint.shutil, "disk_usage", lambda folder: types.SimpleNamespace(free=free))
+    caplog.set_level("INFO", "yt8m")
+    with tf.Graph().as_default():
+        weights = tf1.get_variable("tower/weights", [250])
+        checkpoints.create_global_step()
+        footprint.log_disk(types.SimpleNamespace(model_variables=[weights]), str(tmp_path), 0, 1, 1, 0, True)
+    assert ("WARNING, too little: make room" in caplog.records[-1].getMessage()) == warned
+
+
 def readme_rows():
     with open(os.path.join(PROJECT, "README.md")) as stream:
         return re.findall(r"^\| (\S[^|]*) \| `(\w+)\.sh` \| (\d+) \|(.*)\|$", stream.read(), re.MULTILINE)
@@ -79,16 +113,22 @@ def test_the_readme_lists_the_nine_models():
 
 @pytest.mark.parametrize("name,script,frames,columns", readme_rows(), ids=[row[1] for row in readme_rows()])
 def test_the_readmes_figures_are_those_of_the_scripts_model(name, script, frames, columns):
-    command = subprocess.check_output([os.path.join(PROJECT, "shell_script", script + ".sh"), "pretrain", "--dry_run"],
-                                      universal_newlines=True)
-    flags = dict(re.findall(r"--(\w+)=([^\s']+)", command))
+    command, fine_tuning = (subprocess.check_output([os.path.join(PROJECT, "shell_script", script + ".sh"), step, "--dry_run"],
+                                                    universal_newlines=True) for step in ("pretrain", "finetune"))
+    flags, later = (dict(re.findall(r"--(\w+)=([^\s']+)", one)) for one in (command, fine_tuning))
     known = models.create(flags["model"]).hparams
-    given = {key: type(known[key])(value) for key, value in flags.items() if key in known}
+    given = {key: value == "True" if known[key] in (True, False) else type(known[key])(value)
+             for key, value in flags.items() if key in known}
     given.update((key, True) for key in re.findall(r"--(\w+) ", command) if known.get(key) is False)
     found = measure(flags["model"], int(flags["batch_size"]), int(frames), readers.NUM_CLASSES, **given)
     assert name in open(os.path.join(PROJECT, "shell_script", script + ".sh")).read()
     assert int(frames) == given.get("iterations", 5)
     sizes = ["%.2f" % (size / 2 ** 30) for size in found[1:] + (sum(found[1:]),)]
     parameters = "%.0f M" % (sum(found.blocks.values()) / 1e6)
+    saved = found.weights + found.slots
+    fine_tuned = (int(later["max_steps"]) - int(flags["max_steps"])) // int(later["export_model_steps"])
+    assert "--noexport_saved_models" in fine_tuning and "--max_to_keep" not in fine_tuning
+    disk = int(flags["max_to_keep"]) * (saved + found.weights) + fine_tuned * saved
     assert [column.strip() for column in columns.split("|")] == [
-        parameters] + sizes + ["yes" if sum(found[1:]) < 10 * 2 ** 30 else "no"]
+        parameters] + sizes + ["yes" if sum(found[1:]) < 10 * 2 ** 30 else "no", "%.2f" % (saved / 2 ** 30),
+                               "%.0f" % (disk / 2 ** 30)]
