@@ -14,7 +14,6 @@ import logging
 
 from absl import flags
 import numpy as np
-import tensorflow as tf
 
 from src import models
 from src.common import files
@@ -59,24 +58,6 @@ def define_flags():
     flags.DEFINE_integer("batch_size", 512, "Examples a batch.", lower_bound=1)
     flags.DEFINE_string("shift", "0", "Frames to roll each video by along time: one number, or several such as "
                         "-2,-1,0,1 in one pass over the data.")
-
-
-def find_model(args):
-    """-> (folder with model_flags.json, its inference model's checkpoint).
-
-    Raises:
-      InputError: neither or both sources are given, or there is no inference model.
-    """
-    if bool(args.train_dir) == bool(args.input_model_tgz):
-        raise InputError("Give either --train_dir or --input_model_tgz, to say which model predicts.")
-    if args.input_model_tgz:
-        bundle.extract(args.input_model_tgz, args.untar_model_dir)
-        return args.untar_model_dir, os.path.join(args.untar_model_dir, "inference_model")
-    checkpoint = os.path.join(args.train_dir, "inference_model", "inference_model")
-    if not tf.io.gfile.exists(checkpoint + ".index"):
-        raise InputError("%s does not exist: run eval.py on --train_dir=%s first, which leaves the evaluated checkpoint "
-                         "there." % (checkpoint, args.train_dir))
-    return args.train_dir, checkpoint
 
 
 def input_paths(args):
@@ -133,7 +114,7 @@ def main(args):
     frame_shifts = shifts.parse(args.shift, args.segment_labels)
     outputs = shifts.outputs(args.output_file, frame_shifts)
     paths = input_paths(args)
-    model_dir, checkpoint = find_model(args)
+    model_dir, checkpoint = bundle.find(args.train_dir, args.input_model_tgz, args.untar_model_dir)
     values = model_flags.adopt(model_dir, args)
     model = model_flags.create_model(values)
     reader = readers.create(values["feature_names"], values["feature_sizes"], values["frame_features"],

@@ -1,4 +1,4 @@
-"""A trained model in one file: a tgz of model_flags.json and inference_model.*."""
+"""The model to predict with: of a trained folder, or in one file, a tgz of model_flags.json and inference_model.*."""
 import logging
 import os
 import posixpath
@@ -13,6 +13,28 @@ from src.common.errors import InputError
 from src.trained import model_flags
 
 log = logging.getLogger("yt8m")
+
+
+def find(train_dir, tgz, untar_dir):
+    """The model that flags of inference.py name -> (folder with model_flags.json, its inference model's checkpoint).
+
+    Args:
+      train_dir: a trained model's folder, or "".
+      tgz: instead of it, a bundle, which is extracted to `untar_dir`.
+
+    Raises:
+      InputError: neither or both are given, or there is no inference model.
+    """
+    if bool(train_dir) == bool(tgz):
+        raise InputError("Give either --train_dir or --input_model_tgz, to say which model predicts.")
+    if tgz:
+        extract(tgz, untar_dir)
+        return untar_dir, os.path.join(untar_dir, "inference_model")
+    checkpoint = os.path.join(train_dir, "inference_model", "inference_model")
+    if not tf.io.gfile.exists(checkpoint + ".index"):
+        raise InputError("%s does not exist: run eval.py on --train_dir=%s first, which leaves the evaluated checkpoint "
+                         "there." % (checkpoint, train_dir))
+    return train_dir, checkpoint
 
 
 def extract(tgz, folder):

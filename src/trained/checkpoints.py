@@ -2,6 +2,7 @@
 import contextlib
 import os
 import re
+import time
 
 import tensorflow as tf
 
@@ -10,6 +11,7 @@ from src.common.errors import InputError
 
 tf1 = tf.compat.v1
 _STEP = re.compile(r"model\.ckpt-(\d+)\.index$")
+_POLL_SECONDS = 10.0
 _FILE = re.compile(r"model\.ckpt-(\d+)\.(index|data-.*|meta)$")
 
 
@@ -44,6 +46,24 @@ def steps(train_dir):
     """Ascending steps of the checkpoints in a folder; [] when there are none."""
     matched = (_STEP.match(name) for name in files.names(train_dir))
     return sorted(int(match.group(1)) for match in matched if match)
+
+
+def coming(train_dir, first, timeout_secs):
+    """Yields the checkpoints from step `first` on, in order, as they come.
+
+    Ends when none has come for `timeout_secs`.
+    """
+    last, since = first - 1, time.time()
+    while True:
+        ahead = [step for step in steps(train_dir) if step > last]
+        if ahead:
+            last = ahead[0]
+            yield path(train_dir, last)
+            since = time.time()
+        elif time.time() - since >= timeout_secs:
+            return
+        else:
+            time.sleep(min(_POLL_SECONDS, max(0.1, timeout_secs - (time.time() - since))))
 
 
 def keep_newest(train_dir, count):

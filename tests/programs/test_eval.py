@@ -9,16 +9,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from src import eval as evaluation
 from src import models
 from src.data import readers
 from src.evaluation.evaluator import Evaluator
-from src.evaluation.metrics import Metrics
 from src.trained import export
 from src.training import losses
 from tests.programs import reference
 from tests.programs import runner
 from tests.programs.conftest import AUDIO
+from tests.programs.conftest import MODEL
 from tests.programs.conftest import RGB
 
 tf1 = tf.compat.v1
@@ -60,11 +59,12 @@ def test_segment_metrics_are_those_of_the_models_predictions(evaluated, data):
     row, = results(evaluated)
     expected = reference.metrics(predictions, np.array(labels), np.array(weights), top_k=20)
     assert figures(row) == pytest.approx(expected, rel=1e-5)
+    assert (row["top_k"], row["max_frames"], row["feature_names"]) == ("20", "300", "rgb,audio")
     assert (row["step"], row["segment_labels"], row["holdout_shards"], row["eval_data_pattern"]) == (
         "6", "True", "1", data.rated)
     assert best(evaluated) == dict(
         step=6, checkpoint="model.ckpt-6", metric="map", value=float(row["map"]), segment_labels=True,
-        holdout_shards=1, eval_data_pattern=data.rated)
+        holdout_shards=1, eval_data_pattern=data.rated, top_k=20, max_frames=300, feature_names="rgb,audio")
     path, = glob.glob(os.path.join(evaluated, "eval", "events.out.tfevents.*"))
     points = {value.tag: value.simple_value for event in tf1.train.summary_iterator(path)
               for value in event.summary.value}
@@ -96,11 +96,11 @@ def test_video_metrics_are_those_of_the_models_predictions(evaluated, data, tmp_
 def test_run_once_evaluates_the_named_checkpoint(model_dir, flags):
     for which in ("latest", "2", "model.ckpt-4", "best"):
         runner.succeed("eval", train_dir=model_dir, run_once=True, checkpoint_file=which, **flags)
-    maps = [float(row["map"]) for row in results(model_dir)]
-    expected = [6, 2, 4][np.argmax(maps[:3])]
-    assert steps(model_dir) == [6, 2, 4, expected]
-    assert maps[3] == max(maps) and best(model_dir)["step"] == expected
-    assert len(open(os.path.join(model_dir, "eval", "results.csv")).readlines()) == 5  # one header
+    maps = {int(row["step"]): float(row["map"]) for row in results(model_dir)}
+    expected = max([6, 2, 4], key=maps.get)
+    assert steps(model_dir) == [step for step in (6, 2, 4) if step != expected] + [expected]  # evaluated last
+    assert best(model_dir)["step"] == expected
+    assert len(open(os.path.join(model_dir, "eval", "results.csv")).readlines()) == 4  # one header
 
 
 @pytest.mark.parametrize("first, expected", [("", [2, 4, 6]), ("4", [4, 6])])
@@ -109,6 +109,21 @@ def test_every_checkpoint_from_the_first_on_is_evaluated_in_order(model_dir, fla
     assert steps(model_dir) == expected
     inference_model = os.path.join(model_dir, "inference_model", "inference_model")
     assert tf.train.load_variable(inference_model, "global_step") == 6
+
+
+def test_what_was_evaluated_is_not_evaluated_again_unless_asked(model_dir, data, flags):
+    flags = dict(flags, train_dir=model_dir, checkpoint_timeout_secs=0)
+    runner.succeed("eval", checkpoint_file="4", **flags)
+    errors = runner.succeed("eval", **flags)
+    assert [errors.count("model.ckpt-%d is in results.csv already: skipped" % step) for step in (2, 4, 6)] == [0, 1, 1]
+    assert steps(model_dir) == [4, 6, 2]
+    assert "already" not in runner.succeed("eval", reevaluate=True, **flags)
+    assert steps(model_dir) == [2, 4, 6]
+    assert "already" not in runner.succeed("eval", **dict(flags, top_k=3))
+    assert steps(model_dir) == [2, 4, 6] * 2
+    runner.succeed("train", train_data_pattern=data.train, train_dir=model_dir, max_steps=2, start_new_model=True,
+                   batch_size=4, export_model_steps=2, **MODEL)
+    assert "already" not in runner.succeed("eval", **flags)  # another checkpoint of the same step
 
 
 def test_waits_for_the_next_checkpoint_and_ends_when_none_comes(model_dir, flags, tmp_path):
@@ -129,66 +144,6 @@ def test_a_checkpoint_that_is_removed_meanwhile_is_skipped(model_dir, flags):
     errors = runner.succeed("eval", train_dir=model_dir, checkpoint_timeout_secs=0, **flags)
     assert "%s was removed meanwhile (train.py --max_to_keep): skipped" % gone in errors
     assert steps(model_dir) == [2, 4, 6]
-
-
-# The best checkpoint.
-
-
-@pytest.fixture
-def saved(tmp_path):
-    """A folder that seems to hold checkpoints of the steps 0..3."""
-    for step in range(4):
-        (tmp_path / ("model.ckpt-%d.index" % step)).write_text("")
-    return str(tmp_path)
-
-
-def metrics(**values):
-    return Metrics(**dict(dict(examples=1, hit_at_one=0, perr=0, loss=0, map=0, gap=0, aps=[]), **values))
-
-
-@pytest.mark.parametrize("segment_labels, metric", [(True, "map"), (False, "gap")])
-def test_the_best_checkpoint_follows_the_metric(saved, segment_labels, metric):
-    other = {"map": "gap", "gap": "map"}[metric]
-    recorded = evaluation.Results(str(saved), dict(
-        segment_labels=segment_labels, holdout_shards=300, eval_data_pattern="p"))
-    bests = []
-    for step, value in enumerate([.2, .5, .5, .3]):
-        recorded.add(step, metrics(**{metric: value, other: step}))
-        bests.append(best(str(saved))["step"])
-    assert bests == [0, 1, 1, 1]
-
-
-@pytest.mark.parametrize("change", [dict(holdout_shards=0), dict(eval_data_pattern="q")])
-def test_checkpoints_are_compared_on_the_same_records_only(saved, change):
-    kind = dict(segment_labels=True, holdout_shards=300, eval_data_pattern="p")
-    evaluation.Results(str(saved), kind).add(1, metrics(map=.9, gap=.9))
-    evaluation.Results(str(saved), dict(kind, **change)).add(2, metrics(map=.1, gap=.1))
-    assert best(str(saved))["step"] == 2
-
-
-def test_a_step_evaluated_again_counts_by_its_last_evaluation(saved):
-    recorded = evaluation.Results(str(saved), dict(segment_labels=True, holdout_shards=300, eval_data_pattern="p,q"))
-    for step, value in (1, .9), (2, .5), (1, .1):
-        recorded.add(step, metrics(map=value))
-    assert (best(str(saved))["step"], best(str(saved))["value"]) == (2, .5)
-
-
-def test_segments_decide_about_the_best_checkpoint_once_they_were_evaluated(saved):
-    kind = dict(holdout_shards=300, eval_data_pattern="p")
-    videos, segments = (evaluation.Results(str(saved), dict(kind, segment_labels=value)) for value in (False, True))
-    bests = []
-    for step, recorded in enumerate([videos, segments, videos]):
-        recorded.add(step, metrics(gap=.5 + step, map=.1))
-        bests.append((best(str(saved))["step"], best(str(saved))["metric"]))
-    assert bests == [(0, "gap"), (1, "map"), (1, "map")]
-
-
-def test_the_best_checkpoint_is_one_that_is_there(saved):
-    recorded = evaluation.Results(saved, dict(segment_labels=True, holdout_shards=300, eval_data_pattern="p"))
-    recorded.add(1, metrics(map=.9))
-    os.remove(os.path.join(saved, "model.ckpt-1.index"))
-    recorded.add(2, metrics(map=.1))
-    assert best(saved)["step"] == 2
 
 
 # The inference model.

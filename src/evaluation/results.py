@@ -1,0 +1,106 @@
+"""What evaluations leave in a model's folder: results.csv, TensorBoard points, the best checkpoint."""
+import csv
+import logging
+import os
+import zlib
+
+import tensorflow as tf
+
+from src.common import files
+from src.common.errors import InputError
+from src.trained import checkpoints
+
+tf1 = tf.compat.v1
+log = logging.getLogger("yt8m")
+
+_FIGURES = {"step": int, "examples": int, "hit_at_one": float, "perr": float, "map": float, "gap": float, "loss": float}
+# What the figures were measured on: only rows that agree in all of it are compared.
+KIND = ["segment_labels", "holdout_shards", "eval_data_pattern", "top_k", "max_frames", "feature_names"]
+_COLUMNS = list(_FIGURES) + KIND + ["checkpoint_crc32"]
+_FEWER = _COLUMNS[:_COLUMNS.index("top_k")]  # in a file of before the other columns came
+
+
+class Results(object):
+    """The evaluations of a model's checkpoints, those of earlier runs included.
+
+    Args:
+      train_dir: the model's folder.
+      kind: {name: value} of KIND.
+
+    Raises:
+      InputError: results.csv is damaged, or cannot be written.
+    """
+
+    def __init__(self, train_dir, kind):
+        self.train_dir, self._kind = train_dir, kind
+        self._csv = os.path.join(train_dir, "eval", "results.csv")
+        files.check_writable(self._csv)
+        self._rows()
+        self._writer = tf1.summary.FileWriter(os.path.join(train_dir, "eval"))
+
+    def __contains__(self, checkpoint):
+        """Whether this very checkpoint was evaluated on the same records in the same way."""
+        identity = _identity(checkpoint)
+        return any(row["checkpoint_crc32"] == identity and self._is_kind(row) for row in self._rows())
+
+    def add(self, checkpoint, step, metrics):
+        """Records `metrics.Metrics` of a checkpoint; those of an earlier evaluation of the same kind go."""
+        values = dict(metrics._asdict(), step=step, checkpoint_crc32=_identity(checkpoint), **self._kind)
+        # Read anew each time, as another evaluation may be writing, too.
+        rows = [row for row in self._rows() if row["step"] != str(step) or not self._is_kind(row)]
+        rows.append({name: str(values[name]) for name in _COLUMNS})
+        with files.replacing(self._csv) as stream:
+            writer = csv.DictWriter(stream, _COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        points = [("Hit@1", metrics.hit_at_one), ("PERR", metrics.perr), ("MAP", metrics.map), ("GAP", metrics.gap),
+                  ("loss", metrics.loss)]
+        self._writer.add_summary(tf1.Summary(value=[tf1.Summary.Value(tag="eval/" + name, simple_value=value)
+                                                    for name, value in points]), step)
+        self._writer.flush()
+        log.info("step %d: %s, %d examples", step, ", ".join("%s %.4f" % point for point in points), metrics.examples)
+        self._update_best(rows)
+
+    def _is_kind(self, row):
+        return all(row[name] == str(value) for name, value in self._kind.items())
+
+    def _rows(self):
+        """The rows so far, as dicts of text."""
+        if not tf.io.gfile.exists(self._csv):
+            return []
+        with files.reading(self._csv), tf.io.gfile.GFile(self._csv, "rb") as stream:
+            lines = stream.read().decode("utf-8", "replace").splitlines()
+        reader = csv.DictReader(lines, restval="", strict=True)
+        try:
+            rows = list(reader)
+            well_formed = reader.fieldnames in (_COLUMNS, _FEWER) and not any(None in row for row in rows)
+            for row in rows:
+                for name, kind in _FIGURES.items():
+                    kind(row[name])
+                row.update((name, "") for name in _COLUMNS if name not in row)
+        except (csv.Error, KeyError, ValueError):
+            well_formed = False
+        if not well_formed:
+            raise InputError("%s is damaged: move it away to start it anew." % self._csv)
+        return rows
+
+    def _update_best(self, rows):
+        """Segments are judged by MAP, as in the challenge; videos by GAP, as long as no segments were evaluated."""
+        path = checkpoints.best_path(self.train_dir)
+        of_segments = tf.io.gfile.exists(path) and checkpoints.best(self.train_dir).get("segment_labels")
+        if of_segments and not self._kind["segment_labels"]:
+            return
+        metric = "map" if self._kind["segment_labels"] else "gap"
+        there = checkpoints.steps(self.train_dir)  # training may have removed some
+        value_of = {int(row["step"]): float(row[metric]) for row in rows
+                    if self._is_kind(row) and int(row["step"]) in there}
+        if value_of:
+            step = min(value_of, key=lambda one: (-value_of[one], one))
+            files.write_json(path, dict(self._kind, step=step, checkpoint="model.ckpt-%d" % step, metric=metric,
+                                        value=value_of[step]))
+
+
+def _identity(checkpoint):
+    """Text that tells a checkpoint from others of its step: its index holds the checksums of all variables."""
+    with files.reading(checkpoint + ".index"), tf.io.gfile.GFile(checkpoint + ".index", "rb") as stream:
+        return "%08x" % zlib.crc32(stream.read())

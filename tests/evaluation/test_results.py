@@ -1,0 +1,106 @@
+"""Results of evaluations: what is compared with what, which checkpoint is the best."""
+import json
+import os
+
+import pytest
+
+from src.common.errors import InputError
+from src.evaluation.metrics import Metrics
+from src.evaluation.results import Results
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A folder that seems to hold checkpoints of the steps 0..3."""
+    for step in range(4):
+        (tmp_path / ("model.ckpt-%d.index" % step)).write_text("")
+    return str(tmp_path)
+
+
+KIND = dict(segment_labels=True, holdout_shards=300, eval_data_pattern="p,q", top_k=20, max_frames=300,
+            feature_names="rgb,audio")
+
+
+def best(folder):
+    with open(os.path.join(folder, "best_checkpoint.json")) as stream:
+        return json.load(stream)
+
+
+def add(recorded, step, values):
+    recorded.add(os.path.join(recorded.train_dir, "model.ckpt-%d" % step), step, values)
+
+
+def metrics(**values):
+    return Metrics(**dict(dict(examples=1, hit_at_one=0, perr=0, loss=0, map=0, gap=0, aps=[]), **values))
+
+
+@pytest.mark.parametrize("segment_labels, metric", [(True, "map"), (False, "gap")])
+def test_the_best_checkpoint_follows_the_metric(saved, segment_labels, metric):
+    other = {"map": "gap", "gap": "map"}[metric]
+    recorded = Results(saved, dict(KIND, segment_labels=segment_labels))
+    bests = []
+    for step, value in enumerate([.2, .5, .5, .3]):
+        add(recorded, step, metrics(**{metric: value, other: step}))
+        bests.append(best(saved)["step"])
+    assert bests == [0, 1, 1, 1]
+
+
+@pytest.mark.parametrize("change", [dict(holdout_shards=0), dict(eval_data_pattern="q"), dict(top_k=3), dict(max_frames=5),
+                                    dict(feature_names="rgb")])
+def test_checkpoints_are_compared_on_the_same_records_only(saved, change):
+    add(Results(saved, KIND), 1, metrics(map=.9, gap=.9))
+    add(Results(saved, dict(KIND, **change)), 2, metrics(map=.1, gap=.1))
+    assert best(saved)["step"] == 2
+
+
+def test_a_step_evaluated_again_counts_by_its_last_evaluation(saved):
+    recorded = Results(saved, KIND)
+    for step, value in (1, .9), (2, .5), (1, .1):
+        add(recorded, step, metrics(map=value))
+    assert (best(saved)["step"], best(saved)["value"]) == (2, .5)
+
+
+def test_segments_decide_about_the_best_checkpoint_once_they_were_evaluated(saved):
+    videos, segments = (Results(saved, dict(KIND, segment_labels=value)) for value in (False, True))
+    bests = []
+    for step, recorded in enumerate([videos, segments, videos]):
+        add(recorded, step, metrics(gap=.5 + step, map=.1))
+        bests.append((best(saved)["step"], best(saved)["metric"]))
+    assert bests == [(0, "gap"), (1, "map"), (1, "map")]
+
+
+def test_the_best_checkpoint_is_one_that_is_there(saved):
+    recorded = Results(saved, KIND)
+    add(recorded, 1, metrics(map=.9))
+    os.remove(os.path.join(saved, "model.ckpt-1.index"))
+    add(recorded, 2, metrics(map=.1))
+    assert best(saved)["step"] == 2
+
+
+ROW = "1,56,.2,.2,.7,.3,.6,True,300,%s\n"
+FEWER = "step,examples,hit_at_one,perr,map,gap,loss,segment_labels,holdout_shards,eval_data_pattern\n"
+
+
+def write(folder, content):
+    os.mkdir(os.path.join(folder, "eval"))
+    with open(os.path.join(folder, "eval", "results.csv"), "w") as stream:
+        stream.write(content)
+
+
+def test_rows_that_do_not_say_how_they_were_measured_stay_and_are_not_compared(saved):
+    write(saved, FEWER + ROW % '"p,q"')
+    recorded = Results(saved, KIND)
+    assert os.path.join(saved, "model.ckpt-1") not in recorded
+    add(recorded, 2, metrics(map=.1))
+    assert best(saved)["step"] == 2 and os.path.join(saved, "model.ckpt-2") in recorded
+    with open(os.path.join(saved, "eval", "results.csv")) as stream:
+        assert stream.read().splitlines()[1] == ROW.strip() % '"p,q"' + ",,,,"
+
+
+@pytest.mark.parametrize("content", [
+    "step\n3,4\n", FEWER + ROW % "p,q", FEWER + "x" + ROW % "p", FEWER + "1,2,3\n", "\x00\n", FEWER + '"', "\n\n",
+    FEWER + ROW.replace(".7", "seven") % "p"])
+def test_damaged_results_are_found_before_the_evaluation(saved, content):
+    write(saved, content)
+    with pytest.raises(InputError, match="results.csv is damaged: move it away to start it anew."):
+        Results(saved, KIND)
