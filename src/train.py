@@ -28,9 +28,11 @@ from src.evaluation.metrics import batch_metrics
 from src.trained import checkpoints
 from src.trained import export
 from src.trained import model_flags
+from src.training import cluster
 from src.training import footprint
 from src.training import losses
 from src.training import optimizers
+from src.training import stopping
 from src.training import towers
 from src.training import trainer
 
@@ -184,6 +186,9 @@ def after_save_function(args, model, reader, label_loss, validation, valid_check
     """What follows each checkpoint: its SavedModel, its validation on `validation_data`, the end of older ones."""
     exporter = export.SavedModelExporter(model, reader) if args.export_saved_models else None
     validate = make_validator(args, model, label_loss, *validation) if validation else None
+    checkpoint, step = trainer.starting_point(args.train_dir)
+    if checkpoint and exporter and not tf.io.gfile.exists(checkpoints.saved_model_path(args.train_dir, step)):
+        exporter.export(checkpoint, checkpoints.saved_model_path(args.train_dir, step))  # which a kill cut short
     if valid_checkpoint:
         validate(valid_checkpoint, checkpoints.step_of(valid_checkpoint))
 
@@ -243,28 +248,14 @@ def describe(args, task, model, reader, label_loss):
     print("disk of a checkpoint                  %10.2f GB" % ((found.weights + found.slots) / footprint.GB))
 
 
-def main(args):
+def train(args, task, stop, model, reader, label_loss):
     """Trains as the flags say; returns 128 + the number of the signal that stopped it, else None."""
-    task = trainer.Task(os.environ.get("TF_CONFIG"))
-    if task.job == "ps" and task.server:
-        task.server.join()
-    label_loss = losses.create(args.label_loss)
-    reader = readers.create(args.feature_names, args.feature_sizes, args.frame_features, args.segment_labels,
-                            args.max_frames)
-    model = model_flags.create_model(model_flags.from_flags(args))
-    if model.frame_level != args.frame_features:
-        raise InputError("--model=%s takes %s-level records: %s --frame_features." % (
-            args.model, *(("frame", "add") if model.frame_level else ("video", "leave out"))))
-    if args.describe:
-        return describe(args, task, model, reader, label_loss)
-    if set(args.train_dir) & set("*?[]"):
-        raise InputError("--train_dir=%s holds a character of globs, which TensorFlow takes it for: rename the folder."
-                         % args.train_dir)
     paths = training_paths(args)
     validation = validation_data(args)
     start_from, valid_checkpoint = (named_checkpoint(args, flag) for flag in ("checkpoint_file", "valid_checkpoint"))
     devices = towers.tower_devices(args.num_gpu, count_gpus(args.num_gpu), task.cluster_spec, task.prefix)
     examples_per_step = args.batch_size * len(devices)
+    pipeline.check_examples(reader, paths, args.num_readers)
     with tf.Graph().as_default(), pipeline.explained(paths):
         with tf.device("/cpu:0"):
             batches = tf1.data.make_one_shot_iterator(pipeline.training_batches(
@@ -280,10 +271,32 @@ def main(args):
             footprint.log_disk(graph, args.train_dir, trainer.starting_point(args.train_dir, start_from)[1], args.max_steps,
                                args.export_model_steps, args.max_to_keep, args.export_saved_models)
         log.info("training %s on %d shards, %d examples a step", args.model, len(paths), examples_per_step)
-        stopped_by = trainer.train(graph, args.train_dir, task, args.max_steps, examples_per_step,
-                                   args.export_model_steps, start_from, after_save, batch_metrics,
-                                   args.log_device_placement)
-    return 128 + stopped_by if stopped_by else None
+        trainer.train(graph, args.train_dir, task, stop, args.max_steps, examples_per_step, args.export_model_steps,
+                      start_from, after_save, batch_metrics, args.log_device_placement)
+    if task.is_chief and not stop.requested:
+        cluster.announce_end(task)
+    return 128 + stop.signal if stop.signal else None
+
+
+def main(args):
+    """Does the part of this process in what the flags say."""
+    task = cluster.Task(os.environ.get("TF_CONFIG"))
+    if task.job == "ps" and task.server:
+        return cluster.serve(task)
+    label_loss = losses.create(args.label_loss)
+    reader = readers.create(args.feature_names, args.feature_sizes, args.frame_features, args.segment_labels,
+                            args.max_frames)
+    model = model_flags.create_model(model_flags.from_flags(args))
+    if model.frame_level != args.frame_features:
+        raise InputError("--model=%s takes %s-level records: %s --frame_features." % (
+            args.model, *(("frame", "add") if model.frame_level else ("video", "leave out"))))
+    if args.describe:
+        return describe(args, task, model, reader, label_loss)
+    if set(args.train_dir) & set("*?[]"):
+        raise InputError("--train_dir=%s holds a character of globs, which TensorFlow takes it for: rename the folder."
+                         % args.train_dir)
+    chief_is_done = (lambda: False) if task.is_chief else cluster.ChiefWatch(task)
+    return stopping.run(lambda stop: train(args, task, stop, model, reader, label_loss), chief_is_done)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The edge of every command-line program: flags, logging, errors as one sentence."""
 import logging
+import os
 import re
 import sys
 
@@ -39,6 +40,14 @@ def _set_up_logging():
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     log.propagate = False
+
+
+def abort(code, message):
+    """Ends the process at once, whatever its other threads are doing."""
+    print(message, file=sys.stderr)
+    sys.stderr.flush()
+    sys.stdout.flush()
+    os._exit(code)
 
 
 def run(define_flags, main):

@@ -37,6 +37,32 @@ def training_batches(reader, paths, batch_size, frame_indices, num_epochs, num_r
     return batches.prefetch(2)
 
 
+def check_examples(reader, paths, num_readers):
+    """Checks that a pass over the shards yields an example with a label, reading as far as the first one.
+
+    Raises:
+      InputError: it yields none, which many passes would not, either.
+    """
+    with tf.Graph().as_default(), tf.device("/cpu:0"), explained(paths):
+        batches = reader.batches(records(tf.data.Dataset.from_tensor_slices(paths), num_readers), 1)
+        labelled = batches.map(readers.plain(lambda batch: tf.reduce_any(batch["labels"].values > 0)))
+        if not _any(labelled.filter(readers.plain(lambda has_label: has_label))):
+            raise InputError("The %d shards such as %s hold no example%s." % (len(paths), paths[0], (
+                " with a label: train on labelled records, which 3/frame/test has not" if _any(labelled) else
+                ": check the patterns, and with --segment_labels that they are of 3/frame/validate")))
+
+
+def _any(dataset):
+    """Whether a dataset has an element."""
+    element = tf.compat.v1.data.make_one_shot_iterator(dataset).get_next()
+    with tf.compat.v1.Session() as session:
+        try:
+            session.run(element)
+        except tf.errors.OutOfRangeError:
+            return False
+    return True
+
+
 def evaluation_batches(reader, paths, batch_size, frame_indices, num_readers):
     """One pass over the shards in a fixed order; see the reader's `batches`."""
     shards = tf.data.Dataset.from_tensor_slices(paths)

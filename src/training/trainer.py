@@ -1,8 +1,6 @@
-"""The training loop: sessions, checkpoints, progress, signals; on one machine or in a cluster."""
-import contextlib
-import json
+"""The training loop: sessions, checkpoints, progress; on one machine or in a cluster."""
 import logging
-import signal
+import threading
 import time
 
 import numpy as np
@@ -18,78 +16,23 @@ log = logging.getLogger("yt8m")
 SUMMARY_SECONDS = 10.0
 
 
-class Task(object):
-    """This process's part in the cluster that TF_CONFIG describes; alone without one.
-
-    Raises:
-      InputError: TF_CONFIG is not what AI Platform and Vertex AI set.
-    """
-
-    def __init__(self, tf_config):
-        try:
-            config = json.loads(tf_config or "{}")
-            cluster = {job: tasks for job, tasks in config.get("cluster", {}).items() if job != "evaluator"}
-            task = config.get("task", {})
-            self.job, self.index = task.get("type", "master"), int(task.get("index", 0))
-            num_tasks = sum(len(tasks) for tasks in cluster.values())
-        except (ValueError, AttributeError, TypeError):
-            raise InputError("TF_CONFIG is not a JSON object with cluster and task: %s." % tf_config)
-        self.is_chief = self.job in ("master", "chief")
-        self.cluster_spec = self.server = None
-        self.target, self.prefix = "", ""
-        if num_tasks > 1:
-            if not cluster.get("ps") or not (cluster.get("master") or cluster.get("chief")):
-                raise InputError("TF_CONFIG has several tasks, but not both a master (or chief), which saves the model, and "
-                                 "a parameter server (ps): add them.")
-            if self.index >= len(cluster.get(self.job, [])):
-                raise InputError("TF_CONFIG's task %s %d is not in its cluster." % (self.job, self.index))
-            self.cluster_spec = tf.train.ClusterSpec(cluster)
-            self.server = tf.distribute.Server(self.cluster_spec, job_name=self.job, task_index=self.index)
-            self.target, self.prefix = self.server.target, "/job:%s/task:%d" % (self.job, self.index)
-
-
-class StopRequest(object):
-    """Notes SIGTERM and Ctrl-C, so that the loop can save a checkpoint and leave."""
-
-    def __init__(self):
-        self.signal = None
-
-    @contextlib.contextmanager
-    def restoring(self):
-        """Gives the signals back at the end of the block."""
-        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield self
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def listen(self):
-        """Takes over the signals; a second one has its usual effect."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._note)
-
-    def _note(self, number, frame):
-        del frame
-        log.info("%s: saving a checkpoint and leaving.", "SIGTERM" if number == signal.SIGTERM else "Ctrl-C")
-        self.signal = number
-        signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler)
-
-
 class _CheckpointHook(tf1.train.SessionRunHook):
     """Saves `train_dir/model.ckpt-N` at every multiple of `every` steps and at the end, if all is finite."""
 
     def __init__(self, saver, train_dir, graph, every, after_save):
         self._saver, self._train_dir, self._graph = saver, train_dir, graph
         self._every, self._after_save = every, after_save
+        self._saving = threading.Lock()
 
     def begin(self):
+        self._step = tf1.train.get_global_step()
         self._finite = tf.reduce_all(tf.stack(
             [tf.reduce_all(tf.math.is_finite(variable)) for variable in tf1.trainable_variables()]))
 
     def after_create_session(self, session, coord):
         del coord
-        self._saved = session.run(tf1.train.get_global_step())
+        self._session = session
+        self._saved = session.run(self._step)
 
     def before_run(self, run_context):
         return tf1.train.SessionRunArgs((self._graph.step, self._graph.loss))
@@ -102,17 +45,25 @@ class _CheckpointHook(tf1.train.SessionRunHook):
             self._save(run_context.session, step)
 
     def end(self, session):
-        step = session.run(tf1.train.get_global_step())
-        if step > self._saved:
-            self._save(session, step)
+        self._save(session, session.run(self._step))
 
-    def _save(self, session, step):
-        if not session.run(self._finite):
-            raise InputError(self._divergence("A variable is no longer finite at step %d" % step))
-        path = self._saver.save(session, checkpoints.path(self._train_dir, 0)[:-2], global_step=step)
-        self._saved = step
-        log.info("checkpoint: %s", path)
-        self._after_save(path, step)
+    def save_beside(self):
+        """Saves the variables from another thread, as they are while a step is stalled."""
+        try:
+            self._save(self._session, self._session.run(self._step), lambda *_: None)
+        except (InputError, tf.errors.OpError) as error:
+            log.info("no checkpoint could be saved: %s", error)
+
+    def _save(self, session, step, after_save=None):
+        with self._saving:
+            if step <= self._saved:
+                return
+            if not session.run(self._finite):
+                raise InputError(self._divergence("A variable is no longer finite at step %d" % step))
+            path = self._saver.save(session, checkpoints.path(self._train_dir, 0)[:-2], global_step=step)
+            self._saved = step
+            log.info("checkpoint: %s", path)
+        (after_save or self._after_save)(path, step)
 
     def _divergence(self, what):
         there = checkpoints.steps(self._train_dir)
@@ -120,14 +71,15 @@ class _CheckpointHook(tf1.train.SessionRunHook):
         return "%s: training stops; the last good checkpoint: %s. Lower --base_learning_rate." % (what, kept)
 
 
-def train(graph, train_dir, task, max_steps, examples_per_step, export_model_steps, start_from=None,
+def train(graph, train_dir, task, stop, max_steps, examples_per_step, export_model_steps, start_from=None,
           after_save=None, batch_metrics=None, log_device_placement=False):
-    """Trains until max_steps, the end of the data, or a signal.
+    """Trains until max_steps, the end of the data, or a request to stop.
 
     Args:
       graph: towers.TrainGraph, built in the default graph.
       train_dir: where checkpoints and TensorBoard summaries go, and where training resumes from.
-      task: this process's Task.
+      task: this process's cluster.Task.
+      stop: stopping.Stop.
       max_steps: global step to stop at, or None.
       examples_per_step: examples of all towers.
       export_model_steps: steps between checkpoints.
@@ -137,9 +89,6 @@ def train(graph, train_dir, task, max_steps, examples_per_step, export_model_ste
         and TensorBoard.
       log_device_placement: log where each op runs.
 
-    Returns:
-      The signal that stopped it, or None.
-
     Raises:
       InputError: the loss is not finite, the checkpoint does not fit, there is no data.
     """
@@ -148,24 +97,20 @@ def train(graph, train_dir, task, max_steps, examples_per_step, export_model_ste
         log.info("%s is there, so training continues from it and not from %s", checkpoint, start_from)
     if max_steps is not None and first_step >= max_steps:
         log.info("%s is at step %d of --max_steps=%d: nothing left to train.", checkpoint, first_step, max_steps)
-        return None
+        return
     saver = tf1.train.Saver(max_to_keep=0)
     session_creator = _session_creator(graph, saver, train_dir, task, start_from, log_device_placement)
-    hooks = [_CheckpointHook(saver, train_dir, graph, export_model_steps, after_save or (lambda *_: None))]
-    stop = StopRequest()
+    saving = _CheckpointHook(saver, train_dir, graph, export_model_steps, after_save or (lambda *_: None))
     report = _Report(graph, train_dir if task.is_chief else None, max_steps, first_step, examples_per_step, batch_metrics)
     step = first_step
-    with stop.restoring():
-        # Until there is a session, which may mean to wait for a cluster, the signals have their usual effect.
-        with tf1.train.MonitoredSession(session_creator, hooks if task.is_chief else []) as session:
-            stop.listen()
-            while not session.should_stop() and stop.signal is None and (max_steps is None or step < max_steps):
-                step = report.run_step(session)
-        if step == first_step and stop.signal is None:
-            raise InputError("The training records hold no example: check the patterns, and with --segment_labels that "
-                             "they are of 3/frame/validate.")
+    with tf1.train.MonitoredSession(session_creator, [saving] if task.is_chief else []) as session:
+        stop.save = saving.save_beside if task.is_chief else (lambda: None)
+        while not (session.should_stop() or stop.requested or (max_steps is not None and step >= max_steps)):
+            step = report.run_step(session)
+    if step == first_step and not stop.requested:
+        raise InputError("The training records hold no example: check the patterns, and with --segment_labels that "
+                         "they are of 3/frame/validate.")
     report.finish()
-    return stop.signal
 
 
 def starting_point(train_dir, start_from=None):
@@ -240,7 +185,7 @@ class _Report(object):
             seconds = max(now - self._last_time, 1e-6)
             values["examples_per_second"] = (self._step - self._last_step) * self._examples_per_step / seconds
         self._last_time, self._last_step = now, self._step
-        self._progress.done = self._step
+        self._progress.done = self._step if self._max_steps is None else min(self._step, self._max_steps)
         self._progress.report(", ".join("%s %.4g" % pair for pair in sorted(values.items())))
         if self._writer:
             summary = tf1.Summary(value=[tf1.Summary.Value(tag=name, simple_value=value)

@@ -15,7 +15,7 @@ import tensorflow as tf
 from src import train
 from src.common.errors import InputError
 from src.trained import checkpoints
-from src.training import trainer
+from src.training import cluster
 from tests import records
 from tests.programs import reference
 from tests.programs import runner
@@ -312,7 +312,7 @@ def test_a_task_that_waits_for_its_cluster_can_be_stopped(video_level, tmp_path)
                     max_steps=1, **VIDEO_LEVEL) as waiting:
         waiting.wait_to_say("training LogisticModel")
         os.kill(waiting.pid, signal.SIGTERM)
-        assert waiting.wait() == -signal.SIGTERM
+        assert waiting.wait() == 128 + signal.SIGTERM
 
 
 @pytest.mark.parametrize("tf_config, sentence", [
@@ -324,7 +324,7 @@ def test_a_task_that_waits_for_its_cluster_can_be_stopped(video_level, tmp_path)
      "TF_CONFIG's task worker 0 is not in its cluster.")])
 def test_a_malformed_tf_config_is_refused(tf_config, sentence):
     with pytest.raises(InputError) as raised:
-        trainer.Task(tf_config)
+        cluster.Task(tf_config)
     assert str(raised.value).startswith(sentence)
 
 

@@ -9,7 +9,9 @@ import tensorflow as tf
 
 from src import models
 from src.trained import checkpoints
+from src.training import cluster
 from src.training import losses
+from src.training import stopping
 from src.training import towers
 from src.training import trainer
 from tests.golden import fill
@@ -116,7 +118,7 @@ def train_here(folder, max_steps, start_from=None):
     """Trains to max_steps, from the checkpoint in `folder` or `start_from`; returns the checkpoint."""
     model = models.create("MoeModel", moe_num_mixtures=MIXTURES, moe_prob_gating=True, moe_l2=0.0)
     with tf.Graph().as_default():
-        trainer.train(train_graph(model, ConstantReader()), folder, trainer.Task(None), max_steps,
+        trainer.train(train_graph(model, ConstantReader()), folder, cluster.Task(None), stopping.Stop(), max_steps,
                       BATCH, 1000, start_from)
     return checkpoints.path(folder, max_steps)
 

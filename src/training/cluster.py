@@ -1,0 +1,208 @@
+"""This process's part in a cluster, as TF_CONFIG describes it, and how the parts learn of each other's end.
+
+Between-graph replication: parameter servers hold the variables, the chief and the workers train on them without waiting
+for each other, and the chief alone saves the model. TensorFlow 1.15's servers never end by themselves, so the chief says
+on each parameter server when it is done, and the others look whether it is still there.
+"""
+import contextlib
+import json
+import logging
+import socket
+import time
+
+import tensorflow as tf
+
+from src.common.errors import InputError
+
+tf1 = tf.compat.v1
+log = logging.getLogger("yt8m")
+
+CHIEFS, JOBS = ("master", "chief"), ("master", "chief", "worker", "ps", "evaluator")
+GONE_SECONDS = 60.0  # without an answer until the chief counts as gone: it may be started again meanwhile
+_CALL_SECONDS = 5.0  # a call to another task
+_WORKERS_SECONDS = 30.0  # for the workers to end before their parameter servers do
+
+
+class Task(object):
+    """This process's part in the cluster that TF_CONFIG describes; alone without one, or as its only task.
+
+    Args:
+      tf_config: JSON as AI Platform and Vertex AI set it, or None.
+
+    Raises:
+      InputError: it is not so, or the task cannot serve at its address.
+    """
+
+    def __init__(self, tf_config):
+        cluster, self.job, self.index = _parsed(tf_config)
+        self.cluster_spec = self.server = None
+        self.target, self.prefix = "", ""
+        self.is_chief = True
+        if sum(map(len, cluster.values())) > 1:
+            _check(cluster, self.job, self.index)
+            self.is_chief = self.job in CHIEFS
+            self._cluster = cluster
+            self.cluster_spec = tf.train.ClusterSpec(cluster)
+            self.prefix = "/job:%s/task:%d" % (self.job, self.index)
+            address = cluster[self.job][self.index]
+            try:
+                self.server = tf.distribute.Server(self.cluster_spec, job_name=self.job, task_index=self.index)
+            except tf.errors.OpError as error:
+                raise InputError("TF_CONFIG's task %s %d cannot serve at %s (%s): is the port in use? Give another one."
+                                 % (self.job, self.index, address, error.message.split("\n")[0]))
+            self.target = self.server.target
+
+    def others(self, *jobs):
+        """Addresses of the tasks of some jobs."""
+        return [address for job in jobs for address in self._cluster.get(job, [])]
+
+
+def _parsed(tf_config):
+    """-> {job: addresses}, without jobs that have none; this task's job and index."""
+    try:
+        config = json.loads(tf_config or "{}")
+        cluster, task = config.get("cluster", {}), config.get("task", {})
+        job, index = task.get("type", "master"), int(task.get("index", 0))
+        cluster = {name: list(addresses) for name, addresses in cluster.items() if addresses}
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        raise InputError("TF_CONFIG is not a JSON object with cluster and task: %.200s." % tf_config)
+    unknown = sorted(set(cluster) | {job}, key=str)
+    unknown = [name for name in unknown if name not in JOBS]
+    if unknown:
+        raise InputError("TF_CONFIG has the job %.200s: known are %s." % (unknown[0], ", ".join(JOBS)))
+    return cluster, job, index
+
+
+def _check(cluster, job, index):
+    """Checks a cluster of several tasks.
+
+    Raises:
+      InputError: it cannot train, or this task is not in it.
+    """
+    if job == "evaluator":
+        raise InputError("TF_CONFIG makes this task an evaluator, which train.py has no part for: run eval.py --norun_once "
+                         "there instead.")
+    cluster.pop("evaluator", None)
+    chiefs = ["%s %s" % (name, address) for name in CHIEFS for address in cluster.get(name, [])]
+    if len(chiefs) > 1:
+        raise InputError("TF_CONFIG has %d chiefs, %s, which would both save the model: leave one." % (
+            len(chiefs), " and ".join(chiefs)))
+    if sum(map(len, cluster.values())) > 1 and not (chiefs and cluster.get("ps")):
+        raise InputError("TF_CONFIG has several tasks, but not both a master (or chief), which saves the model, and "
+                         "a parameter server (ps): add them.")
+    seen = set()
+    for name, addresses in cluster.items():
+        for number, address in enumerate(addresses):
+            if _host_and_port(address) is None:
+                raise InputError("TF_CONFIG's task %s %d has the address %.200s: give host:port." % (name, number, address))
+            if address in seen:
+                raise InputError("TF_CONFIG has the address %s twice: give each task its own." % address)
+            seen.add(address)
+    if not 0 <= index < len(cluster.get(job, [])):
+        raise InputError("TF_CONFIG's task %s %d is not in its cluster." % (job, index))
+
+
+def _host_and_port(address):
+    """(host, port) of host:port, or None if it is not so."""
+    host, colon, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
+    if not (host and colon and port.isdigit() and 0 < int(port[:6]) < 65536):
+        return None
+    return host.strip("[]"), int(port)
+
+
+def _answers(address):
+    """Whether a task listens at its address."""
+    with contextlib.suppress(OSError), contextlib.closing(
+            socket.create_connection(_host_and_port(address), timeout=_CALL_SECONDS)):
+        return True
+    return False
+
+
+class _Ends(object):
+    """A mark on each parameter server that training has ended."""
+
+    def __init__(self, task):
+        self._task, self._session = task, None
+        self._graph = tf.Graph()
+        self._config = tf1.ConfigProto(operation_timeout_in_ms=int(1000 * _CALL_SECONDS))
+        self._config.device_filters.extend(["/job:ps", task.prefix])
+        with self._graph.as_default():
+            self._marks = []
+            for index in range(task.cluster_spec.num_tasks("ps")):
+                with tf.device("/job:ps/task:%d/cpu:0" % index):
+                    self._marks.append(tf1.get_variable("training_ended_%d" % index, [], tf.bool,
+                                                        tf1.zeros_initializer(), use_resource=False))
+            self._set = [tf1.assign(mark, True) for mark in self._marks]
+
+    def set(self):
+        """Marks all parameter servers; one that does not answer is left alone."""
+        for op in self._set:
+            self._run(op)
+        self._close()
+
+    def is_set(self):
+        """Whether a parameter server has the mark: this one, or for a worker the first."""
+        return bool(self._run(self._marks[self._task.index if self._task.job == "ps" else 0]))
+
+    def _run(self, fetch):
+        """Runs a fetch; None where its server does not answer, or the mark was never set and hence not initialized."""
+        try:
+            if self._session is None:
+                self._session = tf1.Session(self._task.target, self._graph, self._config)
+            return self._session.run(fetch)
+        except tf.errors.FailedPreconditionError:
+            return None
+        except tf.errors.OpError:
+            self._close()
+            return None
+
+    def _close(self):
+        with contextlib.suppress(tf.errors.OpError, AttributeError):
+            self._session.close()
+        self._session = None
+
+
+def announce_end(task):
+    """Has the chief tell the others that training is done."""
+    if task.cluster_spec:
+        _Ends(task).set()
+
+
+class ChiefWatch(object):
+    """Tells a worker or parameter server, whenever it is called, whether the chief is done.
+
+    A chief that never was there is waited for.
+
+    Raises:
+      InputError: it has not answered for GONE_SECONDS.
+    """
+
+    def __init__(self, task):
+        self._ends, (self._address,) = _Ends(task), task.others(*CHIEFS)
+        self._answered = None  # when it did last
+
+    def __call__(self):
+        if _answers(self._address):
+            self._answered = time.time()
+        if self._ends.is_set():
+            return True
+        if self._answered is not None and time.time() - self._answered > GONE_SECONDS:
+            raise InputError("The chief at %s is gone: training ends, its last checkpoint stays. Start all tasks again."
+                             % self._address)
+        return False
+
+
+def serve(task):
+    """A parameter server's part: returns when the chief is done and the workers have had time to end.
+
+    Raises:
+      InputError: the chief is gone.
+    """
+    chief_is_done = ChiefWatch(task)
+    log.info("parameter server at %s: serving until the chief is done", task.others("ps")[task.index])
+    while not chief_is_done():
+        time.sleep(1.0)
+    deadline = time.time() + _WORKERS_SECONDS
+    while time.time() < deadline and any(map(_answers, task.others("worker", *CHIEFS))):
+        time.sleep(.5)
+    log.info("the chief is done")

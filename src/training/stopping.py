@@ -1,0 +1,108 @@
+"""Training that can always be stopped: it works in a thread of its own, while the main one hears signals.
+
+TensorFlow keeps the thread that waits for it from hearing anything, be it for the next step, for the other machines of a
+cluster or for a bucket that does not answer.
+"""
+import contextlib
+import logging
+import signal
+import threading
+import time
+
+from src.common import program
+from src.common.errors import InputError
+
+log = logging.getLogger("yt8m")
+
+GRACE_SECONDS = 15.0  # for the step at hand and the checkpoint that follows it
+LAST_SECONDS = 28.0  # until the process ends, whatever it is doing
+
+
+class Stop(object):
+    """A request to stop, and what the work lets be done about it.
+
+    `signal` is the one that asked for it, or None; `ended` says that the cluster's chief is done. `save` is set by the
+    work once there is something to lose: a function that saves it while the work is stalled.
+    """
+
+    def __init__(self):
+        self.signal, self.ended, self.save = None, False, None
+
+    @property
+    def requested(self):
+        """Whether the work is to save what it has and return."""
+        return self.signal is not None or self.ended
+
+
+def run(work, chief_is_done=lambda: False):
+    """Runs work until it returns, or until a signal asks it to stop.
+
+    SIGTERM or Ctrl-C ends a work that has nothing to save at once. Else it saves a checkpoint and returns; if it has not
+    within GRACE_SECONDS, as it is stalled, the checkpoint is saved here. After LAST_SECONDS the process ends in any case,
+    and at a second signal at once.
+
+    Args:
+      work: function of a Stop, called in another thread; returns or raises what `run` does.
+      chief_is_done: asked every second; once true, the work is to return.
+
+    Raises:
+      Exception: that of the work. An InputError of `chief_is_done` ends the process, as the work may be stalled.
+    """
+    stop, outcome, done = Stop(), [], threading.Event()
+
+    def keep_outcome():
+        try:
+            outcome.append((work(stop), None))
+        except BaseException as error:  # pylint: disable=broad-except
+            outcome.append((None, error))
+        done.set()
+
+    threading.Thread(target=keep_outcome, daemon=True).start()
+    with _listening(stop):
+        while not done.wait(1.0):
+            if stop.requested:
+                _wait_to_end(stop, done)
+            else:
+                stop.ended = _asked(chief_is_done)
+    value, error = outcome[0]
+    if error is not None:
+        raise error
+    return value
+
+
+def _asked(chief_is_done):
+    try:
+        return chief_is_done()
+    except InputError as error:
+        program.abort(1, "error: %s" % error)
+
+
+@contextlib.contextmanager
+def _listening(stop):
+    """Notes the first signal in `stop`; a second one ends the process, and so does the first if nothing would be lost."""
+    def note(number, frame):
+        del frame
+        if stop.signal is not None or stop.save is None:
+            program.abort(128 + number, "interrupted.")
+        log.info("%s: saving a checkpoint and leaving.", "SIGTERM" if number == signal.SIGTERM else "Ctrl-C")
+        stop.signal = number
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _wait_to_end(stop, done):
+    """Waits until the work is done; ends the process if it is not in time."""
+    start = time.time()
+    if done.wait(GRACE_SECONDS):
+        return
+    saving = threading.Thread(target=stop.save, daemon=True)
+    saving.start()
+    while saving.is_alive() and not done.wait(.1) and time.time() - start < LAST_SECONDS:
+        pass
+    if not done.wait(0 if saving.is_alive() else 1.0):
+        program.abort(128 + stop.signal if stop.signal else 0, "stalled: left without waiting for it.")
