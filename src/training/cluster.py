@@ -58,7 +58,7 @@ class Task(object):
 
 
 def _parsed(tf_config):
-    """-> {job: addresses}, without jobs that have none; this task's job and index."""
+    """-> {job: addresses} of those that train; this task's job and index."""
     try:
         config = json.loads(tf_config or "{}")
         cluster, task = config.get("cluster", {}), config.get("task", {})
@@ -66,10 +66,13 @@ def _parsed(tf_config):
         cluster = {name: list(addresses) for name, addresses in cluster.items() if addresses}
     except (ValueError, AttributeError, TypeError, RecursionError):
         raise InputError("TF_CONFIG is not a JSON object with cluster and task: %.200s." % tf_config)
-    unknown = sorted(set(cluster) | {job}, key=str)
-    unknown = [name for name in unknown if name not in JOBS]
+    unknown = [name for name in [job] + list(cluster) if name not in JOBS]
     if unknown:
         raise InputError("TF_CONFIG has the job %.200s: known are %s." % (unknown[0], ", ".join(JOBS)))
+    cluster.pop("evaluator", None)
+    if job == "evaluator" and cluster:
+        raise InputError("TF_CONFIG makes this task an evaluator, which train.py has no part for: run eval.py "
+                         "--norun_once there instead.")
     return cluster, job, index
 
 
@@ -79,15 +82,11 @@ def _check(cluster, job, index):
     Raises:
       InputError: it cannot train, or this task is not in it.
     """
-    if job == "evaluator":
-        raise InputError("TF_CONFIG makes this task an evaluator, which train.py has no part for: run eval.py --norun_once "
-                         "there instead.")
-    cluster.pop("evaluator", None)
     chiefs = ["%s %s" % (name, address) for name in CHIEFS for address in cluster.get(name, [])]
     if len(chiefs) > 1:
         raise InputError("TF_CONFIG has %d chiefs, %s, which would both save the model: leave one." % (
             len(chiefs), " and ".join(chiefs)))
-    if sum(map(len, cluster.values())) > 1 and not (chiefs and cluster.get("ps")):
+    if not (chiefs and cluster.get("ps")):
         raise InputError("TF_CONFIG has several tasks, but not both a master (or chief), which saves the model, and "
                          "a parameter server (ps): add them.")
     seen = set()

@@ -1,0 +1,96 @@
+"""What TF_CONFIG may say, and how the tasks of a cluster learn of each other's end."""
+import json
+import socket
+
+import pytest
+
+from src.common.errors import InputError
+from src.training import cluster
+
+TWO = {"master": ["a:1"], "ps": ["b:1"]}
+
+
+def task(jobs, job, index=0):
+    return json.dumps({"cluster": jobs, "task": {"type": job, "index": index}})
+
+
+@pytest.mark.parametrize("tf_config, sentence", [
+    ("{", "TF_CONFIG is not a JSON object with cluster and task: {."),
+    ("[]", "TF_CONFIG is not a JSON object with cluster and task: []."),
+    ("[" * 10 ** 5, "TF_CONFIG is not a JSON object with cluster and task: [[[["),
+    ('{"cluster": {"master": 3}}', "TF_CONFIG is not a JSON object with cluster and task: "),
+    ('{"task": {"index": "first"}}', "TF_CONFIG is not a JSON object with cluster and task: "),
+    ('{"cluster": {"master": ["a:1"], "worker": ["b:1"]}}',
+     "TF_CONFIG has several tasks, but not both a master (or chief), which saves the model, and a parameter server"),
+    (task(TWO, "worker"), "TF_CONFIG's task worker 0 is not in its cluster."),
+    (task(TWO, "master", -1), "TF_CONFIG's task master -1 is not in its cluster."),
+    (task(TWO, "master", 1), "TF_CONFIG's task master 1 is not in its cluster."),
+    (task(dict(TWO, chief=["c:1"]), "chief"), "TF_CONFIG has 2 chiefs, master a:1 and chief c:1, which would both save"),
+    (task(dict(TWO, master=["a:1", "c:1"]), "master"), "TF_CONFIG has 2 chiefs, master a:1 and master c:1, which would"),
+    (task({"master": ["a"], "ps": ["b:1"]}, "master"), "TF_CONFIG's task master 0 has the address a: give host:port."),
+    (task({"master": ["a:1"], "ps": ["b:99999"]}, "ps"), "TF_CONFIG's task ps 0 has the address b:99999: give host:port."),
+    (task({"master": ["a:1"], "ps": [7]}, "ps"), "TF_CONFIG's task ps 0 has the address 7: give host:port."),
+    (task({"master": ["a:1"], "ps": ["a:1"]}, "ps"), "TF_CONFIG has the address a:1 twice: give each task its own."),
+    (task(dict(TWO, tpu=["c:1"]), "master"), "TF_CONFIG has the job tpu: known are master, chief, worker, ps, evaluator."),
+    (task(TWO, "boss"), "TF_CONFIG has the job boss: known are master, chief, worker, ps, evaluator."),
+    (task(dict(TWO, evaluator=["c:1"]), "evaluator"), "TF_CONFIG makes this task an evaluator, which train.py has no part"),
+    (task({"master": ["a:1"], "evaluator": ["c:1"]}, "evaluator"), "TF_CONFIG makes this task an evaluator"),
+])
+def test_a_cluster_that_cannot_train_is_refused(tf_config, sentence):
+    with pytest.raises(InputError) as raised:
+        cluster.Task(tf_config)
+    assert str(raised.value).startswith(sentence) and len(str(raised.value)) < 400
+
+
+@pytest.mark.parametrize("tf_config", [None, "", "{}", '{"cluster": {}}'] + [
+    task({job: ["localhost:1"]}, job) for job in cluster.JOBS])
+def test_a_lone_task_trains(tf_config):
+    alone = cluster.Task(tf_config)
+    assert alone.is_chief and alone.server is None and alone.cluster_spec is None and alone.target == ""
+
+
+def test_a_master_beside_an_evaluator_trains_alone():
+    alone = cluster.Task(task({"master": ["a:1"], "evaluator": ["b:1"]}, "master"))
+    assert alone.is_chief and alone.server is None
+
+
+def test_a_port_in_use_gets_a_sentence():
+    with socket.socket() as taken:
+        taken.bind(("localhost", 0))
+        taken.listen()
+        address = "localhost:%d" % taken.getsockname()[1]
+        with pytest.raises(InputError) as raised:
+            cluster.Task(task({"master": [address], "ps": ["localhost:1"]}, "master"))
+    assert str(raised.value).startswith("TF_CONFIG's task master 0 cannot serve at %s (" % address)
+
+
+def test_the_chief_is_waited_for_then_missed(monkeypatch):
+    answers, now, marked = [], [0.0], []
+    monkeypatch.setattr(cluster, "_answers", lambda address: answers[-1])
+    monkeypatch.setattr(cluster.time, "time", lambda: now[0])
+
+    class Ends(object):
+        def __init__(self, of_task):
+            pass
+
+        def is_set(self):
+            return bool(marked)
+
+    class Task(object):
+        job, index = "worker", 0
+
+        def others(self, *jobs):
+            return ["chief:1"]
+
+    monkeypatch.setattr(cluster, "_Ends", Ends)
+    watch = cluster.ChiefWatch(Task())
+    for seconds, answer in [(0, False), (1e6, False), (1, True), (cluster.GONE_SECONDS, False), (0, True),
+                            (cluster.GONE_SECONDS, False)]:
+        now[0] += seconds
+        answers.append(answer)
+        assert watch() is False
+    now[0] += 1
+    with pytest.raises(InputError, match="The chief at chief:1 is gone: training ends, its last checkpoint stays"):
+        watch()
+    marked.append(True)  # it was done before it went
+    assert watch() is True
