@@ -58,7 +58,7 @@ def define_flags():
     flags.DEFINE_bool("start_new_model", False, "Remove what an earlier training left in train_dir and start anew.")
     flags.DEFINE_string("checkpoint_file", "", "Checkpoint to continue from (weights, optimizer and step) while "
                         "train_dir holds none: a path, or a step, latest or best in train_dir.")
-    flags.DEFINE_integer("num_gpu", 1, "GPUs to use, at most those present; each takes a batch of its own.",
+    flags.DEFINE_integer("num_gpu", 1, "GPUs to use, at most those present; each takes a share of the batch.",
                          lower_bound=1)
     flags.DEFINE_integer("batch_size", 1024, "Examples a step on each GPU.", lower_bound=1)
     flags.DEFINE_integer("num_epochs", 5, "Passes over the training data; 0 = until max_steps.", lower_bound=0)
@@ -259,7 +259,7 @@ def train(args, task, stop, model, reader, label_loss):
     with tf.Graph().as_default(), pipeline.explained(paths):
         with tf.device("/cpu:0"):
             batches = tf1.data.make_one_shot_iterator(pipeline.training_batches(
-                reader, paths, args.batch_size, frames_to_sample(args, model, reader), args.num_epochs or None,
+                reader, paths, examples_per_step, frames_to_sample(args, model, reader), args.num_epochs or None,
                 args.num_readers))
         graph = build_graph(args, task, model, reader, batches.get_next, label_loss, devices)
         after_save = None

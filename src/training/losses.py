@@ -4,6 +4,7 @@ import tensorflow as tf
 from src.common.errors import InputError
 
 EPSILON = 1e-5
+_NOT_THERE = -1e30  # the softmax of which is 0 beside any prediction
 
 
 class CrossEntropyLoss(object):
@@ -30,10 +31,16 @@ class HingeLoss(object):
 
 
 class SoftmaxLoss(object):
-    """Cross entropy of softmax(predictions) with the labels scaled to sum 1, averaged over the batch."""
+    """Cross entropy of softmax(predictions) with the labels scaled to sum 1, averaged over the batch.
+
+    Both are over the classes whose weight is above 0.
+    """
 
     def calculate_loss(self, predictions, labels, label_weights=None):
         """See CrossEntropyLoss."""
+        if label_weights is not None:
+            predictions = tf.where(label_weights > 0, predictions, tf.fill(tf.shape(predictions), _NOT_THERE))
+            labels *= label_weights
         target = labels / tf.maximum(tf.reduce_sum(labels, axis=1, keepdims=True), 1e-7)
         return _reduce(-target * tf.nn.log_softmax(predictions), label_weights)
 

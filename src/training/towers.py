@@ -38,13 +38,13 @@ def build(model, reader, next_batch, devices, label_loss, regularization_penalty
           clip_gradient_norm, mask_unrated_labels=False, frames_sampled=True):
     """Builds the towers and the op that updates their variables.
 
-    Each tower takes a batch of its own; the loss and the gradients are the means over
-    towers, so that N towers of B examples train like one of N * B.
+    Each tower takes its share of the batch; loss and gradients are means over the examples, so that N
+    towers train like one with the whole batch, be it as small as the last of an epoch.
 
     Args:
       model: see `models.create`.
       reader: turns batches into model input; see `data.readers`.
-      next_batch: function returning the next batch of the reader; called once a tower.
+      next_batch: function returning the next batch of the reader, for all towers together.
       devices: one device (or device function) a tower.
       label_loss: see `losses`.
       regularization_penalty: factor of the model's and the L2 losses.
@@ -60,43 +60,66 @@ def build(model, reader, next_batch, devices, label_loss, regularization_penalty
     """
     global_step = tf1.train.get_global_step()
     optimizer, learning_rate = make_optimizer(global_step)
+    with tf.device("/cpu:0" if len(devices) > 1 else devices[0]):
+        batch = next_batch()
+        shares = _shares(batch, len(devices), mask_unrated_labels)
     gradients, losses, regularizations, first = [], [], [], None
-    for index, device in enumerate(devices):
+    for index, (device, (part, share)) in enumerate(zip(devices, shares)):
         with tf.device(device), tf1.variable_scope("tower", reuse=index > 0), tf1.name_scope("tower_%d" % index):
-            batch = next_batch()
-            labels = readers.dense_labels(batch)
+            labels, weights = part.pop("dense_labels"), part.pop("label_weights", None)
             result = model.create_model(
-                readers.normalize(reader.model_input_raw(batch)), vocab_size=reader.num_classes,
-                num_frames=batch.get("num_frames"), is_training=True, labels=labels, frames_sampled=frames_sampled)
+                readers.normalize(reader.model_input_raw(part)), vocab_size=reader.num_classes,
+                num_frames=part.get("num_frames"), is_training=True, labels=labels, frames_sampled=frames_sampled)
             if first is None:
                 # Moving averages are shared: one tower's updates are enough.
                 updates = tf1.get_collection(tf1.GraphKeys.UPDATE_OPS)
                 first = result["predictions"], labels, tf1.global_variables("tower/")
-            weights = readers.label_weights(batch) if mask_unrated_labels else None
-            loss = label_loss.calculate_loss(result["predictions"], labels, weights)
-            regularization = tf.add_n(tf1.losses.get_regularization_losses()
-                                      + [result.get("regularization_loss", tf.constant(0.0))])
+            loss = share * label_loss.calculate_loss(result["predictions"], labels, weights)
+            regularization = share * tf.add_n(tf1.losses.get_regularization_losses()
+                                              + [result.get("regularization_loss", tf.constant(0.0))])
             losses.append(loss)
             regularizations.append(regularization)
             gradients.append(optimizer.compute_gradients(loss + regularization_penalty * regularization))
-    loss, regularization = tf.reduce_mean(tf.stack(losses)), tf.reduce_mean(tf.stack(regularizations))
+    loss, regularization = tf.add_n(losses), tf.add_n(regularizations)
     # The losses are those of the weights before the update.
     with tf.control_dependencies(updates + losses + regularizations):
-        gradients = _clipped_means(gradients, clip_gradient_norm)
+        gradients = _clipped_sums(gradients, clip_gradient_norm)
         train_op = optimizer.apply_gradients(gradients, global_step)
     with tf.control_dependencies([train_op]):
         step = global_step.read_value()
     return TrainGraph(train_op, step, loss, regularization, learning_rate, *first, gradients=gradients)
 
 
-def _clipped_means(tower_gradients, norm):
-    """[(gradient, variable)] averaged over towers, each clipped to `norm`."""
+def _shares(batch, num_towers, mask_unrated_labels):
+    """Splits a batch into consecutive parts -> [(part, its share of the examples)].
+
+    A part is a dict of what the batch holds, with dense_labels and, if masked, label_weights. A tower for which nothing
+    is left gets the first example and a share of 0.
+    """
+    whole = {name: value for name, value in batch.items() if name != "labels"}
+    whole["dense_labels"] = readers.dense_labels(batch)
+    if mask_unrated_labels:
+        whole["label_weights"] = readers.label_weights(batch)
+    if num_towers == 1:
+        return [(whole, 1.0)]
+    size = tf.shape(whole["dense_labels"])[0]
+    ends = [(size * index + num_towers - 1) // num_towers for index in range(num_towers + 1)]  # the first get the most
+    parts = []
+    for start, end in zip(ends, ends[1:]):
+        chosen = tf.cond(start < end, lambda: tf.range(start, end), lambda: tf.zeros([1], tf.int32))
+        parts.append(({name: tf.gather(value, chosen) for name, value in whole.items()},
+                      tf.cast(end - start, tf.float32) / tf.cast(size, tf.float32)))
+    return parts
+
+
+def _clipped_sums(tower_gradients, norm):
+    """[(gradient, variable)] summed over towers, each clipped to `norm`."""
     result = []
     for of_variable in zip(*tower_gradients):
         variable = of_variable[0][1]
         each = [gradient for gradient, _ in of_variable if gradient is not None]
         if not each:
             continue
-        mean = tf.add_n(each) / len(each) if len(each) > 1 else each[0]
-        result.append((tf.clip_by_norm(mean, norm) if norm > 0 else mean, variable))
+        total = tf.add_n(each) if len(each) > 1 else each[0]
+        result.append((tf.clip_by_norm(total, norm) if norm > 0 else total, variable))
     return result

@@ -30,9 +30,9 @@ def value_of(name, *arguments):
         return session.run(losses.create(name).calculate_loss(*map(tf.constant, arguments)))
 
 
-@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["all", "weighted"])
-@pytest.mark.parametrize("name, terms", [("CrossEntropyLoss", cross_entropy), ("HingeLoss", hinge),
-                                         ("SoftmaxLoss", softmax)])
+@pytest.mark.parametrize("name, terms, weights", [
+    ("CrossEntropyLoss", cross_entropy, None), ("CrossEntropyLoss", cross_entropy, WEIGHTS), ("HingeLoss", hinge, None),
+    ("HingeLoss", hinge, WEIGHTS), ("SoftmaxLoss", softmax, None)])
 def test_terms_are_summed_over_classes_and_averaged_over_the_batch(name, terms, weights):
     expected = terms(PREDICTIONS.astype("f8"), LABELS) * (1 if weights is None else weights)
     given = (PREDICTIONS, LABELS) if weights is None else (PREDICTIONS, LABELS, weights)
@@ -51,3 +51,12 @@ def test_hinge_loss_is_never_negative():
 def test_an_unknown_loss_lists_the_known_ones():
     with pytest.raises(InputError, match="--label_loss=L2 .*CrossEntropyLoss, HingeLoss, SoftmaxLoss"):
         losses.create("L2")
+
+
+def test_softmax_is_over_the_rated_classes():
+    expected = 0
+    for predictions, labels, rated in zip(PREDICTIONS, LABELS, WEIGHTS > 0):
+        if rated.any():
+            expected += softmax(predictions[np.newaxis, rated].astype("f8"), labels[np.newaxis, rated]).sum() / 3
+    assert value_of("SoftmaxLoss", PREDICTIONS, LABELS, WEIGHTS) == pytest.approx(expected, rel=1e-6)
+    assert expected != pytest.approx(value_of("SoftmaxLoss", PREDICTIONS, LABELS), rel=.1)
