@@ -40,6 +40,11 @@ def define_flags():
     flags.DEFINE_integer("max_frames", 300, "Frames of a video, at most; the rest is cut off.", lower_bound=1)
 
 
+def without_blanks(comma_list):
+    """"rgb, audio" -> "rgb,audio"."""
+    return ",".join(filter(None, (part.strip() for part in comma_list.split(","))))
+
+
 def create(feature_names, feature_sizes, frame_features, segment_labels=False, max_frames=300,
            num_classes=NUM_CLASSES):
     """The reader for the given flags.
@@ -50,12 +55,12 @@ def create(feature_names, feature_sizes, frame_features, segment_labels=False, m
     Raises:
       InputError: the lists differ in length or do not fit the level of the records.
     """
-    names = [name.strip() for name in feature_names.split(",") if name.strip()]
+    names = without_blanks(feature_names).split(",")
     try:
-        sizes = [int(size) for size in feature_sizes.split(",")]
+        sizes = [int(size) for size in without_blanks(feature_sizes).split(",")]
     except ValueError:
         raise InputError("--feature_sizes=%s is not a comma list of whole numbers, such as 1024,128." % feature_sizes)
-    if len(names) != len(sizes) or len(set(names)) != len(names) or not names:
+    if len(names) != len(sizes) or len(set(names)) != len(names) or names == [""]:
         raise InputError("--feature_names=%s and --feature_sizes=%s must list as many different names as sizes."
                          % (feature_names, feature_sizes))
     if min(sizes) < 1:

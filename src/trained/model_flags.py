@@ -6,9 +6,11 @@ import tensorflow as tf
 from src import models
 from src.common import files
 from src.common.errors import InputError
+from src.data import readers
 from src.trained import checkpoints
 
 _NAMES = ["model", "feature_names", "feature_sizes", "frame_features", "label_loss"]
+_LISTS = {"feature_names", "feature_sizes"}  # in which blanks do not matter
 _PLACES = {"bert_config_file"}  # where a file lies, which changes from machine to machine; checkpoints fit or do not
 
 
@@ -22,7 +24,10 @@ def from_flags(parsed):
     Raises:
       InputError: the flags describe no model.
     """
-    values = {name: parsed[name].value for name in _NAMES}
+    values = {name: _plain(name, parsed[name].value) for name in _NAMES}
+    if values["frame_features"] and "rgb" in values["feature_names"].split(",")[1:]:
+        raise InputError("--feature_names=%s does not begin with rgb, and the models take the first columns as the image: "
+                         "give rgb first, its size as well." % values["feature_names"])
     values.update(models.create(parsed.model, **models.hparams_from_flags(parsed)).hparams)
     return values
 
@@ -59,7 +64,7 @@ def adopt(train_dir, parsed):
                    "leave these flags out")
     values = {name: parsed[name].value for name in _NAMES if name in parsed}
     values.update(models.hparams_from_flags(parsed))
-    values.update((name, there) for name, there in recorded.items() if name in values
+    values.update((name, _plain(name, there)) for name, there in recorded.items() if name in values
                   and not (name in _PLACES and parsed[name].present))
     return values
 
@@ -89,7 +94,11 @@ def _same(name, value, recorded):
     """Whether two values of a flag are of the same model."""
     if name == "model":
         return models.canonical(value) == models.canonical(recorded)
-    return value == recorded or name in _PLACES
+    return _plain(name, value) == _plain(name, recorded) or name in _PLACES
+
+
+def _plain(name, value):
+    return readers.without_blanks(value) if name in _LISTS and isinstance(value, str) else value
 
 
 def _contradiction(where, differing, remedy):

@@ -126,6 +126,11 @@ def test_segments_of_several_videos_share_batches(tmp_path):
         b"v%03d:%d" % (video, start) for video in range(6) for start in (0, 5, 10, 15)]
 
 
+def test_blanks_in_the_lists_do_not_matter():
+    reader = readers.create("rgb , audio", " 1024, 128", frame_features=True)
+    assert (reader.feature_names, reader.feature_sizes) == (["rgb", "audio"], [1024, 128])
+
+
 def test_video_level_features_and_labels(tmp_path):
     random = np.random.RandomState(1)
     rgb, audio = random.randn(3, 1024), random.randn(3, 128)

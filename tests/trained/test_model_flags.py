@@ -83,6 +83,22 @@ def test_an_alias_is_the_same_model(tmp_path):
     assert "--model=NeXtVLADModel given" in refused(model_flags.adopt, tmp_path, "--model=NeXtVLADModel")
 
 
+def test_blanks_in_lists_do_not_matter(tmp_path):
+    record(tmp_path, "--frame_features", "--feature_names=rgb, audio", "--feature_sizes=1024 ,128")
+    assert (read(tmp_path)["feature_names"], read(tmp_path)["feature_sizes"]) == ("rgb,audio", "1024,128")
+    write(tmp_path, dict(read(tmp_path), feature_names="rgb , audio"))
+    for given in "rgb,audio", " rgb, audio":
+        record(tmp_path, "--frame_features", "--feature_names=" + given, "--feature_sizes=1024,128")
+        assert model_flags.adopt(str(tmp_path), parse("--feature_names=" + given))["feature_names"] == "rgb,audio"
+    assert "--feature_names=rgb given" in refused(model_flags.adopt, tmp_path, "--feature_names=rgb")
+
+
+def test_the_image_comes_first(tmp_path):
+    sentence = refused(model_flags.record, tmp_path, "--frame_features", "--feature_names=audio, rgb",
+                       "--feature_sizes=128,1024")
+    assert sentence.startswith("--feature_names=audio,rgb does not begin with rgb, and the models take the first columns")
+
+
 def test_the_place_of_a_configuration_file_may_change(tmp_path):
     other = shutil.copy(files.beside_project("bert_config.json"), str(tmp_path / "other.json"))
     record(tmp_path, "--model=Bert", "--bert_config_file=bert_config.json")
