@@ -15,6 +15,7 @@ from absl import flags
 import tensorflow as tf
 
 from src import models
+from src.common import devices
 from src.common import files
 from src.common import program
 from src.common.errors import InputError
@@ -81,6 +82,7 @@ def main(args):
                             args.segment_labels, args.max_frames)
     paths = shards.holdout(files.find(args.eval_data_pattern, "eval_data_pattern"), args.holdout_shards)
     chosen = chosen_checkpoints(args)
+    devices.count_gpus()
     evaluator = Evaluator(model, reader, losses.create(values["label_loss"]), paths, args.batch_size, args.num_readers,
                           args.top_k)
     exporter = export.InferenceModelExporter(model, reader)

@@ -16,6 +16,7 @@ from absl import flags
 import numpy as np
 
 from src import models
+from src.common import devices
 from src.common import files
 from src.common import program
 from src.common.errors import InputError
@@ -31,6 +32,7 @@ from src.submission import video_csv
 from src.submission.top_segments import TopSegments
 from src.submission.top_segments import top_columns
 from src.trained import bundle
+from src.trained import checkpoints
 from src.trained import export
 from src.trained import model_flags
 
@@ -105,6 +107,9 @@ def write_ranked(batches, classes, top_k, max_segments, outputs):
         best[batch["shift"]].add(batch["id"], batch["scores"], top_k)
     for path, collected in zip(outputs, best):
         ranked_csv.write(path, ((classes[column], ids) for column, ids in collected.ranked()))
+        if collected.num_empty:
+            log.info("%s: %d of the %d classes have no segment, since of each segment the best --top_k=%d classes count: "
+                     "raise it", path, collected.num_empty, len(classes), top_k)
 
 
 def main(args):
@@ -116,6 +121,7 @@ def main(args):
     paths = input_paths(args)
     model_dir, checkpoint = bundle.find(args.train_dir, args.input_model_tgz, args.untar_model_dir)
     values = model_flags.adopt(model_dir, args)
+    log.info("%s of step %d, from %s", values["model"], checkpoints.step_of(checkpoint), model_dir)
     model = model_flags.create_model(values)
     reader = readers.create(values["feature_names"], values["feature_sizes"], values["frame_features"],
                             max_frames=args.max_frames)
@@ -126,6 +132,7 @@ def main(args):
         classes = np.array(segments.read_label_ids(args.segment_label_ids_file))
     for path in outputs + [args.output_model_tgz] * bool(args.output_model_tgz):
         files.check_writable(path)
+    devices.count_gpus()
     scorer = Scorer(model, reader, paths, args.batch_size, args.num_readers,
                     *((frame_shifts, classes) if args.segment_labels else ()))
     batches = scored(scorer, lambda session: export.restore_model(session, checkpoint, scorer.variables), paths,

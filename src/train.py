@@ -16,6 +16,7 @@ from absl import flags
 import tensorflow as tf
 
 from src import models
+from src.common import devices
 from src.common import files
 from src.common import program
 from src.common.errors import InputError
@@ -203,13 +204,6 @@ def after_save_function(args, model, reader, label_loss, validation, valid_check
     return after_save
 
 
-def count_gpus(num_gpu):
-    """GPUs present, with a line that says what training runs on."""
-    gpus = len(tf.config.experimental.list_physical_devices("GPU"))
-    log.info("devices: %s", "%d of %d GPUs" % (min(num_gpu, gpus), gpus) if gpus else "no GPU, the CPU")
-    return gpus
-
-
 def frames_to_sample(args, model, reader):
     """Function from a frame count to the frames that the records' reader shall decode; None: all of them."""
     if model.frame_level and not args.segment_labels:
@@ -217,13 +211,13 @@ def frames_to_sample(args, model, reader):
     return None
 
 
-def build_graph(args, task, model, reader, next_batch, label_loss, devices):
+def build_graph(args, task, model, reader, next_batch, label_loss, tower_devices):
     """The training graph, in the default graph; see `towers.build`."""
     with tf.device("/job:ps/task:0" if task.cluster_spec else None):
         checkpoints.create_global_step()
     return towers.build(
-        model, reader, next_batch, devices, label_loss, args.regularization_penalty,
-        make_optimizer_function(args, args.batch_size * len(devices)), args.clip_gradient_norm,
+        model, reader, next_batch, tower_devices, label_loss, args.regularization_penalty,
+        make_optimizer_function(args, args.batch_size * len(tower_devices)), args.clip_gradient_norm,
         args.mask_unrated_labels and args.segment_labels, frames_to_sample(args, model, reader) is not None)
 
 
@@ -253,15 +247,15 @@ def train(args, task, stop, model, reader, label_loss):
     paths = training_paths(args)
     validation = validation_data(args)
     start_from, valid_checkpoint = (named_checkpoint(args, flag) for flag in ("checkpoint_file", "valid_checkpoint"))
-    devices = towers.tower_devices(args.num_gpu, count_gpus(args.num_gpu), task.cluster_spec, task.prefix)
-    examples_per_step = args.batch_size * len(devices)
+    used = towers.tower_devices(args.num_gpu, devices.count_gpus(args.num_gpu), task.cluster_spec, task.prefix)
+    examples_per_step = args.batch_size * len(used)
     pipeline.check_examples(reader, paths, args.num_readers)
     with tf.Graph().as_default(), pipeline.explained(paths):
         with tf.device("/cpu:0"):
             batches = tf1.data.make_one_shot_iterator(pipeline.training_batches(
                 reader, paths, examples_per_step, frames_to_sample(args, model, reader), args.num_epochs or None,
                 args.num_readers))
-        graph = build_graph(args, task, model, reader, batches.get_next, label_loss, devices)
+        graph = build_graph(args, task, model, reader, batches.get_next, label_loss, used)
         after_save = None
         if task.is_chief:
             if args.start_new_model:

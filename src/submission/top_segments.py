@@ -42,6 +42,11 @@ class TopSegments(object):
         """Bytes that the keys take, at most."""
         return self._keys.nbytes
 
+    @property
+    def num_empty(self):
+        """How many classes have no segment yet."""
+        return np.count_nonzero(self._counts == 0)
+
     def add(self, segment_ids, scores, top_k=None):
         """Adds segments; at equal scores they rank below those added before, in their own order.
 

@@ -103,6 +103,17 @@ def test_a_single_shift_goes_to_the_output_file_itself(flags, rankings, tmp_path
     assert read(tmp_path / "predictions_oof_shift-2.csv") == read(rankings / "out_shift-2.csv")
 
 
+def test_the_step_that_predicts_and_classes_left_empty_are_told(flags, evaluated, tmp_path):
+    few = dict(flags, top_k=1)
+    errors = runner.succeed("inference", output_file=tmp_path / "out.csv", **few)
+    assert "FrameLevelLogisticModel of step 6, from %s\n" % evaluated in errors
+    empty = sum(not len(segments) for segments in ranked_csv.read(str(tmp_path / "out.csv")).values())
+    assert 0 < empty < len(RATED_CLASSES)
+    assert "out.csv: %d of the %d classes have no segment, since of each segment the best --top_k=1 classes count" % (
+        empty, len(RATED_CLASSES)) in errors
+    assert "have no segment" not in runner.succeed("inference", output_file=tmp_path / "out.csv", **dict(flags, top_k=99))
+
+
 def test_all_shards_but_those_of_validation_are_read_whole(flags, data, predict, tmp_path):
     runner.succeed("inference", output_file=tmp_path / "out.csv", **dict(flags, input_data_pattern=data.test))
     assert read(tmp_path / "out.csv") == ranked(data.test_videos, 0, predict)

@@ -1,0 +1,99 @@
+"""What a program runs on, and why it is not the GPU that is there."""
+import collections
+import ctypes
+import glob
+import logging
+import os
+import re
+
+import tensorflow as tf
+
+log = logging.getLogger("yt8m")
+
+# What TensorFlow 1.15 loads, and what CUDA 10.0 knows.
+LIBRARIES = ["libcuda.so.1", "libcudart.so.10.0", "libcublas.so.10.0", "libcufft.so.10.0", "libcurand.so.10.0",
+             "libcusolver.so.10.0", "libcusparse.so.10.0", "libcudnn.so.7"]
+OLDEST_DRIVER = (410, 48)
+NEWEST_CAPABILITY = (7, 5)
+_MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_..
+_REMEDY = "see 'What it runs on' in the README"
+
+# What a machine shows of NVIDIA: number of `gpus`, `driver` version as a tuple or None, LIBRARIES that are `missing`,
+# and `capabilities`, a (major, minor) of each GPU as far as the driver tells.
+Machine = collections.namedtuple("Machine", "gpus driver missing capabilities")
+
+
+def look(root="/", load=ctypes.CDLL):
+    """The Machine below a root folder; `load` loads a library by its name or raises OSError."""
+    gpus = glob.glob(os.path.join(root, "proc/driver/nvidia/gpus/*")) or glob.glob(os.path.join(root, "dev/nvidia[0-9]*"))
+    driver = None
+    try:
+        with open(os.path.join(root, "proc/driver/nvidia/version")) as stream:
+            found = re.search(r"Kernel Module\D*(\d+)\.(\d+)", stream.read())
+            driver = found and tuple(map(int, found.groups()))
+    except OSError:
+        pass
+    if not gpus and not driver:
+        return Machine(0, None, [], [])
+    loaded = {name: _loaded(load, name) for name in LIBRARIES}
+    return Machine(max(len(gpus), 1), driver, [name for name in LIBRARIES if loaded[name] is None],
+                   _capabilities(loaded["libcuda.so.1"]))
+
+
+def _loaded(load, name):
+    try:
+        return load(name)
+    except OSError:
+        return None
+
+
+def _capabilities(cuda):
+    """(major, minor) of each GPU that the driver's library, or None, tells of."""
+    count = ctypes.c_int(0)
+    if cuda is None or cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(count)):
+        return []
+    found = []
+    for index in range(count.value):
+        device, numbers = ctypes.c_int(0), [ctypes.c_int(0), ctypes.c_int(0)]
+        cuda.cuDeviceGet(ctypes.byref(device), index)
+        for number, attribute in zip(numbers, (_MAJOR, _MINOR)):
+            cuda.cuDeviceGetAttribute(ctypes.byref(number), attribute, device)
+        found.append(tuple(number.value for number in numbers))
+    return found
+
+
+def complaint(machine, usable):
+    """A sentence on GPUs that TensorFlow does not see or that CUDA 10.0 does not know, or None.
+
+    Args:
+      machine: a Machine.
+      usable: how many GPUs TensorFlow sees.
+    """
+    newer = [capability for capability in machine.capabilities if capability > NEWEST_CAPABILITY]
+    if newer:
+        return ("an NVIDIA GPU of compute capability %d.%d is there, and CUDA 10.0, which TensorFlow 1.15 is built for, knows "
+                "none above %d.%d: use NVIDIA's own build of TensorFlow 1.15, %s" % (*newer[0], *NEWEST_CAPABILITY, _REMEDY))
+    if not machine.gpus or usable:
+        return None
+    if machine.driver and machine.driver < OLDEST_DRIVER:
+        reason = "its driver %d.%02d is too old: install %d.%d or later" % (machine.driver + OLDEST_DRIVER)
+    elif machine.missing:
+        reason = "%s cannot be loaded: install CUDA 10.0 and cuDNN 7, and name their folder in LD_LIBRARY_PATH" % (
+            ", ".join(machine.missing))
+    else:
+        reason = "all libraries load: check CUDA_VISIBLE_DEVICES, and that tensorflow-gpu is what is installed"
+    return "an NVIDIA GPU is there, but TensorFlow sees none; %s; %s" % (reason, _REMEDY)
+
+
+def count_gpus(num_gpu=None):
+    """GPUs that TensorFlow sees, with a line that says what the program runs on, and one on what is wrong with that.
+
+    Args:
+      num_gpu: how many are to be used; None: one.
+    """
+    gpus = len(tf.config.experimental.list_physical_devices("GPU"))
+    log.info("devices: %s", "%d of %d GPUs" % (min(num_gpu or 1, gpus), gpus) if gpus else "no GPU, the CPU")
+    found = complaint(look(), gpus)
+    if found:
+        log.info("WARNING: %s", found)
+    return gpus

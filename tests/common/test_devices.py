@@ -1,0 +1,69 @@
+"""A GPU that is there and not used is not passed over in silence."""
+import pytest
+
+from src.common import devices
+
+
+class Driver(object):
+    """Stands in for libcuda.so.1 with a GPU of a compute capability."""
+
+    def __init__(self, major, minor):
+        self._values = {75: major, 76: minor}
+
+    def cuInit(self, flags):
+        return flags
+
+    def cuDeviceGetCount(self, count):
+        count._obj.value = 1
+        return 0
+
+    def cuDeviceGet(self, device, index):
+        device._obj.value = index
+
+    def cuDeviceGetAttribute(self, number, attribute, device):
+        number._obj.value = self._values[attribute]
+
+
+def machine(folder, gpu=True, driver="450.80.02", missing=(), capability=(7, 5)):
+    """What `look` finds on a machine that shows this."""
+    if gpu:
+        (folder / "dev").mkdir()
+        (folder / "dev" / "nvidia0").write_text("")
+        (folder / "dev" / "nvidiactl").write_text("")
+    if driver:
+        (folder / "proc" / "driver" / "nvidia").mkdir(parents=True)
+        (folder / "proc" / "driver" / "nvidia" / "version").write_text(
+            "NVRM version: NVIDIA UNIX x86_64 Kernel Module  %s  Thu Sep  5\nGCC version:  gcc 7\n" % driver)
+
+    def load(name):
+        if name in missing:
+            raise OSError("%s: cannot open shared object file" % name)
+        return Driver(*capability)
+
+    return devices.look(str(folder), load)
+
+
+@pytest.mark.parametrize("shown, parts", [
+    (dict(missing=["libcudart.so.10.0"]), ["TensorFlow sees none; libcudart.so.10.0 cannot be loaded", "LD_LIBRARY_PATH"]),
+    (dict(missing=["libcudart.so.10.0", "libcudnn.so.7"]), ["libcudart.so.10.0, libcudnn.so.7 cannot be loaded"]),
+    (dict(missing=["libcudnn.so.7"], gpu=False), ["libcudnn.so.7 cannot be loaded"]),
+    (dict(missing=["libcuda.so.1"], driver=None), ["libcuda.so.1 cannot be loaded"]),
+    (dict(driver="396.54"), ["its driver 396.54 is too old: install 410.48 or later"]),
+    (dict(driver="410.04"), ["its driver 410.04 is too old"]),
+    (dict(), ["all libraries load: check CUDA_VISIBLE_DEVICES"]),
+    (dict(capability=(8, 6)), ["compute capability 8.6 is there", "none above 7.5", "NVIDIA's own build", "README"]),
+])
+def test_what_keeps_tensorflow_from_the_gpu_is_named(tmp_path, shown, parts):
+    sentence = devices.complaint(machine(tmp_path, **shown), usable=0)
+    assert all(part in sentence for part in parts + ["README"]), sentence
+
+
+def test_a_machine_without_a_gpu_is_not_complained_about(tmp_path):
+    shown = machine(tmp_path, gpu=False, driver=None, missing=devices.LIBRARIES)
+    assert devices.complaint(shown, usable=0) is None
+
+
+def test_a_gpu_in_use_is_complained_about_only_where_it_is_too_new(tmp_path):
+    assert devices.complaint(machine(tmp_path), usable=1) is None
+    (tmp_path / "other").mkdir()
+    assert "8.0" in devices.complaint(machine(tmp_path / "other", capability=(8, 0)), usable=1)
