@@ -1,29 +1,86 @@
-"""Files through `tf.io.gfile`, so that every path may be local or gs://."""
+"""Files through `tf.io.gfile`, so that every path may be local or gs://.
+
+Outputs are written beside their target, `.NAME.HOST.PID.tmp`, and take its place when they are whole. What a killed run
+leaves of that, the next one that writes the same target on the same machine removes.
+"""
 import contextlib
 import json
 import multiprocessing.pool
 import os
 import re
+import socket
+import stat
 
 import tensorflow as tf
 
+from src.common import exchange
+from src.common import places
 from src.common.errors import InputError
 
-_TEMPORARY = re.compile(r"(^|/)\.[^/]*\.\d+\.tmp$")  # see _temporary_name
+MAX_JSON_BYTES = 16 << 20  # those of the programs have some kilobytes
+_TEMPORARY = re.compile(r"(^|/)\.[^/]*\.\d+\.tmp(/|$)")  # see _temporary_name
+_OF_GLOBS = re.compile(r"[*?[\\]")
 PROJECT_DIR = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
+# Finding and reading.
+
+
 def glob(pattern):
-    """Sorted paths that match a glob, but for what a killed `replacing` left; [] also where its folder does not exist."""
+    """Sorted paths that match a glob, but for what a killed `replacing` left; [] also where its folder does not exist.
+
+    Folders and a file that are there by the very name that the pattern gives, such as run[1], are taken as they are.
+    """
     try:
-        return sorted(path for path in tf.io.gfile.glob(pattern) if not _TEMPORARY.search(path))
+        return sorted(path for path in tf.io.gfile.glob(_taken_as_it_is(pattern)) if not _TEMPORARY.search(path))
     except tf.errors.NotFoundError:
         return []
 
 
+def _taken_as_it_is(pattern):
+    """The pattern with the characters of globs escaped in what is there by that very name."""
+    taken, parts = "", pattern.split("/")
+    for place, part in enumerate(parts):
+        if _OF_GLOBS.search(part):
+            if not exists("/".join(parts[:place + 1])):
+                return taken + "/".join(parts[place:])
+            part = _OF_GLOBS.sub(lambda matched: "\\" + matched.group(), part)
+        taken += part + "/"
+    return taken[:-1]
+
+
+def exists(path):
+    """Whether a file or folder is there.
+
+    Raises:
+      InputError: its folder may not be searched, so nobody knows.
+    """
+    if places.local(path) is None:
+        return tf.io.gfile.exists(path)
+    try:
+        os.stat(places.local(path))
+        return True
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise InputError("%s cannot be looked up (%s): check the path and the permissions of its folder."
+                         % (path, error.strerror))
+
+
 def names(folder):
-    """Names of the files and folders in a folder; [] where there is none."""
-    return [name.rstrip("/") for name in tf.io.gfile.listdir(folder)] if tf.io.gfile.isdir(folder) else []
+    """Names of the files and folders in a folder; [] where there is none.
+
+    Raises:
+      InputError: the folder may not be read.
+    """
+    if places.local(folder) is None:
+        return [name.rstrip("/") for name in tf.io.gfile.listdir(folder)] if tf.io.gfile.isdir(folder) else []
+    try:
+        return os.listdir(places.local(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise InputError("%s cannot be listed (%s): check the folder's permissions." % (folder, error.strerror))
 
 
 def find(pattern, flag):
@@ -34,7 +91,7 @@ def find(pattern, flag):
       flag: name of the flag that holds it, for the error.
 
     Raises:
-      InputError: nothing matches.
+      InputError: nothing matches, or a folder may not be read.
     """
     if not pattern:
         raise InputError("--%s is empty: give it a path or a glob." % flag)
@@ -42,9 +99,26 @@ def find(pattern, flag):
         paths = glob(pattern)
     except tf.errors.OpError as error:
         raise InputError("--%s=%s cannot be listed: %s." % (flag, pattern, error.message))
+    except UnicodeDecodeError:
+        raise InputError("--%s=%s matches a name that is not UTF-8: rename the file." % (flag, pattern))
     if not paths:
+        folder = os.path.dirname(pattern)
+        for one in glob(folder) if _OF_GLOBS.search(folder) else [folder]:
+            names(one or ".")  # may it be read?
         raise InputError("No file matches --%s=%s: check the path, and quote the glob." % (flag, pattern))
     return paths
+
+
+def version(path):
+    """What differs between a file and another that takes its place later; None where there is none."""
+    try:
+        if places.local(path) is not None:
+            found = os.stat(places.local(path))
+            return found.st_ino, found.st_ctime_ns, found.st_size
+        found = tf.io.gfile.stat(path)
+        return found.mtime_nsec, found.length
+    except (OSError, tf.errors.OpError):
+        return None
 
 
 def total_bytes(paths):
@@ -59,27 +133,9 @@ def beside_project(path):
     Lets the defaults (bert_config.json, segment_label_ids.csv) be found from any folder.
     """
     own = os.path.join(PROJECT_DIR, path)
-    if not os.path.isabs(path) and not tf.io.gfile.exists(path) and os.path.exists(own):
+    if not os.path.isabs(path) and not exists(path) and os.path.exists(own):
         return own
     return path
-
-
-def _temporary_name(path):
-    folder, name = os.path.split(path)
-    return os.path.join(folder, ".%s.%d.tmp" % (name, os.getpid()))
-
-
-@contextlib.contextmanager
-def _writing(path):
-    try:
-        yield
-    except tf.errors.OpError as error:
-        raise InputError("%s cannot be written: %s." % (path, error.message))
-
-
-def _check_no_folder(path):
-    if path.endswith("/") or tf.io.gfile.isdir(path):
-        raise InputError("%s is a folder and cannot be written as a file: give a file's name." % path)
 
 
 @contextlib.contextmanager
@@ -93,16 +149,98 @@ def reading(path):
         raise InputError("%s cannot be read: %s." % (path, error.message))
 
 
+def read_json(path):
+    """The value in a JSON file.
+
+    Raises:
+      InputError: the file is missing, not JSON, or larger than MAX_JSON_BYTES.
+    """
+    places.check(path, path)
+    with reading(path), tf.io.gfile.GFile(path, "rb") as stream:
+        content = stream.read(MAX_JSON_BYTES + 1)
+    if len(content) > MAX_JSON_BYTES:
+        raise InputError("%s is larger than %d MB, as no such file is: restore or delete it."
+                         % (path, MAX_JSON_BYTES >> 20))
+    try:
+        return json.loads(content.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise InputError("%s is not valid JSON (%s): restore or delete it." % (path, error))
+
+
+# Writing.
+
+
+@contextlib.contextmanager
+def _writing(path):
+    try:
+        yield
+    except tf.errors.OpError as error:
+        raise InputError("%s cannot be written: %s." % (path, error.message))
+
+
+def _target(path):
+    """Where an output lies: a link stays, and what it points at is replaced."""
+    local = places.local(path)
+    return os.path.realpath(local) if local is not None and os.path.islink(local) else path
+
+
+def _check_file(path):
+    """Checks that what stands at `path` may be replaced by a file.
+
+    Raises:
+      InputError: it is a folder, a device or a pipe.
+    """
+    if path.endswith("/") or tf.io.gfile.isdir(path):
+        raise InputError("%s is a folder and cannot be written as a file: give a file's name." % path)
+    with contextlib.suppress(OSError):
+        if places.local(path) is not None and not stat.S_ISREG(os.stat(places.local(path)).st_mode):
+            raise InputError("%s is a device or a pipe, whose place a file is not to take: give a file's name." % path)
+
+
+def _temporary_name(path):
+    folder, name = os.path.split(path)
+    return os.path.join(folder, ".%s.%s.%d.tmp" % (name, socket.gethostname(), os.getpid()))
+
+
+def _start(path):
+    """Prepares writing beside `path`; -> the temporary name."""
+    with _writing(path):
+        tf.io.gfile.makedirs(os.path.dirname(path) or ".")
+        _remove_leftovers(path)
+        return _temporary_name(path)
+
+
+def _remove_leftovers(path):
+    """Removes what runs of this machine that are gone left of writing `path`."""
+    folder, name = os.path.split(path)
+    left = re.compile(re.escape(".%s.%s." % (name, socket.gethostname())) + r"(\d+)\.tmp")
+    for other in names(folder or "."):
+        matched = left.fullmatch(other)
+        if matched and not _runs(int(matched.group(1))):
+            with contextlib.suppress(tf.errors.PermissionDeniedError):  # another user's
+                remove(os.path.join(folder, other))
+
+
+def _runs(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
+
+
 def check_writable(path):
     """Finds out now whether `replacing` could write to `path` later, after hours of work.
 
     Raises:
       InputError: it could not.
     """
-    temporary = _temporary_name(path)
-    _check_no_folder(path)
+    path = _target(path)
+    _check_file(path)
+    temporary = _start(path)
     with _writing(path):
-        tf.io.gfile.makedirs(os.path.dirname(path) or ".")
         with tf.io.gfile.GFile(temporary, "w") as stream:
             stream.write("")
         tf.io.gfile.remove(temporary)
@@ -116,7 +254,7 @@ def replacing(path, mode="w"):
     `path` before stands there still.
 
     Args:
-      path: target, local or gs://; its folder is made if missing.
+      path: target, local or gs://; its folder is made if missing. Of a link, what it points at is replaced.
       mode: "w" or "wb".
 
     Yields:
@@ -125,11 +263,11 @@ def replacing(path, mode="w"):
     Raises:
       InputError: the target cannot be written.
     """
-    temporary = _temporary_name(path)
-    _check_no_folder(path)
+    path = _target(path)
+    _check_file(path)
+    temporary = _start(path)
     try:
         with _writing(path):
-            tf.io.gfile.makedirs(os.path.dirname(path) or ".")
             stream = tf.io.gfile.GFile(temporary, mode)
             stream.write(b"" if "b" in mode else "")  # opens it
         with contextlib.closing(stream):
@@ -143,16 +281,51 @@ def replacing(path, mode="w"):
 
 @contextlib.contextmanager
 def replacing_folder(path):
-    """As `replacing`, for a folder: yields the name of a new one that takes `path`'s place."""
-    temporary = _temporary_name(path)
-    tf.io.gfile.makedirs(os.path.dirname(path) or ".")
+    """As `replacing`, for a folder: yields the name of a new one that takes `path`'s place.
+
+    Whenever the process is killed, a whole folder stands at `path`, the old one or the new one, as they change places in
+    one step. Where the file system cannot do that (NFS, say), there is none for the moment between two renames. A bucket
+    has no folders: the files are replaced one after the other, those of subfolders first, else by name. Whoever reads
+    several files of a folder finds out with `version` whether they are of the same one.
+    """
+    path = _target(path)
+    temporary = _start(path)
     remove(temporary)
     try:
         yield temporary
-        remove(path)
-        tf.io.gfile.rename(temporary, path)
+        with _writing(path):
+            if places.local(path) is None:
+                _replace_files(temporary, path)
+            elif exists(path):
+                _exchange(temporary, path)
+            else:
+                tf.io.gfile.rename(temporary, path)
     finally:
         remove(temporary)
+
+
+def _exchange(folder, other):
+    """Two folders of this machine change places."""
+    try:
+        exchange.exchange(places.local(folder), places.local(other))
+    except OSError:
+        aside = _start(other + ".old")
+        for source, target in (other, aside), (folder, other), (aside, folder):
+            tf.io.gfile.rename(source, target)
+
+
+def _replace_files(folder, target):
+    """Moves a folder's files to another one, and removes those that it has besides."""
+    moved = set()
+    for top, _, found in tf.io.gfile.walk(folder, topdown=False):
+        for name in sorted(found):
+            path = os.path.join(target, os.path.relpath(os.path.join(top, name), folder))
+            tf.io.gfile.makedirs(os.path.dirname(path))
+            tf.io.gfile.rename(os.path.join(top, name), path, overwrite=True)
+            moved.add(path)
+    for top, _, found in tf.io.gfile.walk(target):
+        for path in set(os.path.join(top, name) for name in found) - moved:
+            tf.io.gfile.remove(path)
 
 
 def remove(path):
@@ -161,21 +334,6 @@ def remove(path):
         tf.io.gfile.rmtree(path)
     elif tf.io.gfile.exists(path):
         tf.io.gfile.remove(path)
-
-
-def read_json(path):
-    """The object in a JSON file.
-
-    Raises:
-      InputError: the file is missing or not JSON.
-    """
-    try:
-        with tf.io.gfile.GFile(path) as stream:
-            return json.load(stream)
-    except tf.errors.NotFoundError:
-        raise InputError("%s does not exist: check the path." % path)
-    except ValueError as error:
-        raise InputError("%s is not valid JSON (%s): restore or delete it." % (path, error))
 
 
 def write_json(path, value):

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from src.common import files
 from src.common.errors import InputError
+from src.trained import checkpoints
 from src.trained import model_flags
 
 log = logging.getLogger("yt8m")
@@ -63,11 +64,16 @@ def extract(tgz, folder):
 
 
 def write(train_dir, checkpoint, tgz):
-    """Writes model_flags.json and inference_model.* to a tgz."""
-    with files.replacing(tgz, "wb") as stream, tarfile.open(fileobj=stream, mode="w:gz") as archive:
+    """Writes model_flags.json and inference_model.*, which may be replaced meanwhile, to a tgz."""
+    checkpoints.read_whole(lambda: _write(train_dir, checkpoint, tgz))
+    log.info("model bundled: %s", tgz)
+
+
+def _write(train_dir, checkpoint, tgz):
+    with files.replacing(tgz, "wb") as stream, checkpoints.unreplaced(checkpoint), \
+            tarfile.open(fileobj=stream, mode="w:gz") as archive:
         for path in [model_flags.path(train_dir)] + files.glob(checkpoint + ".*"):
             info = tarfile.TarInfo(os.path.basename(path))
             info.size = tf.io.gfile.stat(path).length
             with tf.io.gfile.GFile(path, "rb") as member:
                 archive.addfile(info, member)
-    log.info("model bundled: %s", tgz)

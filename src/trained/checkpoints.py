@@ -13,6 +13,7 @@ tf1 = tf.compat.v1
 _STEP = re.compile(r"model\.ckpt-(\d+)\.index$")
 _POLL_SECONDS = 10.0
 _FILE = re.compile(r"model\.ckpt-(\d+)\.(index|data-.*|meta)$")
+_READ_TRIES = 20  # of what other programs replace minutes apart
 
 
 def create_global_step():
@@ -147,6 +148,38 @@ def restore(session, saver, checkpoint):
     """
     with _reading(checkpoint):
         saver.restore(session, checkpoint)
+
+
+class Replaced(InputError):
+    """A checkpoint that was read had another one take its place meanwhile."""
+
+
+@contextlib.contextmanager
+def unreplaced(checkpoint):
+    """Makes sure that all that the block reads is of one checkpoint.
+
+    An inference model may be replaced at any time, and a part of each of two is not always noticed.
+
+    Raises:
+      Replaced: the checkpoint was replaced before the block's end.
+    """
+    before = files.version(checkpoint + ".index")
+    try:
+        yield
+    except Exception:  # pylint: disable=broad-except
+        if files.version(checkpoint + ".index") == before:
+            raise
+    if files.version(checkpoint + ".index") != before:
+        raise Replaced("%s was replaced time and again while it was read: run again when the other program has ended."
+                       % checkpoint)
+
+
+def read_whole(function):
+    """Calls a function, and again after it raised Replaced."""
+    for _ in range(_READ_TRIES - 1):
+        with contextlib.suppress(Replaced):
+            return function()
+    return function()
 
 
 @contextlib.contextmanager

@@ -13,9 +13,15 @@ _CPU = tf1.ConfigProto(device_count={"GPU": 0})  # leaves the GPU's memory to tr
 
 
 def restore_model(session, checkpoint, variables):
-    """Restores a model's variables, all of which the checkpoint must hold."""
-    found = checkpoints.restorable(checkpoint, variables)
-    checkpoints.restore(session, tf1.train.Saver(found), checkpoint)
+    """Restores a model's variables, all of which the checkpoint must hold; it may be replaced meanwhile."""
+    saver = tf1.train.Saver(variables)
+
+    def restore():
+        with checkpoints.unreplaced(checkpoint):
+            checkpoints.restorable(checkpoint, variables)
+            checkpoints.restore(session, saver, checkpoint)
+
+    checkpoints.read_whole(restore)
 
 
 class SavedModelExporter(object):
