@@ -48,7 +48,8 @@ def define_flags():
                         "published.")
     flags.DEFINE_float("w0", None, "w0 of the fusion, above 0; the smaller, the more the first ranks count. Default: as "
                        "published, or the JSON's.")
-    flags.DEFINE_integer("segment_max_pred", 100000, "Segments to keep a class.", lower_bound=1)
+    flags.DEFINE_integer("segment_max_pred", 100000, "Segments to keep a class.", lower_bound=1,
+                         upper_bound=ranked_csv.MAX_SEGMENTS)
     flags.DEFINE_string("log_file", "", "tune: log of the points, JSON lines as bayes_opt reads them; continued if it is "
                         "there. Empty: beside --output_file, in NAME_log.json.")
     flags.DEFINE_integer("init_points", 50, "tune: random points before the optimization.", lower_bound=1)

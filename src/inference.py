@@ -55,7 +55,8 @@ def define_flags():
     flags.DEFINE_bool("output_prob", False, "With --segment_labels: write each segment's classes and scores, instead of "
                       "each class's segments.")
     flags.DEFINE_string("segment_label_ids_file", "segment_label_ids.csv", "The classes rated at segment level.")
-    flags.DEFINE_integer("segment_max_pred", 100000, "Segments to keep a class.", lower_bound=1)
+    flags.DEFINE_integer("segment_max_pred", 100000, "Segments to keep a class.", lower_bound=1,
+                         upper_bound=ranked_csv.MAX_SEGMENTS)
     flags.DEFINE_integer("top_k", 20, "Classes to keep a video or segment.", lower_bound=1)
     flags.DEFINE_integer("batch_size", 512, "Examples a batch.", lower_bound=1)
     flags.DEFINE_string("shift", "0", "Frames to roll each video by along time: one number, or several such as "

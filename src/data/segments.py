@@ -43,17 +43,16 @@ def cut(videos, shift):
 
 
 def read_label_ids(path):
-    """The classes rated at segment level: sorted ints of a file with header `Index` and one class a line.
+    """The classes rated at segment level: sorted ints of a file of one class a line; a header `Index` may stand above.
 
     Raises:
       InputError: the file is missing, empty or malformed; names the line.
     """
     path = files.beside_project(path)
     classes = []
-    for number, line in text.lines(path):
-        if line.strip().isdigit():
-            classes.append(int(line))
-        elif number > 1:
+    for number, line in text.lines(path, header=b"Index"):
+        classes.append(text.whole_number(line))
+        if classes[-1] is None:
             raise InputError("%s, line %d: %s is no class: give one whole number a line."
                              % (path, number, text.quoted(line)))
     if not classes or len(set(classes)) < len(classes):

@@ -18,6 +18,7 @@ from src.data import shards
 # and class stands there twice; see `create`.
 Ratings = collections.namedtuple("Ratings", "segment_ids labels scores")
 
+_HEADER = b"segment_id,label,score"
 _LINE = re.compile(rb"(" + segment_ids.FORM.pattern + rb"),([0-9]{1,9}),([01])(?:\.0*)?")
 
 
@@ -25,8 +26,9 @@ def define_flags():
     """Flags that say where the ratings are; `shards.define_flags` says which are the holdout's."""
     flags.DEFINE_string("eval_data_pattern", "", "Glob of the TFRecords of 3/frame/validate; the ratings of "
                         "their holdout are read.")
-    flags.DEFINE_string("label_cache", "", "File of ratings, segment_id,label,score a line: read instead of "
-                        "the records if it exists, else written, which makes the next run fast.")
+    flags.DEFINE_string("label_cache", "", "File of ratings, segment_id,label,score a line (these words may "
+                        "stand above): read instead of the records if it exists, else written, which makes the next run "
+                        "fast.")
 
 
 def find(args):
@@ -62,20 +64,19 @@ def create(ids, labels, scores):
 
 
 def read_cache(path):
-    """Ratings in a file of lines `segment_id,label,score`, e.g. abcd:35,1135,1; a header may stand above.
+    """Ratings in a file of lines such as abcd:35,1135,1; the header `segment_id,label,score` may stand above.
 
     Raises:
       InputError: the file is missing, empty or malformed; names the line.
     """
     rows = []
-    for number, line in text.lines(path):
+    for number, line in text.lines(path, _HEADER):
         matched = _LINE.fullmatch(line.strip())
-        if matched:
-            rows.append(matched.groups())
-        elif number > 1 or line.count(b",") != 2 or b":" in line:  # else a header
+        if not matched or len(matched.group(1)) > segment_ids.MAX_BYTES:
             raise InputError("%s, line %d: %s is not segment_id,label,score such as abcd:35,1135,1: correct it, "
                              "or delete the file to have it made again."
                              % (path, number, text.quoted(line)))
+        rows.append(matched.groups())
     if not rows:
         raise InputError("%s holds no ratings: delete it to have it made again." % path)
     names, labels, scores = np.array(rows).T

@@ -8,7 +8,9 @@ from src.common.errors import InputError
 from src.data import segment_ids
 
 HEADER = b"Class,Segments"
-_BEGINNING_BYTES = 100  # of a line, that hold its class
+MAX_SEGMENTS = 500000  # of a class; a submission holds at most 100,000
+_LINE_BYTES = MAX_SEGMENTS * (segment_ids.MAX_BYTES + 1)  # at most
+_CLASS_BYTES = 64  # of a line, in which its class ends
 _WIDTHS = np.arange(segment_ids.MAX_BYTES + 1)
 # int64 [MAX_BYTES + 1, words]: of the 8-byte words that an id of that many bytes starts, the bits that are its own.
 _OWN_BITS = np.where(_WIDTHS[:-1] < _WIDTHS[:, np.newaxis], 255, 0).astype(np.uint8).view(np.int64)
@@ -64,14 +66,13 @@ def iterate(path):
       InputError: the file is missing, empty or malformed; names the line.
     """
     lines_of = {}
-    for number, line in text.lines(path):
-        if lines_of or line != HEADER:
-            class_id, before = _enter(lines_of, path, number, line)
-            where = _where(path, number)
-            ids = split(line[before:].strip(), where)
-            check_form(ids, where)
-            check_distinct(ids, where)
-            yield class_id, ids
+    for number, line in text.lines(path, HEADER, _LINE_BYTES):
+        class_id, before = _enter(lines_of, path, number, line)
+        where = _where(path, number)
+        ids = split(line[before:].strip(), where)
+        check_form(ids, where)
+        check_distinct(ids, where)
+        yield class_id, ids
     _check_any(lines_of, path)
 
 
@@ -94,11 +95,9 @@ class Rows(object):
         self._path, self._lines_of, self._places = path, {}, {}
         with files.reading(path):
             self._stream = tf.io.gfile.GFile(path, "rb")
-            for number, (offset, length, line) in enumerate(_located_lines(self._stream), 1):
-                line = line.rstrip(b"\r")
-                if line and (self._lines_of or line != HEADER):
-                    class_id, before = _enter(self._lines_of, path, number, line)
-                    self._places[class_id] = offset + before, length - before
+            for number, start, length, line in text.located(self._stream, path, HEADER, _LINE_BYTES, 2 * _CLASS_BYTES):
+                class_id, before = _enter(self._lines_of, path, number, line)
+                self._places[class_id] = start + before, length - before
         _check_any(self._lines_of, path)
 
     @property
@@ -128,40 +127,25 @@ class Rows(object):
         self._stream.close()
 
 
-def _located_lines(stream):
-    """Yields (first byte, bytes, the first _BEGINNING_BYTES of them) of each line, blank ones too."""
-    offset, beginning, position = 0, b"", 0
-    for block in iter(lambda: stream.read(text.BLOCK_BYTES), b""):
-        start, end = 0, block.find(b"\n")
-        while end >= 0:
-            beginning = (beginning + block[start:min(end, start + _BEGINNING_BYTES)])[:_BEGINNING_BYTES]
-            yield offset, position + end - offset, beginning
-            offset, beginning, start = position + end + 1, b"", end + 1
-            end = block.find(b"\n", start)
-        beginning = (beginning + block[start:start + _BEGINNING_BYTES])[:_BEGINNING_BYTES]
-        position += len(block)
-    yield offset, position - offset, beginning
-
-
 def _where(path, number):
     return "%s, line %d" % (path, number)
 
 
 def _enter(lines_of, path, number, line):
     """Enters a line's class in the dict class -> number of its line; -> class, bytes before its segments."""
-    comma = line.find(b",")
-    if comma < 0:
+    beginning, comma, _ = line[:_CLASS_BYTES].partition(b",")
+    if not comma and len(line) < _CLASS_BYTES:
         raise InputError("%s: %s has no comma: give a class, a comma and its segments, separated by blanks."
                          % (_where(path, number), text.quoted(line)))
-    class_id = line[:comma]
-    if not class_id.strip().isdigit():
-        raise InputError("%s: %s is no class: give a whole number." % (_where(path, number), text.quoted(class_id)))
-    class_id = int(class_id)
+    class_id = text.whole_number(beginning)
+    if class_id is None:
+        raise InputError("%s: %s is no class: give a whole number of at most nine digits."
+                         % (_where(path, number), text.quoted(beginning)))
     if class_id in lines_of:
         raise InputError("%s: class %d already has line %d: delete one of the two."
                          % (_where(path, number), class_id, lines_of[class_id]))
     lines_of[class_id] = number
-    return class_id, comma + 1
+    return class_id, len(beginning) + 1
 
 
 def _check_any(lines_of, path):

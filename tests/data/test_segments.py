@@ -61,7 +61,8 @@ def test_the_projects_label_ids_are_found_from_any_folder(tmp_path, monkeypatch)
     assert classes[0] >= 0 and classes[-1] < records.NUM_CLASSES
 
 
-@pytest.mark.parametrize("content", ["Index\n7\n3\n100\n", "7\r\n100\r\n\r\n3"])
+@pytest.mark.parametrize("content", [
+    "Index\n7\n3\n100\n", "7\r\n100\r\n\r\n3", "\ufeff7\n100\n3\n", "\ufeffIndex\r\n7\r\n3\r\n100"])
 def test_label_ids_are_read_with_and_without_a_header_in_ascending_order(tmp_path, content):
     path = tmp_path / "classes.csv"
     path.write_bytes(content.encode())
@@ -71,6 +72,9 @@ def test_label_ids_are_read_with_and_without_a_header_in_ascending_order(tmp_pat
 @pytest.mark.parametrize("content, told", [
     ("Index\n7\nseven\n8\n", '%s, line 3: "seven" is no class: give one whole number a line.'),
     ("Index\n7,Car\n", '%s, line 2: "7,Car" is no class: give one whole number a line.'),
+    ("Class\n7\n", '%s, line 1: "Class" is no class: give one whole number a line.'),
+    ("Index\nIndex\n7\n", '%s, line 2: "Index" is no class: give one whole number a line.'),
+    ("7\n" + 5000 * "8", '%s, line 2: "' + 60 * "8" + '..." is no class: give one whole number a line.'),
     ("Index\n-7\n", '%s, line 2: "-7" is no class: give one whole number a line.'),
     ("Index\n7\n8\n7\n", "%s must list at least one class, each once."),
     ("Index\n", "%s must list at least one class, each once.")])

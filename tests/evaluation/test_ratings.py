@@ -25,15 +25,16 @@ def test_the_cache_gives_back_what_was_written(tmp_path):
         np.testing.assert_array_equal(read, expected)
 
 
-@pytest.mark.parametrize("header", ["", "segment_id,label,score\n"])
+@pytest.mark.parametrize("header", ["", "segment_id,label,score\n", "\ufeff", "\ufeffsegment_id,label,score\r\n"])
 def test_a_header_and_other_programs_spellings_are_accepted(tmp_path, header):
     path = tmp_path / "ratings.csv"
-    path.write_text(header + "abcd:35,1135,1.0\r\na:0,7,0.\n\nabcd:35,1135,0.0")
+    path.write_bytes((header + "abcd:35,1135,1.0\r\na:0,7,0.\n\nabcd:35,1135,0.0").encode())
     assert rows(ratings.read_cache(str(path))) == [(b"a:0", 7, 0), (b"abcd:35", 1135, 0)]
 
 
 @pytest.mark.parametrize("line", ["abcd:35,1135", "abcd:35,1135,1,1", "abcd:35,x,1", "abcd:35,-1,1", "abcd:35,7,0.5",
-                                  "abcd:35,7,2", "abcd:35,7,nan", "abcd:x,7,1", "abcd,7,1", "x"])
+                                  "abcd:35,7,2", "abcd:35,7,nan", "abcd:x,7,1", "abcd,7,1", "x", "a:5,1234567890,1",
+                                  "segment_id,label,score"])
 def test_malformed_lines_are_named(tmp_path, line):
     path = tmp_path / "ratings.csv"
     path.write_text("a:0,7,1\n" + line + "\n")
@@ -42,12 +43,14 @@ def test_malformed_lines_are_named(tmp_path, line):
     assert str(error.value).startswith('%s, line 2: "%s" is not segment_id,label,score' % (path, line))
 
 
-@pytest.mark.parametrize("line", ["abcd:35,x,1", "abcd:35 7 1", "abcd:35,7"])
+@pytest.mark.parametrize("line", ["abcd:35,x,1", "abcd:35 7 1", "abcd:35,7", "id,label,score", "a,7,1",
+                                  "v" * 63 + ":5,7,1", "a:" + 10000 * "5" + ",7,1"])
 def test_a_malformed_first_line_is_no_header(tmp_path, line):
     path = tmp_path / "ratings.csv"
     path.write_text(line + "\na:0,7,1\n")
-    with pytest.raises(InputError, match="line 1"):
+    with pytest.raises(InputError, match="line 1") as error:
         ratings.read_cache(str(path))
+    assert len(str(error.value)) < 400
 
 
 def test_an_empty_and_a_missing_cache_are_named(tmp_path):

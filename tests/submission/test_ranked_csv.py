@@ -41,6 +41,8 @@ def test_writes_lists_too(tmp_path):
     b"Class,Segments\n102,c2:10 b1:0 abcd:295\n988,\n3844,a0:5\n",
     b"102,c2:10 b1:0 abcd:295\n988,\n3844,a0:5\n",
     b"Class,Segments\r\n102,c2:10 b1:0 abcd:295 \r\n988, \r\n3844,a0:5",
+    b"\xef\xbb\xbf102,c2:10 b1:0 abcd:295\n988,\n3844,a0:5\n",
+    b"\xef\xbb\xbfClass,Segments\r\n102,c2:10 b1:0 abcd:295\r\n988,\r\n3844,a0:5\r\n",
     b"988,\n\n3844,a0:5\n102,c2:10 b1:0 abcd:295\n\n"])
 def test_header_line_ends_and_row_order_are_free(tmp_path, content):
     path = write(tmp_path, content)
@@ -54,6 +56,8 @@ def test_header_line_ends_and_row_order_are_free(tmp_path, content):
     (b"-5,a0:5", '"-5" is no class'),
     (b",a0:5", '"" is no class'),
     (b"Class,Segments", '"Class" is no class'),
+    (b"7" * 5000 + b",a0:5", '"%s..." is no class: give a whole number of at most nine digits' % (60 * "7")),
+    (b" " * 200 + b"7,a0:5", "is no class"),
     (b"102,a0:5", "class 102 already has line 2"),
     (b"5,a0:5 a0:10 b1:0 a0:10 b1:0", 'segment "a0:10" stands there twice'),
     (b"5,videoidlong:295 a0:5 videoidlong:295", 'segment "videoidlong:295" stands there twice'),
@@ -80,7 +84,11 @@ def test_malformed_lines_are_named(tmp_path, line, sentence):
     with pytest.raises(InputError) as error:
         ranked_csv.read(path)
     assert str(error.value).startswith("%s, line 3: " % path)
-    assert sentence in str(error.value)
+    assert sentence in str(error.value) and len(str(error.value)) < 400
+    if "class" in sentence or "comma" in sentence:
+        with pytest.raises(InputError) as located:
+            ranked_csv.Rows(path)
+        assert str(located.value) == str(error.value)
 
 
 @pytest.mark.parametrize("read", [ranked_csv.read, ranked_csv.Rows])
@@ -99,9 +107,23 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path, read):
         read(str(tmp_path))
 
 
+@pytest.mark.parametrize("read", [ranked_csv.read, ranked_csv.Rows])
+@pytest.mark.parametrize("content", [b"Class,Segments\n5,", b"5"])
+def test_a_row_of_all_memory_is_refused_at_once(tmp_path, content, read):
+    path = write(tmp_path, content)
+    os.truncate(path, 300000000)  # zeros, which take no disk
+    tracemalloc.start()
+    with pytest.raises(InputError, match="line [12] is longer than 32,500,000 bytes"):
+        read(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 * 32500000
+
+
 @pytest.mark.parametrize("block_bytes", [1, 7, 1 << 20])
 @pytest.mark.parametrize("content", [
     b"Class,Segments\n102,c2:10 b1:0 abcd:295\n988,\n3844,a0:5\n",
+    b"\xef\xbb\xbf3844,a0:5\r\n102,c2:10 b1:0 abcd:295\r\n988,\r\n",
     b"3844, a0:5 \r\n\n102,c2:10 b1:0 abcd:295\r\n988,"])
 def test_rows_are_read_by_class(tmp_path, monkeypatch, content, block_bytes):
     monkeypatch.setattr(text, "BLOCK_BYTES", block_bytes)
@@ -111,7 +133,7 @@ def test_rows_are_read_by_class(tmp_path, monkeypatch, content, block_bytes):
         segments, where = rows.read(class_id)
         assert segments == b" ".join(ids) and rows.num_bytes(class_id) >= len(segments)
         assert where.endswith("ranked.csv, line %d" % (1 + [line.startswith(b"%d," % class_id) for line in
-                                                            content.split(b"\n")].index(True)))
+                                                            content.replace(b"\xef\xbb\xbf", b"").split(b"\n")].index(True)))
     assert rows.read(5)[0] == b"" and rows.num_bytes(5) == 0
     rows.close()
 
