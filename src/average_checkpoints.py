@@ -11,7 +11,6 @@ if __name__ == "__main__" and not __package__:  # run as a file
 import logging
 
 from absl import flags
-import tensorflow as tf
 
 from src.common import files
 from src.common import program
@@ -61,7 +60,7 @@ def chosen_checkpoints(args):
 def main(args):
     """Averages as the flags say."""
     output_dir = args.output_dir.rstrip("/")
-    if not output_dir or tf.io.gfile.exists(output_dir):
+    if not output_dir or files.exists(output_dir):
         raise InputError("--output_dir=%s %s: name a new folder." % (
             args.output_dir, "exists already" if output_dir else "is empty"))
     values, paths = model_flags.read(args.train_dir), chosen_checkpoints(args)

@@ -96,7 +96,7 @@ def claim(output_dir, planned, recorded):
     new = {(partition, os.path.basename(path)) for partition, _, path in planned}
     try:
         tf.io.gfile.makedirs(output_dir)
-        known = tf.io.gfile.exists(mark)
+        known = files.exists(mark)
         found = [(partition, path) for partition in synthetic.PARTITIONS
                  for path in files.glob(os.path.join(output_dir, partition.folder, "*.tfrecord"))]
     except tf.errors.OpError as error:

@@ -10,8 +10,8 @@ if __name__ == "__main__" and not __package__:  # run as a file
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 from absl import flags
-import tensorflow as tf
 
+from src.common import files
 from src.common import program
 from src.common.errors import InputError
 from src.data import shards
@@ -30,7 +30,7 @@ def define_flags():
 def main(args):
     """Prints the mAP."""
     # Before the records are read, which may take long.
-    if not tf.io.gfile.exists(args.submission_file):
+    if not files.exists(args.submission_file):
         raise InputError("--submission_file=%s does not exist: give the CSV that inference.py wrote."
                          % args.submission_file)
     mean, precisions = ranking_metrics.mean_average_precision(

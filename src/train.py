@@ -188,7 +188,7 @@ def after_save_function(args, model, reader, label_loss, validation, valid_check
     exporter = export.SavedModelExporter(model, reader) if args.export_saved_models else None
     validate = make_validator(args, model, label_loss, *validation) if validation else None
     checkpoint, step = trainer.starting_point(args.train_dir)
-    if checkpoint and exporter and not tf.io.gfile.exists(checkpoints.saved_model_path(args.train_dir, step)):
+    if checkpoint and exporter and not files.exists(checkpoints.saved_model_path(args.train_dir, step)):
         exporter.export(checkpoint, checkpoints.saved_model_path(args.train_dir, step))  # which a kill cut short
     if valid_checkpoint:
         validate(valid_checkpoint, checkpoints.step_of(valid_checkpoint))

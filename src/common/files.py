@@ -4,6 +4,7 @@ Outputs are written beside their target, `.NAME.HOST.PID.tmp`, and take its plac
 leaves of that, the next one that writes the same target on the same machine removes.
 """
 import contextlib
+import errno
 import json
 import multiprocessing.pool
 import os
@@ -37,11 +38,16 @@ def glob(pattern):
         return []
 
 
+def is_glob(path):
+    """Whether a path holds characters of globs."""
+    return bool(_OF_GLOBS.search(path))
+
+
 def _taken_as_it_is(pattern):
     """The pattern with the characters of globs escaped in what is there by that very name."""
     taken, parts = "", pattern.split("/")
     for place, part in enumerate(parts):
-        if _OF_GLOBS.search(part):
+        if is_glob(part):
             if not exists("/".join(parts[:place + 1])):
                 return taken + "/".join(parts[place:])
             part = _OF_GLOBS.sub(lambda matched: "\\" + matched.group(), part)
@@ -63,6 +69,8 @@ def exists(path):
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return False
         raise InputError("%s cannot be looked up (%s): check the path and the permissions of its folder."
                          % (path, error.strerror))
 
@@ -103,7 +111,7 @@ def find(pattern, flag):
         raise InputError("--%s=%s matches a name that is not UTF-8: rename the file." % (flag, pattern))
     if not paths:
         folder = os.path.dirname(pattern)
-        for one in glob(folder) if _OF_GLOBS.search(folder) else [folder]:
+        for one in glob(folder) if is_glob(folder) else [folder]:
             names(one or ".")  # may it be read?
         raise InputError("No file matches --%s=%s: check the path, and quote the glob." % (flag, pattern))
     return paths

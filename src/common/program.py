@@ -8,10 +8,13 @@ from absl import app
 from absl import flags
 import tensorflow as tf
 
+from src.common import places
 from src.common.errors import InputError
 
 # Sentences raised inside a TensorFlow graph stand between these marks in the op's message.
 SENTENCE = re.compile(r"<<(.*?)>>", re.DOTALL)
+_OF_GRAPH = re.compile(r"\n\s*\[\[|\n\n")  # begins what an error's message tells of the graph
+_MOST_CHARACTERS = 1000  # of a sentence
 
 
 def sentence(error):
@@ -22,15 +25,38 @@ def sentence(error):
         marked = SENTENCE.search(error.message)
         if marked:
             return marked.group(1)
-        first_line = error.message.split("\n")[0]
-        if "No space left on device" in first_line:
-            return "%s: make room on the disk." % first_line
+        told = _OF_GRAPH.split(error.message)[0]
+        if "No space left on device" in told:
+            return "%s: make room on the disk." % told
         if isinstance(error, tf.errors.ResourceExhaustedError):
-            return "Out of memory: lower --batch_size (%s)." % first_line
+            return "Out of memory: lower --batch_size (%s)." % told
         if isinstance(error, (tf.errors.NotFoundError, tf.errors.PermissionDeniedError,
-                              tf.errors.UnauthenticatedError)) or "Is a directory" in first_line:
-            return "%s: check the path and your permissions." % first_line
+                              tf.errors.UnauthenticatedError)) or "Is a directory" in told:
+            return "%s: check the path and your permissions." % told
+        if "gs://" in told:
+            return "%s: check the network, and run again." % told
     return None
+
+
+def _printed(message):
+    """A sentence as one line, however much of a file it quotes."""
+    line = re.sub(r"\s*[\n\r\t]\s*", " ", message)
+    return line if len(line) <= _MOST_CHARACTERS else "%s ... %s" % (
+        line[:_MOST_CHARACTERS // 2], line[-_MOST_CHARACTERS // 2:])
+
+
+def check_places(parsed):
+    """Checks the paths among the flags' values.
+
+    Raises:
+      InputError: one leads nowhere, or is not UTF-8 as TensorFlow wants it.
+    """
+    for name in sorted(parsed):
+        values = parsed[name].value
+        for value in ",".join(values if isinstance(values, list) else [values] * isinstance(values, str)).split(","):
+            if any("\ud800" <= character <= "\udfff" for character in value):  # what Python makes of such bytes
+                raise InputError("--%s=%s holds bytes that are not UTF-8: rename the file." % (name, ascii(value)))
+            places.check(value.strip(), "--%s=%s" % (name, value))
 
 
 def _set_up_logging():
@@ -70,6 +96,7 @@ def run(define_flags, main):
             return 1
         _set_up_logging()
         try:
+            check_places(flags.FLAGS)
             return main(flags.FLAGS)
         except KeyboardInterrupt:
             print("interrupted.", file=sys.stderr)
@@ -78,7 +105,7 @@ def run(define_flags, main):
             message = sentence(error)
             if message is None:
                 raise
-            print("error: " + message, file=sys.stderr)
+            print("error: " + _printed(message), file=sys.stderr)
             return 1
 
     app.run(guarded_main)

@@ -5,7 +5,6 @@ import re
 from absl import flags
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 
 from src.common import files
 from src.common import text
@@ -37,7 +36,7 @@ def find(args):
     Raises:
       InputError: there is neither, or what there is does not read.
     """
-    if args.label_cache and tf.io.gfile.exists(args.label_cache):
+    if args.label_cache and files.exists(args.label_cache):
         return read_cache(args.label_cache)
     if not args.eval_data_pattern:
         raise InputError("There are no ratings to evaluate against: give --eval_data_pattern, or the "

@@ -66,7 +66,7 @@ class Results(object):
 
     def _rows(self):
         """The rows so far, as dicts of text."""
-        if not tf.io.gfile.exists(self._csv):
+        if not files.exists(self._csv):
             return []
         with files.reading(self._csv), tf.io.gfile.GFile(self._csv, "rb") as stream:
             lines = stream.read().decode("utf-8", "replace").splitlines()
@@ -87,7 +87,7 @@ class Results(object):
     def _update_best(self, rows):
         """Segments are judged by MAP, as in the challenge; videos by GAP, as long as no segments were evaluated."""
         path = checkpoints.best_path(self.train_dir)
-        of_segments = tf.io.gfile.exists(path) and checkpoints.best(self.train_dir).get("segment_labels")
+        of_segments = files.exists(path) and checkpoints.best(self.train_dir).get("segment_labels")
         if of_segments and not self._kind["segment_labels"]:
             return
         metric = "map" if self._kind["segment_labels"] else "gap"

@@ -49,7 +49,7 @@ class Log(object):
             raise InputError("A model named w0 cannot be told from the fusion's w0: rename its file.")
         self.points, self.targets = [], []
         files.check_writable(path)
-        if tf.io.gfile.exists(path):
+        if files.exists(path):
             self._read()
 
     def _read(self):

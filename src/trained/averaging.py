@@ -8,12 +8,13 @@ from src.trained import checkpoints
 tf1 = tf.compat.v1
 
 
-def model_variables(reader):
+def model_variables(path):
     """{name: shape} of a checkpoint's model.
 
     The optimizer's slots are left out: each is named below its variable.
     """
-    shapes = reader.get_variable_to_shape_map()
+    with checkpoints.reading(path) as name:
+        shapes = tf.train.load_checkpoint(name).get_variable_to_shape_map()
     return {name: shape for name, shape in shapes.items()
             if name.startswith("tower/") and name.rsplit("/", 1)[0] not in shapes}
 
@@ -24,7 +25,7 @@ def common_variables(paths):
     Raises:
       InputError: they hold different models, or none.
     """
-    first, *others = [model_variables(tf.train.load_checkpoint(path)) for path in paths]
+    first, *others = map(model_variables, paths)
     if not first:
         raise InputError("%s holds no model: average checkpoints that train.py wrote." % paths[0])
     for path, other in zip(paths[1:], others):
@@ -43,11 +44,8 @@ def mean(paths, name):
     """
     total = 0.0
     for path in paths:
-        try:
-            total = total + tf.train.load_variable(path, name).astype(np.float64)
-        except tf.errors.OpError as error:
-            raise InputError("%s is no readable checkpoint (%s): leave it out."
-                             % (path, error.message.split("\n")[0]))
+        with checkpoints.reading(path) as readable:
+            total = total + tf.train.load_variable(readable, name).astype(np.float64)
     return total / len(paths)
 
 

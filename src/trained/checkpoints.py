@@ -7,6 +7,7 @@ import time
 import tensorflow as tf
 
 from src.common import files
+from src.common import places
 from src.common.errors import InputError
 
 tf1 = tf.compat.v1
@@ -30,7 +31,7 @@ def path(train_dir, step):
 
 def exists(checkpoint):
     """Whether a checkpoint is there."""
-    return tf.io.gfile.exists(checkpoint + ".index")
+    return files.exists(checkpoint + ".index")
 
 
 def saved_model_path(train_dir, step):
@@ -79,7 +80,7 @@ def keep_newest(train_dir, count):
     """
     kept = steps(train_dir)[-count:]
     oldest = kept[0]
-    if tf.io.gfile.exists(best_path(train_dir)):
+    if files.exists(best_path(train_dir)):
         kept.append(best(train_dir)["step"])
     matched = [_FILE.match(name) for name in files.names(train_dir)]
     for found in sorted(filter(None, matched), key=lambda found: found.group(2) != "index"):
@@ -107,7 +108,7 @@ def resolve(train_dir, which):
     there = steps(train_dir)
     if which in ("", "latest") and there:
         return path(train_dir, there[-1])
-    if which == "best" and tf.io.gfile.exists(best_path(train_dir)):
+    if which == "best" and files.exists(best_path(train_dir)):
         found = path(train_dir, best(train_dir)["step"])
     elif named_step(which) is not None:
         found = path(train_dir, named_step(which))
@@ -135,8 +136,8 @@ def best(train_dir):
 
 def step_of(checkpoint):
     """The global step that a checkpoint holds, or 0."""
-    with _reading(checkpoint):
-        reader = tf.train.load_checkpoint(checkpoint)
+    with reading(checkpoint) as name:
+        reader = tf.train.load_checkpoint(name)
         return int(reader.get_tensor("global_step")) if reader.has_tensor("global_step") else 0
 
 
@@ -146,8 +147,8 @@ def restore(session, saver, checkpoint):
     Raises:
       InputError: the checkpoint is damaged.
     """
-    with _reading(checkpoint):
-        saver.restore(session, checkpoint)
+    with reading(checkpoint) as name:
+        saver.restore(session, name)
 
 
 class Replaced(InputError):
@@ -183,13 +184,23 @@ def read_whole(function):
 
 
 @contextlib.contextmanager
-def _reading(checkpoint):
+def reading(checkpoint):
+    """Yields the name under which TensorFlow reads a checkpoint; what goes wrong meanwhile becomes an InputError."""
+    folder = None
     try:
-        yield
+        if places.local(checkpoint) == checkpoint and files.is_glob(checkpoint):
+            # TensorFlow takes the name for a glob, of which the open folder's own name has nothing.
+            folder = os.open(os.path.dirname(checkpoint) or ".", os.O_RDONLY)
+            yield "/proc/self/fd/%d/%s" % (folder, os.path.basename(checkpoint))
+        else:
+            yield checkpoint
     except (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.OutOfRangeError,
             tf.errors.InvalidArgumentError, ValueError) as error:
         raise InputError("%s is no readable checkpoint (%s): choose another one, or delete it."
                          % (checkpoint, re.split(r"\n|\. ", str(error))[0]))
+    finally:
+        if folder is not None:
+            os.close(folder)
 
 
 def restorable(checkpoint, required, optional=()):
@@ -203,8 +214,8 @@ def restorable(checkpoint, required, optional=()):
     Raises:
       InputError: a required variable is missing or any has another shape or type.
     """
-    with _reading(checkpoint):
-        reader = tf.train.load_checkpoint(checkpoint)
+    with reading(checkpoint) as name:
+        reader = tf.train.load_checkpoint(name)
         shapes, types = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
     for variable in required:
         if variable.op.name not in shapes:

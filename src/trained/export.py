@@ -48,7 +48,7 @@ class SavedModelExporter(object):
     def export(self, checkpoint, folder):
         """Writes the SavedModel of a checkpoint to `folder`, replacing what is there."""
         with files.replacing_folder(folder) as temporary, self._graph.as_default(), tf1.Session(config=_CPU) as session:
-            self._saver.restore(session, checkpoint)
+            checkpoints.restore(session, self._saver, checkpoint)
             info = tf1.saved_model.utils.build_tensor_info
             signature = tf1.saved_model.signature_def_utils.build_signature_def(
                 {"example_bytes": info(self._examples)},
@@ -92,5 +92,5 @@ class InferenceModelExporter(object):
         with files.replacing_folder(folder) as temporary, self._graph.as_default(), tf1.Session(config=_CPU) as session:
             tf.io.gfile.makedirs(temporary)
             checkpoints.restorable(checkpoint, tf1.global_variables())
-            self._saver.restore(session, checkpoint)
+            checkpoints.restore(session, self._saver, checkpoint)
             self._saver.save(session, os.path.join(temporary, "inference_model"), write_state=False)

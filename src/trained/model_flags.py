@@ -1,8 +1,6 @@
 """model_flags.json: what a trained model is, so that later programs need not be told again."""
 import os
 
-import tensorflow as tf
-
 from src import models
 from src.common import files
 from src.common.errors import InputError
@@ -41,7 +39,7 @@ def record(train_dir, parsed):
       InputError: the folder holds another model; names the differing flags.
     """
     values, recorded = from_flags(parsed), {}
-    if tf.io.gfile.exists(path(train_dir)) and checkpoints.steps(train_dir):
+    if files.exists(path(train_dir)) and checkpoints.steps(train_dir):
         recorded = read(train_dir)
     _contradiction(path(train_dir), [
         (name, values[name], there) for name, there in sorted(recorded.items())
@@ -75,7 +73,7 @@ def read(train_dir):
     Raises:
       InputError: the file is missing or damaged.
     """
-    if not tf.io.gfile.exists(path(train_dir)):
+    if not files.exists(path(train_dir)):
         raise InputError("%s does not exist: --train_dir must be a folder that train.py has written." % path(train_dir))
     recorded = files.read_json(path(train_dir))
     missing = set(_NAMES) - set(recorded) if isinstance(recorded, dict) else _NAMES
