@@ -114,6 +114,8 @@ def find(pattern, flag):
         for one in glob(folder) if is_glob(folder) else [folder]:
             names(one or ".")  # may it be read?
         raise InputError("No file matches --%s=%s: check the path, and quote the glob." % (flag, pattern))
+    for path in paths:
+        _check_no_pipe(path)
     return paths
 
 
@@ -146,9 +148,28 @@ def beside_project(path):
     return path
 
 
+def _mode(path):
+    """What kind of thing a path is, as the module `stat` tells; 0 where there is nothing, or on another machine."""
+    try:
+        return os.stat(places.local(path) or "").st_mode
+    except OSError:
+        return 0
+
+
+def _check_no_pipe(path):
+    """Checks that reading `path` does not wait for a writer for ever, which TensorFlow could not read from either.
+
+    Raises:
+      InputError: it is a named pipe.
+    """
+    if stat.S_ISFIFO(_mode(path)):
+        raise InputError("%s is a pipe, which cannot be read here: give a file." % path)
+
+
 @contextlib.contextmanager
 def reading(path):
     """Turns TensorFlow's errors about reading `path` into InputError."""
+    _check_no_pipe(path)
     try:
         yield
     except tf.errors.NotFoundError:
@@ -200,9 +221,8 @@ def _check_file(path):
     """
     if path.endswith("/") or tf.io.gfile.isdir(path):
         raise InputError("%s is a folder and cannot be written as a file: give a file's name." % path)
-    with contextlib.suppress(OSError):
-        if places.local(path) is not None and not stat.S_ISREG(os.stat(places.local(path)).st_mode):
-            raise InputError("%s is a device or a pipe, whose place a file is not to take: give a file's name." % path)
+    if _mode(path) and not stat.S_ISREG(_mode(path)):
+        raise InputError("%s is a device or a pipe, whose place a file is not to take: give a file's name." % path)
 
 
 def _temporary_name(path):

@@ -42,6 +42,8 @@ def find(args):
         raise InputError("There are no ratings to evaluate against: give --eval_data_pattern, or the "
                          "--label_cache of an earlier run.")
     paths = shards.holdout(files.find(args.eval_data_pattern, "eval_data_pattern"), args.holdout_shards)
+    if args.label_cache:
+        files.check_writable(args.label_cache)
     found = create(*pipeline.read_ratings(paths))
     if args.label_cache:
         write_cache(args.label_cache, found)

@@ -100,6 +100,17 @@ def test_what_may_not_be_read_is_not_said_to_be_missing(forbidden, function, nam
     assert sentence.startswith(str(forbidden)) and "Permission denied" in sentence and sentence.endswith(".")
 
 
+# Pipes.
+
+
+@pytest.mark.parametrize("read", [files.read_json, lambda path: list(lines(path)), lambda path: files.find(path, "f"),
+                                  lambda path: files.find(path[:-1] + "*", "f")])
+def test_a_pipe_is_not_waited_for(tmp_path, read):
+    os.mkfifo(str(tmp_path / "pipe"))
+    with pytest.raises(InputError, match="pipe is a pipe, which cannot be read here: give a file."):
+        read(str(tmp_path / "pipe"))
+
+
 # JSON.
 
 

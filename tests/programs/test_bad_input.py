@@ -171,6 +171,8 @@ TRAIN = {
                                      start_new_model=True, valid_data_pattern="{data}/none*"),
     "unwritable": case("{work}/out.csv/model", train_dir="{work}/out.csv/model"),
     "unquoted glob": case("unexpected argument 'more.tfrecord'", "quotes", words=["more.tfrecord"]),
+    "place that is not served": case("--train_dir=s3://bucket/model is no place that is served: give a path on this machine",
+                                     train_dir="s3://bucket/model"),
     "cluster without a chief": case(
         "TF_CONFIG has several tasks, but not both a master", tf_config=json.dumps(
             {"cluster": {"worker": ["a:1"], "ps": ["a:2"]}, "task": {"type": "worker", "index": 0}})),
@@ -204,6 +206,8 @@ EVAL = {
                             eval_data_pattern="{data}/validate0001*"),
     "recorded hyperparameter of another type": case("--iterations=5x is not of the type int",
                                                     spoil=change_flags(iterations="5x")),
+    "place that is not served": case("--eval_data_pattern=https://host/validate* is no place that is served",
+                                     eval_data_pattern="https://host/validate*"),
     "unwritable": case("{work}/model/eval", spoil=make_file_of_folder("model/eval")),
     "unquoted glob": case("unexpected argument 'more.tfrecord'", "quotes", words=["more.tfrecord"]),
 }
@@ -227,6 +231,8 @@ INFERENCE = {
     "segments of a video-level model": case("--segment_labels needs a frame-level model", "LogisticModel",
                                             spoil=change_flags(model="LogisticModel")),
     "shifted videos": case("--shift=1 needs --segment_labels", shift="1", segment_labels=False),
+    "place that is not served": case("--output_file=ftp://host/out.csv is no place that is served",
+                                     output_file="ftp://host/out.csv"),
     "no output": case("--output_file is empty", output_file=""),
     "unwritable": case("{work}/out.csv/new.csv cannot be written", output_file="{work}/out.csv/new.csv"),
     "unwritable probabilities": case("{work}/out.csv/new.csv cannot be written", output_prob=True,
