@@ -8,6 +8,7 @@ import contextlib
 import json
 import logging
 import socket
+import threading
 import time
 
 import tensorflow as tf
@@ -117,14 +118,11 @@ def _answers(address):
     return False
 
 
-class _Ends(object):
+class _Marks(object):
     """A mark on each parameter server that training has ended."""
 
     def __init__(self, task):
-        self._task, self._session = task, None
-        self._graph = tf.Graph()
-        self._config = tf1.ConfigProto(operation_timeout_in_ms=int(1000 * _CALL_SECONDS))
-        self._config.device_filters.extend(["/job:ps", task.prefix])
+        self._task, self._graph, self._sessions = task, tf.Graph(), {}
         with self._graph.as_default():
             self._marks = []
             for index in range(task.cluster_spec.num_tasks("ps")):
@@ -133,38 +131,39 @@ class _Ends(object):
                                                         tf1.zeros_initializer(), use_resource=False))
             self._set = [tf1.assign(mark, True) for mark in self._marks]
 
-    def set(self):
-        """Marks all parameter servers; one that does not answer is left alone."""
-        for op in self._set:
-            self._run(op)
-        self._close()
+    def set(self, index):
+        """Sets the mark of a parameter server; waits until it answers."""
+        self._run(index, self._set[index])
 
-    def is_set(self):
-        """Whether a parameter server has the mark: this one, or for a worker the first."""
-        return bool(self._run(self._marks[self._task.index if self._task.job == "ps" else 0]))
+    def is_set(self, index):
+        """Whether a parameter server has the mark; waits until it answers."""
+        return bool(self._run(index, self._marks[index]))
 
-    def _run(self, fetch):
-        """Runs a fetch; None where its server does not answer, or the mark was never set and hence not initialized."""
+    def _run(self, index, fetch):
+        """Runs a fetch; None where it fails, as while the mark was never set and hence is not initialized."""
         try:
-            if self._session is None:
-                self._session = tf1.Session(self._task.target, self._graph, self._config)
-            return self._session.run(fetch)
+            if index not in self._sessions:
+                # With the other parameter servers it would wait for them, too.
+                config = tf1.ConfigProto(device_filters=["/job:ps/task:%d" % index, self._task.prefix])
+                self._sessions[index] = tf1.Session(self._task.target, self._graph, config)
+            return self._sessions[index].run(fetch)
         except tf.errors.FailedPreconditionError:
             return None
         except tf.errors.OpError:
-            self._close()
+            self._sessions.pop(index, None)
             return None
-
-    def _close(self):
-        with contextlib.suppress(tf.errors.OpError, AttributeError):
-            self._session.close()
-        self._session = None
 
 
 def announce_end(task):
-    """Has the chief tell the others that training is done."""
+    """Has the chief tell the others that training is done, those that answer."""
     if task.cluster_spec:
-        _Ends(task).set()
+        marks = _Marks(task)
+        telling = [threading.Thread(target=marks.set, args=(index,), daemon=True)
+                   for index in range(task.cluster_spec.num_tasks("ps"))]
+        for thread in telling:
+            thread.start()
+        for thread in telling:
+            thread.join(_CALL_SECONDS)
 
 
 class ChiefWatch(object):
@@ -177,14 +176,23 @@ class ChiefWatch(object):
     """
 
     def __init__(self, task):
-        self._ends, (self._address,) = _Ends(task), task.others(*CHIEFS)
+        self._address, = task.others(*CHIEFS)
         self._answered = None  # when it did last
+        self._done = threading.Event()
+        threading.Thread(target=self._look_for_mark, args=(task,), daemon=True).start()
+
+    def _look_for_mark(self, task):
+        """Looks at this parameter server, or for a worker at the first; in a thread, as it waits for the server."""
+        marks = _Marks(task)
+        while not marks.is_set(task.index if task.job == "ps" else 0):
+            time.sleep(1.0)
+        self._done.set()
 
     def __call__(self):
+        if self._done.is_set():
+            return True
         if _answers(self._address):
             self._answered = time.time()
-        if self._ends.is_set():
-            return True
         if self._answered is not None and time.time() - self._answered > GONE_SECONDS:
             raise InputError("The chief at %s is gone: training ends, its last checkpoint stays. Start all tasks again."
                              % self._address)

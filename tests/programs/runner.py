@@ -7,6 +7,7 @@ import importlib
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -49,9 +50,7 @@ class Run(object):
         return self
 
     def __exit__(self, *unused):
-        if self._process.is_alive():
-            os.kill(self.pid, 9)
-            self._process.join()
+        self.kill()
         shutil.rmtree(self._folder)
 
     def wait(self):
@@ -59,6 +58,16 @@ class Run(object):
         self._process.join(TIMEOUT)
         assert self._process.exitcode is not None, "still running: " + self.errors
         return self._process.exitcode
+
+    @property
+    def is_running(self):
+        return self._process.is_alive()
+
+    def kill(self):
+        """Kills it, if it still runs."""
+        if self.is_running:
+            os.kill(self.pid, signal.SIGKILL)
+        self._process.join()
 
     def wait_for(self, condition):
         """Waits until condition() is true."""

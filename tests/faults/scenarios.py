@@ -1,0 +1,230 @@
+"""Programs that are killed, what must stand on disk then, and what running them again must come to."""
+import csv
+import glob
+import json
+import os
+import re
+import shutil
+
+import numpy as np
+import tensorflow as tf
+
+from src.evaluation import ratings
+from src.submission import ranked_csv
+from src.trained import checkpoints
+from tests import records
+from tests.programs import runner
+
+RGB, AUDIO = 1024, 128  # so that writing a checkpoint takes a while
+FEATURES = dict(frame_features=True, feature_names="rgb,audio", feature_sizes="%d,%d" % (RGB, AUDIO))
+LAST_STEP = 5
+
+
+def leftovers(folder):
+    """Paths below a folder of what was being written."""
+    return [os.path.join(top, name) for top, folders, names in os.walk(folder) for name in folders + names
+            if name.endswith(".tmp") or "tempstate" in name]
+
+
+def read_checkpoint(path):
+    """{name: value}; fails if a variable cannot be read."""
+    reader = tf.train.load_checkpoint(path)
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+
+class Scenario(object):
+    """A program on small data.
+
+    Args:
+      folder: a new one for the data and what an uninterrupted run leaves in `reference`.
+    """
+
+    program = None
+
+    def __init__(self, folder):
+        self.folder = str(folder)
+        os.makedirs(self.folder, exist_ok=True)
+        self.prepare()
+        self.reference = self.new_work("reference")
+        runner.succeed(self.program, **self.flags(self.reference))
+        self.check_finished(self.reference)
+
+    def prepare(self):
+        """Writes the data."""
+
+    def new_work(self, name):
+        """A folder for a run's outputs, as it is before the first run."""
+        work = os.path.join(self.folder, name)
+        os.makedirs(work)
+        return work
+
+    def flags(self, work):
+        """The program's flags to write into a folder."""
+        raise NotImplementedError
+
+    def start(self, work):
+        return runner.Run(self.program, **self.flags(work))
+
+    def check_killed(self, work):
+        """Asserts that nothing that stands in a killed run's folder is half of something."""
+        raise NotImplementedError
+
+    def check_finished(self, work):
+        """Asserts that a run, killed before or not, came to the same as one that was not."""
+        raise NotImplementedError
+
+    def finish(self, work):
+        """Runs a killed program again, and asserts that all is there and no leftover is."""
+        runner.succeed(self.program, **self.flags(work))
+        self.check_finished(work)
+        assert not leftovers(work), leftovers(work)
+
+
+class Train(Scenario):
+    """Checkpoints and SavedModels at every step, of which the newest two stay."""
+
+    program = "train"
+
+    def prepare(self):
+        self._data = records.write(os.path.join(self.folder, "train0000.tfrecord"),
+                                   [records.random_record(seed, 6) for seed in range(4)])
+
+    def flags(self, work):
+        return dict(FEATURES, model="FrameLevelLogisticModel", train_data_pattern=self._data, batch_size=4, num_epochs=0,
+                    max_steps=LAST_STEP, export_model_steps=1, max_to_keep=2, train_dir=os.path.join(work, "model"))
+
+    def check_killed(self, work):
+        model = os.path.join(work, "model")
+        for step in checkpoints.steps(model):
+            assert read_checkpoint(checkpoints.path(model, step))["global_step"] == step
+        for saved in glob.glob(os.path.join(model, "export", "step_*")):
+            assert os.path.exists(os.path.join(saved, "saved_model.pb"))
+            read_checkpoint(os.path.join(saved, "variables", "variables"))
+
+    def check_finished(self, work):
+        model = os.path.join(work, "model")
+        self.check_killed(work)
+        # One more than was asked for is left by a kill after the last save: nothing is trained, and hence removed, then.
+        assert checkpoints.steps(model) in ([LAST_STEP - 1, LAST_STEP], [LAST_STEP - 2, LAST_STEP - 1, LAST_STEP])
+        assert "step_%d" % LAST_STEP in os.listdir(os.path.join(model, "export"))
+
+
+class Eval(Scenario):
+    """Evaluates three checkpoints beside an inference model of an earlier evaluation."""
+
+    program = "eval"
+
+    def prepare(self):
+        self._data = records.write(os.path.join(self.folder, "validate0000.tfrecord"),
+                                   [records.random_record(seed, 12, rated=True) for seed in range(6)])
+        self._model = os.path.join(self.folder, "model")
+        runner.succeed("train", **dict(FEATURES, model="FrameLevelLogisticModel", train_data_pattern=self._data,
+                                       batch_size=4, num_epochs=0, max_steps=3, export_model_steps=1,
+                                       export_saved_models=False, segment_labels=True, holdout_shards=0,
+                                       train_dir=self._model))
+        runner.succeed("eval", train_dir=self._model, eval_data_pattern=self._data, run_once=True, holdout_shards=0)
+
+    def new_work(self, name):
+        work = super(Eval, self).new_work(name)
+        shutil.copytree(self._model, os.path.join(work, "model"))
+        return work
+
+    def flags(self, work):
+        return dict(train_dir=os.path.join(work, "model"), eval_data_pattern=self._data, segment_labels=True,
+                    holdout_shards=0, checkpoint_timeout_secs=0)
+
+    def _rows(self, work):
+        with open(os.path.join(work, "model", "eval", "results.csv")) as stream:
+            return [row for row in csv.DictReader(stream) if row["segment_labels"] == "True"]
+
+    def check_killed(self, work):
+        found = read_checkpoint(os.path.join(work, "model", "inference_model", "inference_model"))
+        expected = read_checkpoint(checkpoints.path(os.path.join(work, "model"), found["global_step"]))
+        for name, value in found.items():
+            np.testing.assert_array_equal(value, expected[name])
+        assert {tuple(row.values()) for row in self._rows(work)} <= {
+            tuple(row.values()) for row in self._rows(self.reference)} if hasattr(self, "reference") else True
+        assert checkpoints.best(os.path.join(work, "model"))["step"] in (1, 2, 3)
+
+    def check_finished(self, work):
+        self.check_killed(work)
+        rows = self._rows(work)
+        assert sorted(row["step"] for row in rows) == ["1", "2", "3"]
+        best = max(rows, key=lambda row: (float(row["map"]), -int(row["step"])))
+        assert checkpoints.best(os.path.join(work, "model"))["step"] == int(best["step"])
+
+
+class Inference(Eval):
+    """Ranks segments into a CSV that takes an older one's place."""
+
+    program = "inference"
+
+    def prepare(self):
+        super(Inference, self).prepare()
+        self._videos = records.write(os.path.join(self.folder, "test0000.tfrecord"),
+                                     [records.random_record(seed, 300) for seed in range(8)])
+
+    def new_work(self, name):
+        work = Scenario.new_work(self, name)
+        with open(os.path.join(work, "out.csv"), "w") as stream:
+            stream.write("old\n")
+        return work
+
+    def flags(self, work):
+        return dict(train_dir=self._model, input_data_pattern=self._videos, segment_labels=True, top_k=1000, batch_size=60,
+                    output_file=os.path.join(work, "out.csv"))
+
+    def check_killed(self, work):
+        with open(os.path.join(work, "out.csv")) as stream:
+            content = stream.read()
+        assert content == "old\n" or self._is_whole(content)
+
+    def _is_whole(self, content):
+        lines = content.splitlines()
+        return len(lines) == 1001 and all(line.count(":") == 8 * 60 for line in lines[1:])
+
+    def check_finished(self, work):
+        with open(os.path.join(work, "out.csv")) as stream, open(os.path.join(self.reference, "out.csv")) as expected:
+            content = stream.read()
+            assert self._is_whole(content) and content == expected.read()
+
+
+class Tune(Scenario):
+    """Tunes two models' weights."""
+
+    program = "ensemble"
+
+    def prepare(self):
+        random, ids = np.random.RandomState(0), np.array([b"v%d:%d" % (video, start) for video in range(9)
+                                                          for start in (0, 5, 10)])
+        positive = random.rand(3, len(ids)) < .4
+        for knowledge, model in enumerate(["a", "b"]):
+            ranked_csv.write(os.path.join(self.folder, model + "_oof.csv"), [
+                (label, ids[np.argsort(random.rand(len(ids)) - knowledge * positive[label])]) for label in range(3)])
+        ratings.write_cache(os.path.join(self.folder, "labels.csv"), ratings.create(
+            *zip(*[(name, label, positive[label, place]) for label in range(3) for place, name in enumerate(ids)])))
+
+    def flags(self, work):
+        return dict(mode="tune", input_files=os.path.join(self.folder, "*_oof.csv"), init_points=6, n_iter=6,
+                    label_cache=os.path.join(self.folder, "labels.csv"), output_file=os.path.join(work, "weights.json"))
+
+    def _outcome(self, work):
+        """Weights and logged points, times left out."""
+        with open(os.path.join(work, "weights.json")) as stream:
+            weights = json.load(stream)
+        points = []
+        for path in sorted(glob.glob(os.path.join(work, "*_log*.json"))):
+            with open(path) as stream:
+                points.append([re.sub('"datetime": {.*}', "", line) for line in stream])
+        return weights, points
+
+    def check_killed(self, work):
+        if os.path.exists(os.path.join(work, "weights.json")):
+            assert self._outcome(work)[0] == self._outcome(self.reference)[0]
+
+    def check_finished(self, work):
+        assert self._outcome(work) == self._outcome(self.reference)
+        assert [len(log) for log in self._outcome(work)[1]] == [12, 12]
+
+
+SCENARIOS = {"train": Train, "eval": Eval, "inference": Inference, "tune": Tune}

@@ -1,0 +1,67 @@
+"""Killed at chosen moments, programs leave nothing half-written, and the next run comes to the end.
+
+kill.py does the same at random moments.
+"""
+import glob
+import os
+import time
+
+import pytest
+
+from tests.faults.scenarios import SCENARIOS
+from tests.programs import runner
+
+
+@pytest.fixture(scope="module")
+def scenarios(tmp_path_factory):
+    """Function from a name to its Scenario, which is made once."""
+    made = {}
+
+    def get(name):
+        if name not in made:
+            made[name] = SCENARIOS[name](tmp_path_factory.mktemp(name))
+        return made[name]
+    return get
+
+
+def kill_when(run, happens):
+    """Kills a run as soon as something has happened."""
+    deadline = time.time() + runner.TIMEOUT
+    while not happens():
+        assert run.is_running and time.time() < deadline, run.errors
+    run.kill()
+
+
+def there(work, pattern):
+    return lambda: glob.glob(os.path.join(work, pattern))
+
+
+def logged(work, lines):
+    def happens():
+        return there(work, "weights_log.json")() and len(open(os.path.join(work, "weights_log.json")).readlines()) >= lines
+    return happens
+
+
+MOMENTS = {
+    "train-inside a checkpoint": ("train", lambda work: there(work, "model/model.ckpt-*tempstate*")),
+    "train-before the index": ("train", lambda work: there(work, "model/model.ckpt-2.data-00000-of-00001")),
+    "train-inside an export": ("train", lambda work: there(work, "model/export/.step_2.*.tmp")),
+    "train-inside the last export": ("train", lambda work: there(work, "model/export/.step_5.*.tmp")),
+    "train-after an export": ("train", lambda work: there(work, "model/export/step_3")),
+    "eval-inside the inference model": ("eval", lambda work: there(work, "model/.inference_model.*.tmp/*")),
+    "eval-inside results.csv": ("eval", lambda work: there(work, "model/eval/.results.csv.*.tmp")),
+    "inference-inside the CSV": ("inference", lambda work: there(work, ".out.csv.*.tmp")),
+    "tune-between points": ("tune", lambda work: logged(work, 4)),
+    "tune-between random points and the optimization's": ("tune", lambda work: logged(work, 8)),
+}
+
+
+@pytest.mark.parametrize("moment", sorted(MOMENTS))
+def test_a_kill_loses_nothing(scenarios, moment):
+    name, happens = MOMENTS[moment]
+    scenario = scenarios(name)
+    work = scenario.new_work(moment.replace(" ", "_"))
+    with scenario.start(work) as run:
+        kill_when(run, happens(work))
+    scenario.check_killed(work)
+    scenario.finish(work)
