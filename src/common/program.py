@@ -59,6 +59,15 @@ def check_places(parsed):
             places.check(value.strip(), "--%s=%s" % (name, value))
 
 
+def _unexpected(argument):
+    """The sentence about an argument that belongs to no flag."""
+    before = sys.argv[sys.argv.index(argument) - 1].lstrip("-")
+    if before in flags.FLAGS and flags.FLAGS[before].boolean:
+        return "--%s takes no separate value such as %r: write --%s, --no%s, or --%s=%s." % (
+            before, argument, before, before, before, argument)
+    return "unexpected argument %r: every option starts with --, and a glob needs quotes." % argument
+
+
 def _set_up_logging():
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
@@ -91,8 +100,7 @@ def run(define_flags, main):
 
     def guarded_main(argv):
         if len(argv) > 1:
-            print("error: unexpected argument %r: every option starts with --, and a glob needs quotes."
-                  % argv[1], file=sys.stderr)
+            print("error: " + _printed(_unexpected(argv[1])), file=sys.stderr)
             return 1
         _set_up_logging()
         try:

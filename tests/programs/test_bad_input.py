@@ -171,6 +171,8 @@ TRAIN = {
                                      start_new_model=True, valid_data_pattern="{data}/none*"),
     "unwritable": case("{work}/out.csv/model", train_dir="{work}/out.csv/model"),
     "unquoted glob": case("unexpected argument 'more.tfrecord'", "quotes", words=["more.tfrecord"]),
+    "a boolean's value": case("--segment_labels takes no separate value such as 'False'", "--nosegment_labels",
+                              words=["--segment_labels", "False"]),
     "place that is not served": case("--train_dir=s3://bucket/model is no place that is served: give a path on this machine",
                                      train_dir="s3://bucket/model"),
     "cluster without a chief": case(
