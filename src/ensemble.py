@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from src.common import files
 from src.common import program
+from src.common import text
 from src.common.errors import InputError
 from src.data import shards
 from src.evaluation import ranking_metrics
@@ -131,30 +132,30 @@ def combine_shifts(args):
                           args.segment_max_pred)
 
 
-def read_weights(text, w0, models):
+def read_weights(given, w0, models):
     """-> tuning.Point for a list of models.
 
     Args:
-      text: the flag --weights.
+      given: the flag --weights.
       w0: the flag --w0.
 
     Raises:
       InputError: a model has no weight, a weight no model, or a weight is none.
     """
-    known, found_w0, source = published.WEIGHTS, published.MODELS_W0, "--weights=%s" % text
-    if text.endswith(".json"):
-        tuned = files.read_json(text)
+    known, found_w0, source = published.WEIGHTS, published.MODELS_W0, "--weights=%s" % given
+    if given.endswith(".json"):
+        tuned = files.read_json(given)
         if not isinstance(tuned, dict) or not isinstance(tuned.get("weights"), dict) or "w0" not in tuned:
-            raise InputError("%s holds no weights: give the file that --mode=tune wrote." % text)
-        known, found_w0, source = tuned["weights"], tuned["w0"], text
+            raise InputError("%s holds no weights: give the file that --mode=tune wrote." % given)
+        known, found_w0, source = tuned["weights"], tuned["w0"], given
         if set(known) != set(models):
             raise InputError("%s has weights of %s, but the files are of %s: give the same models."
-                             % (text, ", ".join(sorted(known)), ", ".join(sorted(models))))
-    elif text:
-        known = dict(zip(models, text.split(",")))
-        if text.count(",") + 1 != len(models):
+                             % (given, ", ".join(sorted(known)), ", ".join(sorted(models))))
+    elif given:
+        known = dict(zip(models, given.split(",")))
+        if given.count(",") + 1 != len(models):
             raise InputError("--weights=%s has %d weights for the %d files %s: give one for each."
-                             % (text, text.count(",") + 1, len(models), ", ".join(models)))
+                             % (given, given.count(",") + 1, len(models), ", ".join(models)))
     missing = [model for model in models if model not in known]
     if missing:
         raise InputError("There is no published weight of %s, only of %s: give --weights."
@@ -168,11 +169,12 @@ def read_weights(text, w0, models):
 def _number(value, what, above=False):
     """A weight or w0 as a float."""
     try:
-        number = float(value)
+        number = -1.0 if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
         number = -1.0
     if not (number > 0 if above else number >= 0) or number > fusion.LARGEST:
-        raise InputError("%s is %s: give a number %s 0." % (what, value, "above" if above else "of at least"))
+        raise InputError("%s is %s: give a number %s 0."
+                         % (what, text.shown(value), "above" if above else "of at least"))
     return number
 
 

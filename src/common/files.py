@@ -3,6 +3,7 @@
 Outputs are written beside their target, `.NAME.HOST.PID.tmp`, and take its place when they are whole. What a killed run
 leaves of that, the next one that writes the same target on the same machine removes.
 """
+import codecs
 import contextlib
 import errno
 import json
@@ -178,22 +179,48 @@ def reading(path):
         raise InputError("%s cannot be read: %s." % (path, error.message))
 
 
+def read(path, most_bytes):
+    """The bytes of a text file that is to be read whole, without the byte order mark that it may begin with.
+
+    Raises:
+      InputError: the file is missing, or larger than `most_bytes`.
+    """
+    places.check(path, path)
+    with reading(path), tf.io.gfile.GFile(path, "rb") as stream:
+        content = stream.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise InputError("%s is larger than %d MB, as no such file is: restore or delete it." % (path, most_bytes >> 20))
+    return content[len(codecs.BOM_UTF8):] if content.startswith(codecs.BOM_UTF8) else content
+
+
 def read_json(path):
     """The value in a JSON file.
 
     Raises:
       InputError: the file is missing, not JSON, or larger than MAX_JSON_BYTES.
     """
-    places.check(path, path)
-    with reading(path), tf.io.gfile.GFile(path, "rb") as stream:
-        content = stream.read(MAX_JSON_BYTES + 1)
-    if len(content) > MAX_JSON_BYTES:
-        raise InputError("%s is larger than %d MB, as no such file is: restore or delete it."
-                         % (path, MAX_JSON_BYTES >> 20))
+    content = read(path, MAX_JSON_BYTES)
     try:
-        return json.loads(content.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
+        return parse_json(content)
+    except ValueError as error:
         raise InputError("%s is not valid JSON (%s): restore or delete it." % (path, error))
+
+
+def parse_json(content):
+    """The value that bytes of JSON hold.
+
+    Raises:
+      ValueError: they hold none, or one too large to be read.
+    """
+    def whole_number(digits):
+        if len(digits) > 100:  # a million of them would take Python minutes
+            raise ValueError("a number of %d digits" % len(digits))
+        return int(digits)
+
+    try:
+        return json.loads(content.decode(), parse_int=whole_number)
+    except RecursionError:
+        raise ValueError("nested too deeply")
 
 
 # Writing.

@@ -3,6 +3,7 @@
 A byte order mark before the first, CRLF at their ends and a missing end of the last one mean nothing.
 """
 import codecs
+import reprlib
 
 import tensorflow as tf
 
@@ -11,6 +12,7 @@ from src.common.errors import InputError
 
 BLOCK_BYTES = 1 << 20
 LINE_BYTES = 1 << 16  # of a line, at most, where not said otherwise; real ones have some hundred
+SHOWN_CHARACTERS = 60  # of a line or value, in an error
 
 
 def lines(path, header=None, line_bytes=LINE_BYTES):
@@ -65,8 +67,14 @@ def whole_number(digits):
     return int(digits) if digits.isdigit() and len(digits) <= 9 else None
 
 
+def shown(value):
+    """A value that a file or a flag holds, for an error: the beginning of a string as it is, of others as Python has it."""
+    whole = value if isinstance(value, str) else reprlib.repr(value)
+    beginning = "".join(character if character.isprintable() else "\\x%02x" % ord(character)
+                        for character in whole[:SHOWN_CHARACTERS])
+    return beginning + "..." * (len(whole) > SHOWN_CHARACTERS)
+
+
 def quoted(line):
     """The beginning of a bytes line, for an error."""
-    shown = "".join(character if character.isprintable() else "\\x%02x" % ord(character)
-                    for character in line[:60].decode("utf-8", "replace"))
-    return '"%s%s"' % (shown, "..." if len(line) > 60 else "")
+    return '"%s"' % shown(line[:4 * SHOWN_CHARACTERS + 4].decode("utf-8", "replace"))

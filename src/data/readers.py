@@ -17,6 +17,7 @@ from src.common.errors import InputError
 from src.data import segments
 
 NUM_CLASSES = 3862
+MAX_FEATURE_SIZE = 65536  # far above 1024
 SHUFFLE_BATCHES = 10  # a shuffle buffer holds so many batches, which must be there before the first one leaves,
 SHUFFLE_BYTES = 512 << 20  # and at most this much
 _PARALLEL_CALLS = 2 * multiprocessing.cpu_count()
@@ -63,8 +64,8 @@ def create(feature_names, feature_sizes, frame_features, segment_labels=False, m
     if len(names) != len(sizes) or len(set(names)) != len(names) or names == [""]:
         raise InputError("--feature_names=%s and --feature_sizes=%s must list as many different names as sizes."
                          % (feature_names, feature_sizes))
-    if min(sizes) < 1:
-        raise InputError("--feature_sizes=%s must hold positive sizes." % feature_sizes)
+    if min(sizes) < 1 or max(sizes) > MAX_FEATURE_SIZE:
+        raise InputError("--feature_sizes=%s must hold positive sizes of at most %d." % (feature_sizes, MAX_FEATURE_SIZE))
     if frame_features:
         return YT8MFrameFeatureReader(num_classes, sizes, names, max_frames, segment_labels)
     if segment_labels:

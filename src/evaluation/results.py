@@ -7,6 +7,7 @@ import zlib
 import tensorflow as tf
 
 from src.common import files
+from src.common import text
 from src.common.errors import InputError
 from src.trained import checkpoints
 
@@ -28,7 +29,7 @@ class Results(object):
       kind: {name: value} of KIND.
 
     Raises:
-      InputError: results.csv is damaged, or cannot be written.
+      InputError: results.csv or best_checkpoint.json is damaged, or cannot be written.
     """
 
     def __init__(self, train_dir, kind):
@@ -36,6 +37,7 @@ class Results(object):
         self._csv = os.path.join(train_dir, "eval", "results.csv")
         files.check_writable(self._csv)
         self._rows()
+        self._best()
         self._writer = tf1.summary.FileWriter(os.path.join(train_dir, "eval"))
 
     def __contains__(self, checkpoint):
@@ -68,15 +70,13 @@ class Results(object):
         """The rows so far, as dicts of text."""
         if not files.exists(self._csv):
             return []
-        with files.reading(self._csv), tf.io.gfile.GFile(self._csv, "rb") as stream:
-            lines = stream.read().decode("utf-8", "replace").splitlines()
+        lines = [line.decode("utf-8", "replace") for _, line in text.lines(self._csv)]
         reader = csv.DictReader(lines, restval="", strict=True)
         try:
             rows = list(reader)
             well_formed = reader.fieldnames in (_COLUMNS, _FEWER) and not any(None in row for row in rows)
             for row in rows:
-                for name, kind in _FIGURES.items():
-                    kind(row[name])
+                well_formed &= all(0 <= kind(row[name]) < 1e9 for name, kind in _FIGURES.items())
                 row.update((name, "") for name in _COLUMNS if name not in row)
         except (csv.Error, KeyError, ValueError):
             well_formed = False
@@ -84,11 +84,13 @@ class Results(object):
             raise InputError("%s is damaged: move it away to start it anew." % self._csv)
         return rows
 
+    def _best(self):
+        """What best_checkpoint.json says; {} without it."""
+        return checkpoints.best(self.train_dir) if files.exists(checkpoints.best_path(self.train_dir)) else {}
+
     def _update_best(self, rows):
         """Segments are judged by MAP, as in the challenge; videos by GAP, as long as no segments were evaluated."""
-        path = checkpoints.best_path(self.train_dir)
-        of_segments = files.exists(path) and checkpoints.best(self.train_dir).get("segment_labels")
-        if of_segments and not self._kind["segment_labels"]:
+        if self._best().get("segment_labels") and not self._kind["segment_labels"]:
             return
         metric = "map" if self._kind["segment_labels"] else "gap"
         there = checkpoints.steps(self.train_dir)  # training may have removed some
@@ -96,8 +98,8 @@ class Results(object):
                     if self._is_kind(row) and int(row["step"]) in there}
         if value_of:
             step = min(value_of, key=lambda one: (-value_of[one], one))
-            files.write_json(path, dict(self._kind, step=step, checkpoint="model.ckpt-%d" % step, metric=metric,
-                                        value=value_of[step]))
+            files.write_json(checkpoints.best_path(self.train_dir), dict(
+                self._kind, step=step, checkpoint="model.ckpt-%d" % step, metric=metric, value=value_of[step]))
 
 
 def _identity(checkpoint):

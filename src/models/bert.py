@@ -12,14 +12,17 @@ import numpy as np
 import tensorflow as tf
 
 from src.common import files
+from src.common import text
 from src.common.errors import InputError
 from src.models import classifiers
 from src.models import sampling
 from src.models.frame_level import FrameLevelModel
 from src.models.frame_level import split_features
 from src.models.hparams import check_at_least
+from src.models.hparams import check_at_most
 from src.models.hparams import check_share
 from src.models.hparams import Hparam
+from src.models.hparams import MOST
 
 HPARAMS = [
     Hparam("bert_config_file", "bert_config.json", "BERT configuration; intermediate_size, initializer_range and "
@@ -41,15 +44,26 @@ def encoder_config(hparams):
     """EncoderConfig of a dict of HPARAMS.
 
     Raises:
-      InputError: the configuration file is missing or lacks a key.
+      InputError: the configuration file is missing, or a number in it is missing or out of range.
     """
     path = files.beside_project(hparams["bert_config_file"])
     config = files.read_json(path)
+
+    def number(name, kinds, most):
+        value = config[name]
+        if isinstance(value, bool) or not isinstance(value, kinds):
+            raise TypeError
+        if not 0 < value <= most:
+            raise InputError("%s: %s is %s: give a number above 0 and up to %d."
+                             % (path, name, text.shown(value), most))
+        return value
+
     try:
         return EncoderConfig(hparams["bert_hidden_layer"], hparams["bert_attention_heads"],
-                             int(config["intermediate_size"]), hparams["bert_dropout_prob"],
-                             float(config["initializer_range"]), int(config["max_position_embeddings"]))
-    except (KeyError, TypeError, ValueError):
+                             number("intermediate_size", int, MOST), hparams["bert_dropout_prob"],
+                             float(number("initializer_range", (int, float), 10)),
+                             number("max_position_embeddings", int, MOST))
+    except (KeyError, TypeError):
         raise InputError("%s lacks a number for intermediate_size, initializer_range or max_position_embeddings: give a "
                          "BERT configuration to --bert_config_file." % path)
 
@@ -200,6 +214,7 @@ class Bert(FrameLevelModel):
             raise InputError("--pooling_strategy=%s is unknown: choose one of %s."
                              % (hparams["pooling_strategy"], ", ".join(sorted(POOLINGS))))
         check_at_least(hparams, 1, "bert_hidden_layer", "bert_attention_heads")
+        check_at_most(hparams, 100, "bert_hidden_layer")
         check_share(hparams, "bert_dropout_prob")
         self.config = encoder_config(hparams)
 

@@ -5,6 +5,7 @@ from src.common.errors import InputError
 from src.models import classifiers
 from src.models import sampling
 from src.models.hparams import check_at_least
+from src.models.hparams import check_at_most
 
 RGB_SIZE = 1024  # features of a frame that are image; the rest is sound
 
@@ -33,6 +34,7 @@ class FrameLevelModel(object):
 
     def __init__(self, hparams):
         check_at_least(hparams, 1, "iterations")
+        check_at_most(hparams, 3000, "iterations")
         self.hparams = hparams
 
     def frame_indices(self, num_frames, max_frames, is_training):

@@ -11,6 +11,7 @@ from src.models import sampling
 from src.models.frame_level import FrameLevelModel
 from src.models.frame_level import split_features
 from src.models.hparams import check_at_least
+from src.models.hparams import check_at_most
 from src.models.hparams import check_share
 from src.models.hparams import Hparam
 from src.models.layers import batch_norm
@@ -130,6 +131,7 @@ class MixNeXtVLAD(NeXtVLAD):
     def classify(self, pooled, vocab_size, is_training):
         (frames, indices), branches = pooled, []
         check_at_least(self.hparams, 1, "mix_number")
+        check_at_most(self.hparams, 100, "mix_number")
         for index in range(self.hparams["mix_number"]):
             with tf.compat.v1.variable_scope("branch_%d" % index):
                 result = classifiers.head(super(MixNeXtVLAD, self).pool(frames, is_training, indices), vocab_size,

@@ -1,12 +1,14 @@
 """Models by name, and their hyperparameters as flags."""
 from absl import flags
 
+from src.common import text
 from src.common.errors import InputError
 from src.models import bert
 from src.models import classifiers
 from src.models import frame_level
 from src.models import netvlad
 from src.models import nextvlad
+from src.models.hparams import check
 from src.models.hparams import defaults
 
 _MODELS = {
@@ -69,10 +71,10 @@ def create(name, **hparams):
       A model with `create_model`, `frame_level` and `hparams`, the values of its own hyperparameters.
 
     Raises:
-      InputError: no model has that name, none has such a hyperparameter, or its type is another.
+      InputError: no model has that name, none has such a hyperparameter, or it is not of the right type and size.
     """
     if name not in names():
-        raise InputError("--model=%s is unknown: choose one of %s." % (name, ", ".join(names())))
+        raise InputError("--model=%s is unknown: choose one of %s." % (text.shown(name), ", ".join(names())))
     model = _MODELS[canonical(name)]
     unknown = sorted(set(hparams) - set(_declared()))
     if unknown:
@@ -81,7 +83,5 @@ def create(name, **hparams):
     own = defaults(model.hparams_declared)
     for key, default in list(own.items()):
         own[key] = hparams.get(key, default)
-        if not isinstance(own[key], (float, int) if isinstance(default, float) else type(default)):
-            raise InputError("--%s=%s is not of the type %s, as %s is." % (
-                key, own[key], type(default).__name__, default or repr(default)))
+        check(key, own[key], default)
     return model(own)

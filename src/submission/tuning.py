@@ -2,6 +2,7 @@
 import collections
 import datetime
 import json
+import logging
 import time
 import warnings
 
@@ -14,12 +15,12 @@ from src.common import files
 from src.common import text
 from src.common.errors import InputError
 from src.common.progress import Progress
-from src.submission import fusion
 from src.submission import published
 
 W0_BOUNDS = (1e-3, 10.0)
 WEIGHT_BOUNDS = (0.0, 200.0)
 _LINE_START = b'{"target": '  # of the log
+_LOG_BYTES = 64 << 20  # a point takes some hundred
 REFINED_STARTS = 5  # best points that the local search starts from
 REFINE_EVALUATIONS = 2000  # of the objective, from each
 REFINE_SECONDS = 600.0  # for all of them
@@ -53,8 +54,7 @@ class Log(object):
             self._read()
 
     def _read(self):
-        with files.reading(self.path), tf.io.gfile.GFile(self.path, "rb") as stream:
-            *lines, rest = stream.read().split(b"\n")
+        *lines, rest = (line.rstrip(b"\r") for line in files.read(self.path, _LOG_BYTES).split(b"\n"))
         for number, line in enumerate(lines, 1):
             self._take(number, line)
         if rest:
@@ -64,24 +64,26 @@ class Log(object):
             except InputError:
                 if not _LINE_START.startswith(rest[:len(_LINE_START)]):
                     raise
-            with files.replacing(self.path, "wb") as stream:
-                stream.write(b"".join(line + b"\n" for line in lines))
+                logging.getLogger("yt8m").info("%s: its last line, which a kill cut short, is dropped: %s", self.path,
+                                               text.quoted(rest))
+        with files.replacing(self.path, "wb") as stream:
+            stream.write(b"".join(line + b"\n" for line in lines))
 
     def _take(self, number, line):
-        where = "%s, line %d" % (self.path, number)
         try:
-            entry = json.loads(line.decode())
-            params, target = entry["params"], float(entry["target"])
-            point = _point([params[key] for key in self._keys])
-            fusion.check_weights(point.weights, point.w0, len(point.weights))
-        except (ValueError, KeyError, TypeError, OverflowError):
-            raise InputError("%s: %s is no point of %s: give another --log_file or delete this one."
-                             % (where, text.quoted(line), ", ".join(self._keys)))
-        if set(params) != set(self._keys):
-            raise InputError("%s: its points are of %s, not of %s: give another --log_file or delete this one."
-                             % (where, ", ".join(sorted(params)), ", ".join(sorted(self._keys))))
-        self.points.append(point)
-        self.targets.append(target)
+            entry = files.parse_json(line)
+            flaw = _flaw(entry, self._keys)
+        except ValueError:
+            flaw = "it is no JSON"
+        if flaw:
+            raise InputError("%s, line %d: %s is no point of %s: give another --log_file or delete this one; %s."
+                             % (self.path, number, text.quoted(line), ", ".join(self._keys), flaw))
+        if set(entry["params"]) != set(self._keys):
+            raise InputError("%s, line %d: its points are of %s, not of %s: give another --log_file or delete this one."
+                             % (self.path, number, text.shown(", ".join(sorted(entry["params"]))),
+                                ", ".join(sorted(self._keys))))
+        self.points.append(_point([entry["params"][key] for key in self._keys]))
+        self.targets.append(float(entry["target"]))
 
     def add(self, point, target):
         """Appends an evaluated point."""
@@ -100,6 +102,27 @@ class Log(object):
         """The best `count` points, best first."""
         order = np.argsort(-np.array(self.targets), kind="stable")
         return [self.points[place] for place in order[:count]]
+
+
+def _flaw(entry, keys):
+    """What keeps a value from being an evaluated point of w0 and weights, the `keys`; "" if nothing does."""
+    params = entry.get("params") if isinstance(entry, dict) else None
+    if not isinstance(params, dict):
+        return "it has no params"
+    for key in keys:
+        lowest, highest = WEIGHT_BOUNDS if key != keys[0] else (np.nextafter(0, 1), W0_BOUNDS[1])
+        if key not in params:
+            return "it lacks %s" % text.shown(key)
+        if not _is_number(params[key]) or not lowest <= params[key] <= highest:
+            return "%s is %s, not from 0 to %g" % (text.shown(key), text.shown(params[key]), highest)
+    target = entry.get("target")
+    if not _is_number(target) or target < 0 or target > 1:  # NaN is found out beside the objective's
+        return "target is %s, not from 0 to 1" % text.shown(target)
+    return ""
+
+
+def _is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def bayesian_optimization(objective, log, init_points, n_iter, seed):

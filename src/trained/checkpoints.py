@@ -129,7 +129,7 @@ def best(train_dir):
       InputError: the file is missing or damaged.
     """
     found = files.read_json(best_path(train_dir))
-    if not isinstance(found, dict) or not isinstance(found.get("step"), int):
+    if not isinstance(found, dict) or type(found.get("step")) is not int or not 0 <= found["step"] < 1 << 31:
         raise InputError("%s names no step: delete it and run eval.py again." % best_path(train_dir))
     return found
 

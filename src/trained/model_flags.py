@@ -3,11 +3,13 @@ import os
 
 from src import models
 from src.common import files
+from src.common import text
 from src.common.errors import InputError
 from src.data import readers
 from src.trained import checkpoints
 
-_NAMES = ["model", "feature_names", "feature_sizes", "frame_features", "label_loss"]
+_TYPES = {"model": str, "feature_names": str, "feature_sizes": str, "frame_features": bool, "label_loss": str}
+_MOST_CHARACTERS = 1000  # of a value of these
 _LISTS = {"feature_names", "feature_sizes"}  # in which blanks do not matter
 _PLACES = {"bert_config_file"}  # where a file lies, which changes from machine to machine; checkpoints fit or do not
 
@@ -22,7 +24,7 @@ def from_flags(parsed):
     Raises:
       InputError: the flags describe no model.
     """
-    values = {name: _plain(name, parsed[name].value) for name in _NAMES}
+    values = {name: _plain(name, parsed[name].value) for name in _TYPES}
     if values["frame_features"] and "rgb" in values["feature_names"].split(",")[1:]:
         raise InputError("--feature_names=%s does not begin with rgb, and the models take the first columns as the image: "
                          "give rgb first, its size as well." % values["feature_names"])
@@ -60,7 +62,7 @@ def adopt(train_dir, parsed):
         (name, parsed[name].value, there) for name, there in sorted(recorded.items())
         if name in parsed and parsed[name].present and not _same(name, parsed[name].value, there)],
                    "leave these flags out")
-    values = {name: parsed[name].value for name in _NAMES if name in parsed}
+    values = {name: parsed[name].value for name in _TYPES if name in parsed}
     values.update(models.hparams_from_flags(parsed))
     values.update((name, _plain(name, there)) for name, there in recorded.items() if name in values
                   and not (name in _PLACES and parsed[name].present))
@@ -68,7 +70,7 @@ def adopt(train_dir, parsed):
 
 
 def read(train_dir):
-    """The recorded flags.
+    """The recorded flags; hyperparameters are checked when the model is made of them.
 
     Raises:
       InputError: the file is missing or damaged.
@@ -76,9 +78,13 @@ def read(train_dir):
     if not files.exists(path(train_dir)):
         raise InputError("%s does not exist: --train_dir must be a folder that train.py has written." % path(train_dir))
     recorded = files.read_json(path(train_dir))
-    missing = set(_NAMES) - set(recorded) if isinstance(recorded, dict) else _NAMES
+    missing = set(_TYPES) - set(recorded) if isinstance(recorded, dict) else _TYPES
     if missing:
         raise InputError("%s lacks %s: restore it from the training run." % (path(train_dir), ", ".join(sorted(missing))))
+    for name, kind in sorted(_TYPES.items()):
+        if not isinstance(recorded[name], kind) or len(str(recorded[name])) > _MOST_CHARACTERS:
+            raise InputError("%s: %s is %s and not a %s of at most %d characters: restore it from the training run."
+                             % (path(train_dir), name, text.shown(recorded[name]), kind.__name__, _MOST_CHARACTERS))
     return recorded
 
 
@@ -101,5 +107,5 @@ def _plain(name, value):
 
 def _contradiction(where, differing, remedy):
     if differing:
-        raise InputError("%s contradicts the command line: %s; %s." % (
-            where, ", ".join("--%s=%s given, %s recorded" % difference for difference in differing), remedy))
+        told = ["--%s=%s given, %s recorded" % tuple(map(text.shown, difference)) for difference in differing]
+        raise InputError("%s contradicts the command line: %s; %s." % (where, ", ".join(told), remedy))

@@ -121,11 +121,12 @@ def test_json_is_read_with_or_without_a_mark(tmp_path, content, value):
 
 
 @pytest.mark.parametrize("content, sentence", [
-    (b"[" * 100000, r"is not valid JSON \(maximum recursion depth exceeded.*\): restore or delete it."),
-    (b'{"a":' * 100000, r"is not valid JSON \(maximum recursion depth exceeded.*\): restore or delete it."),
+    (b"[" * 100000, r"is not valid JSON \(nested too deeply\): restore or delete it."),
+    (b'{"a":' * 100000, r"is not valid JSON \(nested too deeply\): restore or delete it."),
     (b"\xff\xfe{\x00}\x00", r"is not valid JSON \('utf-8' codec can't decode"),
+    (b'{"a": 1' + 5000 * b"0" + b"}", r"is not valid JSON \(a number of 5001 digits\): restore"),
     (b'{"a": 1', "is not valid JSON"), (b"", "is not valid JSON"), (b"{" + b" " * (16 << 20) + b"}", "is larger than 16 MB")],
-                         ids=["arrays", "objects", "UTF-16", "cut off", "empty", "large"])
+                         ids=["arrays", "objects", "UTF-16", "digits", "cut off", "empty", "large"])
 def test_what_is_no_json_is_named(tmp_path, content, sentence):
     (tmp_path / "file.json").write_bytes(content)
     with pytest.raises(InputError, match="file.json " + sentence) as error:

@@ -99,8 +99,24 @@ def test_rows_that_do_not_say_how_they_were_measured_stay_and_are_not_compared(s
 
 @pytest.mark.parametrize("content", [
     "step\n3,4\n", FEWER + ROW % "p,q", FEWER + "x" + ROW % "p", FEWER + "1,2,3\n", "\x00\n", FEWER + '"', "\n\n",
-    FEWER + ROW.replace(".7", "seven") % "p"])
+    FEWER + ROW.replace(".7", "seven") % "p", FEWER + ROW.replace(".7", "nan") % "p", FEWER + "-" + ROW % "p",
+    FEWER + 5000 * "1" + ROW % "p"])
 def test_damaged_results_are_found_before_the_evaluation(saved, content):
     write(saved, content)
     with pytest.raises(InputError, match="results.csv is damaged: move it away to start it anew."):
+        Results(saved, KIND)
+
+
+def test_a_mark_before_the_results_means_nothing(saved):
+    write(saved, "\ufeff" + FEWER + ROW % "p")
+    add(Results(saved, KIND), 2, metrics(map=.1))
+    assert best(saved)["step"] == 2
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"step": true}', '{"step": -1}', '{"step": 1%s}' % (50 * "0"),
+                                     '{"step": 1%s}' % (5000 * "0"), '{"step": "1"}', "[" * 5000])
+def test_a_damaged_best_checkpoint_is_found_before_the_evaluation(saved, content):
+    with open(os.path.join(saved, "best_checkpoint.json"), "w") as stream:
+        stream.write(content)
+    with pytest.raises(InputError, match="best_checkpoint.json .*(delete it and run eval.py again|restore or delete it)."):
         Results(saved, KIND)

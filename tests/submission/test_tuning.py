@@ -1,5 +1,6 @@
 """Tuning of weights: seeded, logged, resumed; refinement never loses."""
 import json
+import logging
 import math
 
 import bayes_opt
@@ -67,6 +68,27 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path, kept, cut_short):
     assert lines(tmp_path / "log") == lines(tmp_path / "whole")
 
 
+def test_a_line_that_is_dropped_is_said(tmp_path, caplog, monkeypatch):
+    optimize(tmp_path / "log")
+    text = (tmp_path / "log").read_text()
+    (tmp_path / "log").write_text(text[:-9])
+    monkeypatch.setattr(logging.getLogger("yt8m"), "propagate", True)
+    with caplog.at_level(logging.INFO):
+        assert len(tuning.Log(str(tmp_path / "log"), NAMES).points) == 6
+    assert "log: its last line, which a kill cut short, is dropped: \"{\"target\": " in caplog.text
+    assert (tmp_path / "log").read_text() == "".join(text.splitlines(True)[:6])
+
+
+@pytest.mark.parametrize("spell", [lambda text: "\ufeff" + text, lambda text: text.replace("\n", "\r\n"),
+                                   lambda text: ("\ufeff" + text.replace("\n", "\r\n"))[:-2]])
+def test_a_log_of_another_editor_goes_on_and_bayes_opt_reads_it(tmp_path, spell):
+    optimize(tmp_path / "log")
+    text = (tmp_path / "log").read_text()
+    (tmp_path / "log").write_bytes(spell(text).encode())
+    assert len(tuning.Log(str(tmp_path / "log"), NAMES).points) == 7
+    assert (tmp_path / "log").read_bytes() == text.encode()
+
+
 def test_more_points_go_on_from_the_log(tmp_path):
     optimize(tmp_path / "log", n_iter=1)
     _, log = optimize(tmp_path / "log", n_iter=3)
@@ -76,9 +98,20 @@ def test_more_points_go_on_from_the_log(tmp_path):
 @pytest.mark.parametrize("line,message", [
     ("nonsense}", 'line 3: "nonsense}" is no point of w0, good, bad: give another --log_file or delete this one'),
     ('{"target": 0.5, "params": {"w0": 1, "good": 1, "bad": 1, "ugly": 1}}', "line 3: its points are of bad, good, ugly, w0"),
-    ('{"target": 0.5, "params": {"w0": 1, "good": 1}}', "is no point of w0, good, bad"),
-    ('{"target": 0.5, "params": {"w0": 1, "good": -1, "bad": 1}}', "line 3: .* is no point of w0, good, bad"),
-    ('{"target": 1%s, "params": {"w0": 1, "good": 1, "bad": 1}}' % (400 * "0"), "line 3: .* is no point of w0, good, bad"),
+    ('{"target": 0.5, "params": {"w0": 1, "good": 1}}', "is no point of w0, good, bad: .*; it lacks bad."),
+    ('{"target": 0.5, "params": {"w0": 1, "good": -1, "bad": 1}}', "line 3: .* is no point of w0, good, bad: .*; good is -1, not"),
+    ('{"target": 0.5, "params": {"w0": 1, "good": 200.5, "bad": 1}}', "; good is 200.5, not from 0 to 200."),
+    ('{"target": 0.5, "params": {"w0": 10.5, "good": 1, "bad": 1}}', "; w0 is 10.5, not from 0 to 10."),
+    ('{"target": 0.5, "params": {"w0": 0, "good": 1, "bad": 1}}', "; w0 is 0, not from 0 to 10."),
+    ('{"target": 0.5, "params": {"w0": 1, "good": NaN, "bad": 1}}', "; good is nan, not from 0 to 200."),
+    ('{"target": 0.5, "params": {"w0": 1, "good": "1", "bad": 1}}', "; good is 1, not from 0 to 200."),
+    ('{"target": 0.5, "params": {"w0": true, "good": 1, "bad": 1}}', "; w0 is True, not from 0 to 10."),
+    ('{"target": 1.5, "params": {"w0": 1, "good": 1, "bad": 1}}', "; target is 1.5, not from 0 to 1."),
+    ('{"params": {"w0": 1, "good": 1, "bad": 1}}', "; target is None, not from 0 to 1."),
+    ('{"target": 0.5}', "; it has no params."), ('[]', "; it has no params."),
+    ('{"target": 0.5, "params": %s' % (5000 * "["), "; it is no JSON."),
+    ('{"target": 0.5, "params": {"w0": 1, "good": %s, "bad": 1}}' % (5000 * "1"), "; it is no JSON."),
+    ('{"target": 1%s, "params": {"w0": 1, "good": 1, "bad": 1}}' % (99 * "0"), "line 3: .* is no point of w0, good, bad: .*; target is 10*..."),
     ('{"target": NaN, "params": {"w0": 1, "good": 1, "bad": 1}}', "log, line 3: a point has mAP nan there and"),
     ('{"target": 0.123, "params": {"w0": 1, "good": 1, "bad": 1}}', "log, line 3: a point has mAP 0.123000 there and"),
 ])
@@ -88,9 +121,10 @@ def test_a_log_of_something_else_is_refused_and_kept(tmp_path, line, message):
         before = stream.readlines()
     before[2] = line + "\n"
     (tmp_path / "log").write_text("".join(before))
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as error:
         optimize(tmp_path / "log")
     assert (tmp_path / "log").read_text() == "".join(before)
+    assert len(str(error.value)) < 400
 
 
 @pytest.mark.parametrize("content", ["precious", '{"w0": 6, "weights": {}}', '{"target": 1}\n{"w0"', "\n"])
