@@ -8,7 +8,6 @@ import collections
 import contextlib
 import functools
 import itertools
-import mmap
 import multiprocessing
 import os
 import signal
@@ -21,7 +20,7 @@ from src.common.progress import Progress
 from src.data import segment_ids
 from src.submission import ranked_csv
 
-PROCESSES = min(os.cpu_count(), 8)  # the one that reads and writes keeps about eight busy
+PROCESSES = min(os.cpu_count(), 8)  # the one that writes keeps about eight busy
 # The C library keeps the memory of arrays up to the size of the greatest it has given back, of this at most, for
 # the next arrays; getting it anew from the system takes a sixth of the time.
 _MALLOC_KEEPS = (1 << 25) - (1 << 13)
@@ -87,8 +86,8 @@ def fuse_files(paths, weights, w0, output, segment_max_pred=100000):
     """Fuses ranked CSVs class by class into one.
 
     A class that some files lack is fused from the others. Memory, whatever the number of classes but
-    for some 400 bytes a class and file: the bytes of the rows of 2 * PROCESSES + 1 classes, and in each
-    of the processes about fifteen times a class's (9 MB are nine lists of 100,000 segments).
+    for some 400 bytes a class and file: in each of PROCESSES about fifteen times the bytes of a class's
+    rows (9 MB are nine lists of 100,000 segments), and here as much as the rows.
 
     Args:
       paths: ranked CSVs, local or gs://, read twice.
@@ -113,7 +112,7 @@ def fuse_files(paths, weights, w0, output, segment_max_pred=100000):
 def each_class(paths, function, what, classes=None):
     """Reads ranked CSVs class by class and yields (class, a function's value), classes ascending.
 
-    PROCESSES forked ones split the rows and run the function; NumPy keeps threads waiting for each other
+    PROCESSES forked ones read the rows and run the function; NumPy keeps threads waiting for each other
     in what it does here. Memory: see `fuse_files`.
 
     Args:
@@ -127,21 +126,20 @@ def each_class(paths, function, what, classes=None):
     Raises:
       InputError: a file is missing or malformed, or the function raises it.
     """
+    tables, reading = [], Progress("%s, finding the classes" % what, "files", len(paths))
+    for path in paths:
+        tables.append(ranked_csv.Rows(path))
+        reading.add(1)
+    classes = sorted(set().union(*(table.classes for table in tables)) if classes is None else classes)
     with contextlib.ExitStack() as stack:
-        tables, reading = [], Progress("%s, finding the classes" % what, "files", len(paths))
-        for path in paths:
-            tables.append(stack.enter_context(contextlib.closing(ranked_csv.Rows(path))))
-            reading.add(1)
-        classes = sorted(set().union(*(table.classes for table in tables)) if classes is None else classes)
-        room = max(sum(table.num_bytes(class_id) for table in tables) for class_id in classes)
         with _interrupts_put_off():  # a process that nobody knows of would keep the others from ending
-            workers = [stack.enter_context(contextlib.closing(_Worker(function, room))) for _ in range(PROCESSES)]
+            workers = [stack.enter_context(contextlib.closing(_Worker(tables, function))) for _ in range(PROCESSES)]
         progress = Progress(what, "classes", len(classes))
         waiting = collections.deque()
         for class_id, worker in zip(classes, itertools.cycle(workers)):
             if len(waiting) == 2 * len(workers):
                 yield _first(waiting, progress)
-            worker.send(class_id, (table.read(class_id) for table in tables))
+            worker.send(class_id)
             waiting.append((class_id, worker))
         while waiting:
             yield _first(waiting, progress)
@@ -172,28 +170,23 @@ def _first(waiting, progress):
 
 
 class _Worker(object):
-    """A forked process that runs a function on classes sent to it, and gives the values back in order.
+    """A forked process that runs a function on the rows of classes, and gives the values back in order.
 
-    At most two classes may be under way. Their rows are handed over in memory that both processes see.
+    The end of its own pipe tells when it is killed. Processes of a pool of concurrent.futures share pipes and
+    locks: one that is killed while it holds them may leave the pool waiting forever.
     """
 
-    def __init__(self, function, room):
+    def __init__(self, tables, function):
         context = multiprocessing.get_context("fork")  # the function need not be pickled
-        self._slots = collections.deque(mmap.mmap(-1, max(room, 1)) for _ in range(2))
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, daemon=True,
-                                        args=(function, self._connection, theirs, tuple(self._slots)))
+        self._process = context.Process(target=_serve, args=(tables, function, self._connection, theirs), daemon=True)
         self._process.start()
         theirs.close()
 
-    def send(self, class_id, rows):
-        """Has the function run on a class, of which `rows` yields (bytes `seg seg seg`, name) for each list."""
-        slot = self._slots[0]
-        slot.seek(0)
-        sizes = [(slot.write(segments), name) for segments, name in rows]
+    def send(self, class_id):
+        """Has the function run on a class."""
         with self._alive():
-            self._connection.send((class_id, sizes))
-        self._slots.rotate()
+            self._connection.send(class_id)
 
     def receive(self):
         """The next value; raises what the function raised."""
@@ -217,18 +210,17 @@ class _Worker(object):
         self._process.join()
 
 
-def _serve(function, parents_end, connection, slots):
+def _serve(tables, function, parents_end, connection):
     """What a `_Worker`'s process does until the connection is closed."""
     parents_end.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, and that the connection
     np.empty(_MALLOC_KEEPS, np.uint8)
     with contextlib.suppress(EOFError, OSError):
-        for slot in itertools.cycle(slots):
-            class_id, rows = connection.recv()
-            slot.seek(0)
+        while True:
+            class_id = connection.recv()
             try:
-                lists = [ranked_csv.split(slot.read(length), name) for length, name in rows]
-                value = function(class_id, lists, [name for _, name in rows])
+                rows = [table.read(class_id) for table in tables]
+                value = function(class_id, [ranked_csv.split(*row) for row in rows], [name for _, name in rows])
             except Exception as error:  # pylint: disable=broad-except
                 value = error
             connection.send(value)

@@ -80,8 +80,8 @@ class Rows(object):
     """The rows of a ranked CSV, read by class in any order.
 
     Making it reads the file once, to find where each class's row stands; the header may be missing.
-    The file stays open until `close`. Memory: about 400 bytes a class, and while it is being made a
-    few MB.
+    The first `read` opens it again, so that processes forked before have a file of their own each. Memory:
+    about 400 bytes a class, and while it is being made a few MB.
 
     Args:
       path: local or gs://.
@@ -93,9 +93,9 @@ class Rows(object):
 
     def __init__(self, path):
         self._path, self._lines_of, self._places = path, {}, {}
-        with files.reading(path):
-            self._stream = tf.io.gfile.GFile(path, "rb")
-            for number, start, length, line in text.located(self._stream, path, HEADER, _LINE_BYTES, 2 * _CLASS_BYTES):
+        self._stream = tf.io.gfile.GFile(path, "rb")  # which opens it when something is read
+        with files.reading(path), tf.io.gfile.GFile(path, "rb") as stream:
+            for number, start, length, line in text.located(stream, path, HEADER, _LINE_BYTES, 2 * _CLASS_BYTES):
                 class_id, before = _enter(self._lines_of, path, number, line)
                 self._places[class_id] = start + before, length - before
         _check_any(self._lines_of, path)
@@ -104,10 +104,6 @@ class Rows(object):
     def classes(self):
         """The classes that have a row."""
         return self._places.keys()
-
-    def num_bytes(self, class_id):
-        """Length of a class's row, 0 if it has none."""
-        return self._places.get(class_id, (0, 0))[1]
 
     def read(self, class_id):
         """The bytes `seg seg seg` of a class, b"" if it has no row, and where they stand, for an error.
@@ -121,10 +117,6 @@ class Rows(object):
         with files.reading(self._path):
             self._stream.seek(offset)
             return self._stream.read(length).strip(), _where(self._path, self._lines_of[class_id])
-
-    def close(self):
-        """Closes the file."""
-        self._stream.close()
 
 
 def _where(path, number):

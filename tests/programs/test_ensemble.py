@@ -214,10 +214,18 @@ def blending(tmp_path):
         yield started, children(started.pid), str(tmp_path / "out")
 
 
-def check_nothing_is_left(processes, folder):
-    assert not os.listdir(folder)
+def running(pid):
+    """Whether a process runs; one that has ended may wait for somebody to ask how."""
+    try:
+        with open("/proc/%d/stat" % pid) as stream:
+            return stream.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def check_ended(processes):
     deadline = time.time() + 10
-    while any(os.path.exists("/proc/%d" % pid) for pid in processes):
+    while any(map(running, processes)):
         assert time.time() < deadline
         time.sleep(.02)
 
@@ -226,15 +234,23 @@ def test_ctrl_c_leaves_neither_files_nor_processes(blending):
     started, processes, folder = blending
     os.kill(started.pid, signal.SIGINT)
     assert started.wait() == 130 and "interrupted." in started.errors.splitlines()
-    check_nothing_is_left(processes, folder)
+    assert "Traceback" not in started.errors and not os.listdir(folder)
+    check_ended(processes)
 
 
 def test_a_killed_process_ends_the_blend_with_a_sentence(blending):
     started, processes, folder = blending
     os.kill(processes[0], signal.SIGKILL)
     assert started.wait() == 1 and "was killed, as happens when memory runs out" in started.errors
-    assert "Traceback" not in started.errors
-    check_nothing_is_left(processes, folder)
+    assert "Traceback" not in started.errors and not os.listdir(folder)
+    check_ended(processes)
+
+
+def test_a_killed_blend_leaves_no_processes(blending):
+    started, processes, _ = blending
+    os.kill(started.pid, signal.SIGKILL)
+    assert started.wait() != 0
+    check_ended(processes)
 
 
 def test_what_a_killed_run_left_is_no_model(folder, tmp_path):

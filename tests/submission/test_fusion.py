@@ -1,6 +1,8 @@
 """Fusion of ranked lists, equal to the original's and to the plain method with dictionaries."""
 import json
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 
@@ -137,6 +139,13 @@ def test_bad_files_and_lists_are_refused(tmp_path):
     with pytest.raises(InputError, match='List 2: segment "a0:0" stands there twice'):
         fusion.fuse([np.array(IDS[:2]), np.array([b"a0:0", b"a0:0"])], [1, 1], 6.0, 10)
     assert os.listdir(str(tmp_path)) == ["1.csv"]
+
+
+def test_a_killed_process_gets_a_sentence(tmp_path):
+    path = write(tmp_path, "1.csv", b"3,b1:5\n5,a0:0\n")
+    with pytest.raises(InputError, match="was killed, as happens when memory runs out: free memory"):
+        list(fusion.each_class([path], lambda *_: os.kill(os.getpid(), signal.SIGKILL), "fusion"))
+    assert not multiprocessing.active_children()
 
 
 PEAKS = """
