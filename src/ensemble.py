@@ -40,8 +40,9 @@ def define_flags():
     shards.define_flags()
     ratings.define_flags()
     flags.DEFINE_enum("mode", None, ["combine_shifts", "tune", "blend", "report"],
-                      "combine_shifts: a model's shifts (NAME.csv, NAME_shift1.csv, ..) become one CSV, with equal weights. "
-                      "tune: find w0 and a weight a model. blend: fuse the models. report: print each file's mAP.")
+                      "combine_shifts: a model's shifts (NAME.csv, NAME_shift1.csv, ..) become one CSV, with "
+                      "equal weights. tune: find w0 and a weight a model. blend: fuse the models. report: print each "
+                      "file's mAP.")
     flags.DEFINE_list("input_files", [], "Ranked CSVs: a comma list of paths or globs.")
     flags.DEFINE_string("output_file", "", "combine_shifts: a CSV, or a folder for several models. tune: JSON of the "
                         "weights. blend: a CSV.")
@@ -57,8 +58,8 @@ def define_flags():
     flags.DEFINE_integer("n_iter", 150, "tune: points of the Bayesian optimization.", lower_bound=0)
     flags.DEFINE_integer("seed", 0, "tune: the same seed gives the same weights.", lower_bound=0,
                          upper_bound=(1 << 31) - 1)
-    flags.DEFINE_bool("tune_split", True, "tune: also tune on half of the videos alone and evaluate on the others, which "
-                      "shows how much is overfitting.")
+    flags.DEFINE_bool("tune_split", True, "tune: also tune on half of the videos alone and evaluate on the others, "
+                      "which shows how much is overfitting.")
 
 
 def input_paths(patterns):

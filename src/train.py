@@ -54,8 +54,8 @@ def define_flags():
     flags.DEFINE_string("train_data_pattern", "", "Glob of the training TFRecords.")
     flags.DEFINE_bool("train_all", False, "Train on --train_valid_data_pattern's shards outside the holdout, too.")
     flags.DEFINE_string("train_valid_data_pattern", "", "Glob of the validation partition for --train_all.")
-    flags.DEFINE_bool("describe", False, "Print the model's parameters by block and the memory that a training step takes "
-                      "at --batch_size, and do not train; needs no data.")
+    flags.DEFINE_bool("describe", False, "Print the model's parameters by block and the memory that a training step "
+                      "takes at --batch_size, and do not train; needs no data.")
     flags.DEFINE_bool("start_new_model", False, "Remove what an earlier training left in train_dir and start anew.")
     flags.DEFINE_string("checkpoint_file", "", "Checkpoint to continue from (weights, optimizer and step) while "
                         "train_dir holds none: a path, or a step, latest or best in train_dir.")
@@ -123,8 +123,8 @@ def named_checkpoint(args, flag):
         return None
     checkpoint = checkpoints.resolve(args.train_dir, which)
     if args.start_new_model and _is_output(os.path.relpath(checkpoint, args.train_dir).split(os.sep)[0]):
-        raise InputError("--start_new_model would remove --%s=%s: leave out one of the two, or copy the checkpoint out of "
-                         "--train_dir." % (flag, which))
+        raise InputError("--start_new_model would remove --%s=%s: leave out one of the two, or copy the checkpoint "
+                         "out of --train_dir." % (flag, which))
     return checkpoint
 
 
@@ -229,7 +229,8 @@ def describe(args, task, model, reader, label_loss):
             chosen = frames_to_sample(args, model, reader)(tf.constant(num_frames))
             num_frames = num_frames if chosen is None else chosen.shape[0].value
         found = footprint.measure(build_graph(
-            args, task, model, reader, lambda: reader.placeholder_batch(args.batch_size, num_frames), label_loss, [None]))
+            args, task, model, reader, lambda: reader.placeholder_batch(args.batch_size, num_frames), label_loss,
+            devices=[None]))
     print("%s: %s parameters" % (args.model, "{:,}".format(sum(found.blocks.values()))))
     for scope, parameters in found.blocks.items():
         print("  %-36s%13s" % (scope, "{:,}".format(parameters)))

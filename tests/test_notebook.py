@@ -40,7 +40,8 @@ def folder(tmp_path):
                 ranked_csv.write(str(tmp_path / "predictions" / (model + "_" + partition + suffix + ".csv")), rows)
     rated = [(name, label, positive[label][place]) for label in CLASSES for place, name in enumerate(ids)]
     ratings.write_cache(str(tmp_path / "labels.csv"), ratings.create(*zip(*rated)))
-    lines = ["%s,%s" % (name.decode(), " ".join("%d %.3f" % (label, random.rand()) for label in CLASSES)) for name in ids]
+    lines = ["%s,%s" % (name.decode(), " ".join("%d %.3f" % (label, random.rand()) for label in CLASSES))
+             for name in ids]
     (tmp_path / "predictions" / "bert_mean_small_oof_segments.csv").write_text("\n".join(lines))
     return str(tmp_path)
 

@@ -271,12 +271,10 @@ class YT8MFrameFeatureReader(object):
           (ratings: the score of each rated class, zeros kept).
         """
         if self.segment_labels:
-            parse = self.parse_segments
-        else:
-            parse = lambda record: self.parse_video(record, frame_indices)
-        examples = parallel_map(records, lambda *record: parse(Record(*record)))
-        if self.segment_labels:
+            examples = parallel_map(records, lambda *record: self.parse_segments(Record(*record)))
             examples = examples.flat_map(plain(tf.data.Dataset.from_tensor_slices))
+        else:
+            examples = parallel_map(records, lambda *record: self.parse_video(Record(*record), frame_indices))
         if shuffle:
             frame_bytes = tf.compat.v1.data.get_output_shapes(examples)["frames"].num_elements()
             examples = examples.shuffle(_shuffle_size(batch_size, frame_bytes))

@@ -1,4 +1,4 @@
-"""Segment ids `VIDEO:START`, START in whole seconds: their form, and equal ones among millions, quickly and without doubt.
+"""Segment ids `VIDEO:START`, START in whole seconds: their form, and equal ones among millions, quickly and surely.
 
 Ids are NumPy bytes arrays throughout.
 """

@@ -23,6 +23,7 @@ HEAD_HPARAMS = [
     Hparam("video_level_classifier_model", "MoeModel", "Head of the frame-level models: MoeModel or LogisticModel."),
 ] + LOGISTIC_HPARAMS + MOE_HPARAMS
 
+
 def logistic_model(model_input, vocab_size, l2_penalty):
     """One dense layer and a sigmoid.
 
@@ -69,7 +70,8 @@ def moe_model(model_input, vocab_size, is_training, hparams):
 def _probability_gates(model_input, probabilities, is_training, hparams):
     """sigmoid(batch_norm(x W)), [batch, vocab_size]; x = probabilities or the model's input."""
     if hparams["moe_prob_gating_input"] not in ("prob", "input"):
-        raise InputError("--moe_prob_gating_input=%s is unknown: give prob or input." % hparams["moe_prob_gating_input"])
+        raise InputError("--moe_prob_gating_input=%s is unknown: give prob or input."
+                         % hparams["moe_prob_gating_input"])
     source = probabilities if hparams["moe_prob_gating_input"] == "prob" else model_input
     vocab_size = probabilities.shape[-1].value
     weights = normal_weights("gating_prob_weights", [source.shape[-1], vocab_size], vocab_size)

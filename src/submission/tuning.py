@@ -141,8 +141,8 @@ def bayesian_optimization(objective, log, init_points, n_iter, seed):
     """
     for number, (point, target) in enumerate(zip(log.points, log.targets), 1):
         if not abs(objective(*point) - target) <= 1e-9:  # NaN neither
-            raise InputError("%s, line %d: a point has mAP %.6f there and %.6f on these lists and ratings: give another "
-                             "--log_file or delete this one." % (log.path, number, target, objective(*point)))
+            raise InputError("%s, line %d: a point has mAP %.6f there and %.6f on these lists and ratings: give "
+                             "another --log_file or delete this one." % (log.path, number, target, objective(*point)))
     bounds = np.array([W0_BOUNDS] + [WEIGHT_BOUNDS] * objective.num_lists)
     drawn = np.random.RandomState(seed).uniform(*bounds.T, size=(init_points, len(bounds)))
     drawn[:1] = [[published.MODELS_W0] + [1.0] * objective.num_lists]

@@ -53,7 +53,8 @@ def extract(tgz, folder):
                                      "this archive." % (tgz, member.name))
             wanted = [name for name in members if name == "model_flags.json" or name.startswith("inference_model.")]
             if not {"model_flags.json", "inference_model.index"} <= set(wanted):
-                raise InputError("%s lacks model_flags.json or inference_model.*: make it with --output_model_tgz." % tgz)
+                raise InputError("%s lacks model_flags.json or inference_model.*: make it with --output_model_tgz."
+                                 % tgz)
             for name in wanted:
                 with files.replacing(os.path.join(folder, name), "wb") as target:
                     shutil.copyfileobj(archive.extractfile(members[name]), target)

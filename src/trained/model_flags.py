@@ -43,10 +43,9 @@ def record(train_dir, parsed):
     values, recorded = from_flags(parsed), {}
     if files.exists(path(train_dir)) and checkpoints.steps(train_dir):
         recorded = read(train_dir)
-    _contradiction(path(train_dir), [
+    _contradiction(path(train_dir), "pass --start_new_model or another --train_dir to train anew", [
         (name, values[name], there) for name, there in sorted(recorded.items())
-        if name in values and not _same(name, values[name], there)],
-                   "pass --start_new_model or another --train_dir to train anew")
+        if name in values and not _same(name, values[name], there)])
     if set(values) - set(recorded):
         files.write_json(path(train_dir), dict(values, **recorded))
 
@@ -58,7 +57,7 @@ def adopt(train_dir, parsed):
       InputError: the file is missing, or a flag given on the command line contradicts it.
     """
     recorded = read(train_dir)
-    _contradiction(path(train_dir), [
+    _contradiction(path(train_dir), "leave these flags out", [
         (name, parsed[name].value, there) for name, there in sorted(recorded.items())
         if name in parsed and parsed[name].present and not _same(name, parsed[name].value, there)],
                    "leave these flags out")
@@ -105,7 +104,7 @@ def _plain(name, value):
     return readers.without_blanks(value) if name in _LISTS and isinstance(value, str) else value
 
 
-def _contradiction(where, differing, remedy):
+def _contradiction(where, remedy, differing):
     if differing:
         told = ["--%s=%s given, %s recorded" % tuple(map(text.shown, difference)) for difference in differing]
         raise InputError("%s contradicts the command line: %s; %s." % (where, ", ".join(told), remedy))

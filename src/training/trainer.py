@@ -153,7 +153,8 @@ def _variables_of(checkpoint, graph):
     found = checkpoints.restorable(checkpoint, graph.model_variables, others)
     fresh = [variable.op.name for variable in others if variable not in found]
     if fresh:
-        log.info("%s lacks %d variables of the optimizer such as %s: they start afresh.", checkpoint, len(fresh), fresh[0])
+        log.info("%s lacks %d variables of the optimizer such as %s: they start afresh.",
+                 checkpoint, len(fresh), fresh[0])
     return found
 
 

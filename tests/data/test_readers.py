@@ -151,9 +151,9 @@ def test_the_order_of_features_on_disk_is_irrelevant(tmp_path, order):
     rgb, audio = records.random_frames(1, 3)
     context = [tf.train.Features(feature=feature).SerializeToString() for feature in
                ({"id": records.bytes_feature([b"v"])}, {"labels": records.int_feature([4])})]
-    lists = [tf.train.FeatureLists(feature_list={name: tf.train.FeatureList(feature=[
-        records.bytes_feature([bytes(frame)]) for frame in frames])}).SerializeToString()
-             for name, frames in (("rgb", rgb), ("audio", audio))]
+    columns = {name: tf.train.FeatureList(feature=[records.bytes_feature([bytes(frame)]) for frame in frames])
+               for name, frames in (("rgb", rgb), ("audio", audio))}
+    lists = [tf.train.FeatureLists(feature_list={name: column}).SerializeToString() for name, column in columns.items()]
     serialized = delimited(b"\x0a", context[::order]) + delimited(b"\x12", lists[::order])
     batch = read(tmp_path, frame_reader(max_frames=3), [serialized])
     np.testing.assert_allclose(batch["input"][0], dequantized(rgb, audio), atol=1e-6)

@@ -21,8 +21,9 @@ def test_equal_to_the_original(name):
     with open(os.path.join(folder, "expected.json")) as stream:
         expected = json.load(stream)
     ids, labels, scores = zip(*expected["labels"])
+    rated = ratings.create(np.array(ids, "S"), labels, scores)
     mean, precisions = ranking_metrics.mean_average_precision(
-        ranked_csv.iterate(os.path.join(folder, "blend.csv")), ratings.create(np.array(ids, "S"), labels, scores), 100000)
+        ranked_csv.iterate(os.path.join(folder, "blend.csv")), rated, 100000)
     assert mean == pytest.approx(expected["map"], abs=1e-9)
     assert [precisions[label] for label in sorted(precisions)] == pytest.approx(expected["aps"], abs=1e-9)
 

@@ -26,8 +26,9 @@ def folder(tmp_path):
 def run(program, folder, *flags):
     """-> exit code, standard output, standard error; the folder is the current one."""
     environment = dict(os.environ, PYTHONPATH=PROJECT if program[0] == "-m" else "")
-    process = subprocess.Popen([sys.executable, "-W", "ignore"] + program + list(flags), cwd=str(folder), env=environment,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore"] + program + list(flags), cwd=str(folder), env=environment,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
     output, errors = process.communicate()
     return process.returncode, output, errors
 
@@ -67,10 +68,11 @@ def write_shard(path, video, ratings):
 def test_reads_the_holdouts_records_once_and_caches_them(folder, capsys):
     write_shard(folder / "validate00.tfrecord", b"abcd", [(35, 7, 1), (5, 7, 0), (35, 9, 1)])
     write_shard(folder / "validateZZ.tfrecord", b"abcd", [(0, 9, 1)])  # the last of all shards
-    args = arguments(folder, eval_data_pattern=str(folder / "validate*.tfrecord"), label_cache=str(folder / "cache.csv"))
+    cache = folder / "cache.csv"
+    args = arguments(folder, eval_data_pattern=str(folder / "validate*.tfrecord"), label_cache=str(cache))
     segment_eval_inference.main(args)
     assert capsys.readouterr().out == "mAP@100000: 0.250000 over 2 classes\n"
-    assert (folder / "cache.csv").read_text() == RATINGS
+    assert cache.read_text() == RATINGS
     args.eval_data_pattern = "gone*"
     args.top_n = 2
     segment_eval_inference.main(args)

@@ -63,7 +63,8 @@ def test_low_rank_gating_puts_a_linear_layer_before_the_gates():
 
 
 @pytest.mark.parametrize("is_training", [False, True])
-@pytest.mark.parametrize("source, remove_diagonal", [("prob", False), ("prob", True), ("input", False), ("input", True)])
+@pytest.mark.parametrize("remove_diagonal", [False, True])
+@pytest.mark.parametrize("source", ["prob", "input"])
 def test_probability_gating_multiplies_by_a_gate_of_normalized_products(source, remove_diagonal, is_training):
     result, values = evaluate("MoeModel", is_training, moe_num_mixtures=2, moe_prob_gating=True,
                               moe_prob_gating_input=source, gating_remove_diag=remove_diagonal)
@@ -81,7 +82,8 @@ def test_probability_gating_multiplies_by_a_gate_of_normalized_products(source, 
 
 @pytest.mark.parametrize("gating, told", [
     (dict(moe_prob_gating_input="logits"), "--moe_prob_gating_input=logits is unknown: give prob or input."),
-    (dict(moe_prob_gating_input="input", gating_remove_diag=True), "needs at least as many inputs as classes, not 2 for")])
+    (dict(moe_prob_gating_input="input", gating_remove_diag=True),
+     "needs at least as many inputs as classes, not 2 for")])
 def test_impossible_gatings_are_explained(gating, told):
     with pytest.raises(InputError) as error:
         models.create("MoeModel", moe_prob_gating=True, **gating).create_model(tf.zeros([1, 2]), VOCAB)

@@ -452,7 +452,8 @@ def test_bert_cross_encodes_image_alone_sound_alone_then_both(layers, heads, num
     ("NeXtVLAD", dict(moe_num_mixtures=0), "--moe_num_mixtures=0 is too small: give at least 1."),
     ("GatedNetVLAD", dict(netvlad_hidden_size=0), "--netvlad_hidden_size=0 is too small: give at least 1."),
     ("Bert", dict(bert_hidden_layer=0), "--bert_hidden_layer=0 is too small: give at least 1."),
-    ("Bert", dict(bert_dropout_prob=-.1), "--bert_dropout_prob=-0.1 is no share to drop: give a number from 0 to below 1."),
+    ("Bert", dict(bert_dropout_prob=-.1),
+     "--bert_dropout_prob=-0.1 is no share to drop: give a number from 0 to below 1."),
     ("BertCross", dict(bert_attention_heads=0), "--bert_attention_heads=0 is too small: give at least 1.")])
 def test_sizes_that_leave_nothing_are_explained(name, hparams, told):
     with pytest.raises(InputError) as raised:

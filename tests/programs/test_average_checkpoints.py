@@ -82,8 +82,9 @@ def test_the_sum_is_taken_in_double_precision(average, train_dir):
     values = {20: 2. ** 25, 21: 1., 22: 1., 23: 1., 24: -2. ** 25}
     for step, value in values.items():
         save(train_dir, step, **{"tower/fully_connected/biases": np.full([3862], value, "f4")})
-    checkpoint = os.path.join(average(num_last_checkpoints=5), "model.ckpt-24")
-    np.testing.assert_allclose(tf.train.load_variable(checkpoint, "tower/fully_connected/biases"), np.full([3862], 3 / 5.), rtol=1e-6)
+    mean = tf.train.load_variable(os.path.join(average(num_last_checkpoints=5), "model.ckpt-24"),
+                                  "tower/fully_connected/biases")
+    np.testing.assert_allclose(mean, np.full([3862], 3 / 5.), rtol=1e-6)
 
 
 def test_optimizer_slots_are_left_out(average):

@@ -250,9 +250,9 @@ INFERENCE = {
                                spoil=write("labels.csv", "Index\n3862\n")),
     "unquoted glob": case("unexpected argument 'more.tfrecord'", "quotes", words=["more.tfrecord"]),
 }
-INFERENCE.update(("shift " + shift, case(
-    "--shift=%s is not a comma list of different whole numbers" % shift, "-2,-1,0,1", shift=shift))
-                 for shift in ("", "one", "1.5", "1,1", "1,", "1 2"))
+INFERENCE.update({"shift " + shift: case(
+    "--shift=%s is not a comma list of different whole numbers" % shift, "-2,-1,0,1", shift=shift)
+    for shift in ("", "one", "1.5", "1,1", "1,", "1 2")})
 
 CASES = {(program, name): one for program, cases in zip(ALL, (TRAIN, EVAL, INFERENCE))
          for name, one in cases.items()}

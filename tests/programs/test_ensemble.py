@@ -38,7 +38,8 @@ def folder(tmp_path_factory):
                 (label, IDS[np.argsort(random.rand(len(IDS)) - knowledge * POSITIVE[label])]) for label in CLASSES])
     ranked_csv.write(str(folder / "w0.csv"), [(3, IDS)])
     for name, w0, weight in ("text", 1, "a"), ("no_w0", None, 1):
-        (folder / (name + ".json")).write_text(json.dumps({"w0": w0, "weights": dict(dict.fromkeys(MODELS, 1), bert_l2h12=weight)}))
+        (folder / (name + ".json")).write_text(json.dumps(
+            {"w0": w0, "weights": dict(dict.fromkeys(MODELS, 1), bert_l2h12=weight)}))
     (folder / "garbage").write_bytes(b"\xff\xfe\x80 \x00\n\x90")
     (folder / "few.csv").write_text("v0:0,3,1\nv1:0,3,0\n")
     ratings.write_cache(str(folder / "labels.csv"), ratings.create(
@@ -80,8 +81,9 @@ def test_golden_from_shifts_to_the_blend(expected, tmp_path):
         assert same_lists(str(tmp_path / "tta" / ("model%s_oof_sorted.csv" % model)),
                           os.path.join(GOLDEN, "sorted_single", "model%s_all3.csv" % model))
     weights = ",".join(str(expected["weights"]["model" + model]) for model in "ABC")
-    runner.succeed("ensemble", mode="blend", input_files=str(tmp_path / "tta" / "*.csv"), weights=weights, w0=expected["w0"],
-                   segment_max_pred=expected["top_segments"], output_file=str(tmp_path / "blend.csv"))
+    runner.succeed("ensemble", mode="blend", input_files=str(tmp_path / "tta" / "*.csv"), weights=weights,
+                   w0=expected["w0"], segment_max_pred=expected["top_segments"],
+                   output_file=str(tmp_path / "blend.csv"))
     assert same_lists(str(tmp_path / "blend.csv"), os.path.join(GOLDEN, "blend.csv"))
 
 
@@ -123,25 +125,30 @@ def test_tuning_is_seeded_and_continues_its_log(tuned, folder, tmp_path):
 
 def test_tuned_weights_blend_oof_and_test_lists(tuned, folder, tmp_path):
     blend = str(tmp_path / "blend.csv")
-    runner.succeed("ensemble", mode="blend", input_files=folder + "/*_oof.csv", weights=tuned[0], output_file=blend)
+    flags = dict(mode="blend", weights=tuned[0], output_file=blend)
+    runner.succeed("ensemble", input_files=folder + "/*_oof.csv", **flags)
     with open(tuned[0]) as stream:
         assert mean_ap(blend, folder) == pytest.approx(json.load(stream)["map"], abs=1e-12)
-    errors = runner.succeed("ensemble", mode="blend", input_files=folder + "/*_test.csv", weights=tuned[0], output_file=blend)
+    errors = runner.succeed("ensemble", input_files=folder + "/*_test.csv", **flags)
     assert "%" in errors and not same_lists(blend, folder + "/bert_mean_l2h12_test.csv")
     assert sorted(ranked_csv.read(blend)) == CLASSES
 
 
 def test_published_weights_are_the_default(folder, tmp_path):
-    runner.succeed("ensemble", mode="blend", input_files=folder + "/*_test.csv", output_file=str(tmp_path / "blend.csv"))
+    blend = str(tmp_path / "blend.csv")
+    runner.succeed("ensemble", mode="blend", input_files=folder + "/*_test.csv", output_file=blend)
     paths = sorted(folder + "/%s_test.csv" % model for model in MODELS)
     fusion.fuse_files(paths, [published.WEIGHTS[published.model_name(path)] for path in paths], published.MODELS_W0,
                       str(tmp_path / "expected.csv"))
-    assert same_lists(str(tmp_path / "blend.csv"), str(tmp_path / "expected.csv"))
+    assert same_lists(blend, str(tmp_path / "expected.csv"))
+
+
+def report(paths, folder):
+    return runner.output_of("ensemble", mode="report", input_files=paths, label_cache=folder + "/labels.csv")
 
 
 def test_report_lists_each_file_with_its_map(folder):
-    text = runner.output_of("ensemble", mode="report", input_files=folder + "/*_oof.csv", label_cache=folder + "/labels.csv")
-    rows = dict(line.rsplit(None, 1) for line in text.splitlines()[1:])
+    rows = dict(line.rsplit(None, 1) for line in report(folder + "/*_oof.csv", folder).splitlines()[1:])
     assert {path.strip(): float(value) for path, value in rows.items()} == {
         path: round(mean_ap(path, folder), 6) for path in (folder + "/%s_oof.csv" % model for model in MODELS)}
 
@@ -152,8 +159,10 @@ def test_report_lists_each_file_with_its_map(folder):
     ("blend", dict(input_files="{}/nothing*"), "No file matches --input_files="),
     ("blend", dict(output_file=""), "--mode=blend needs --output_file"),
     ("blend", dict(weights="1,2"), "has 2 weights for the 3 files"),
-    ("blend", dict(weights="1,2,x"), "the weight of gatednetvlad_h1024c16 in --weights=1,2,x is x: give a number of at least 0"),
-    ("blend", dict(weights="1,-2,3"), "the weight of bert_mean_l2h12 in --weights=1,-2,3 is -2: give a number of at least 0"),
+    ("blend", dict(weights="1,2,x"),
+     "the weight of gatednetvlad_h1024c16 in --weights=1,2,x is x: give a number of at least 0"),
+    ("blend", dict(weights="1,-2,3"),
+     "the weight of bert_mean_l2h12 in --weights=1,-2,3 is -2: give a number of at least 0"),
     ("blend", dict(weights="1,nan,3"), "is nan: give a number of at least 0"),
     ("blend", dict(weights="0,0,0"), "All weights in --weights=0,0,0 are 0"),
     ("blend", dict(weights="{}/text.json"), "the weight of bert_l2h12 in {}/text.json is a: give a number"),
@@ -164,14 +173,16 @@ def test_report_lists_each_file_with_its_map(folder):
     ("blend", dict(weights="1,1,1", w0=0), "w0 is 0.0: give a number above 0"),
     ("blend", dict(weights="{}/no.json"), "no.json does not exist"),
     ("blend", dict(input_files=GOLDEN + "/modelA*"), "are both of the model modelA: combine a model's shifts first"),
-    ("blend", dict(input_files=GOLDEN + "/modelA_oof_sorted.csv"), "no published weight of modelA, only of gatednetvlad"),
+    ("blend", dict(input_files=GOLDEN + "/modelA_oof_sorted.csv"),
+     "no published weight of modelA, only of gatednetvlad"),
     ("combine_shifts", dict(output_file="{}/"), "would be overwritten: give another --output_file"),
     ("combine_shifts", dict(output_file="{}/all.csv"), "is one file and --input_files are of 3 models such as "),
     ("blend", dict(output_file="{}/./bert_l2h12_oof.csv"), "bert_l2h12_oof.csv would be overwritten"),
     ("tune", dict(output_file="{}/text.json", log_file="{}/text.json"), "text.json would be overwritten"),
     ("tune", dict(label_cache=""), "There are no ratings to evaluate against"),
     ("tune", dict(output_file="weights"), "--output_file=weights is to hold JSON: give a name that ends in .json"),
-    ("tune", dict(log_file="{}/labels.csv"), "labels.csv would be overwritten: give another --output_file or --log_file"),
+    ("tune", dict(log_file="{}/labels.csv"),
+     "labels.csv would be overwritten: give another --output_file or --log_file"),
     ("tune", dict(log_file="{}/text.json"), 'text.json, line 1: "{"w0": 1, "weights'),
     ("tune", dict(log_file="{}/garbage"), 'garbage, line 1: "'),
     ("tune", dict(input_files="{}/w0.csv"), "A model named w0 cannot be told from the fusion's w0: rename its file"),
@@ -181,7 +192,8 @@ def test_report_lists_each_file_with_its_map(folder):
 ])
 def test_wrong_usage_gets_a_sentence_and_leaves_nothing(mode, flags, message, folder, tmp_path):
     given = dict(tuning_flags(folder), output_file=str(tmp_path / ("out.json" if mode == "tune" else "out.csv")))
-    given.update((name, value.replace("{}", folder) if isinstance(value, str) else value) for name, value in flags.items())
+    given.update({name: value.replace("{}", folder) if isinstance(value, str) else value
+                  for name, value in flags.items()})
     before = contents(folder)
     code, errors = ensemble(mode, **given)
     assert code == 1 and message.replace("{}", folder) in errors.splitlines()[-1] and "Traceback" not in errors, errors
@@ -256,14 +268,13 @@ def test_a_killed_blend_leaves_no_processes(blending):
 def test_what_a_killed_run_left_is_no_model(folder, tmp_path):
     for name in "bert_l2h12.csv", ".bert_l2h12.csv.77.tmp":
         shutil.copy(folder + "/bert_l2h12_oof.csv", str(tmp_path / name))
-    text = runner.output_of("ensemble", mode="report", input_files=str(tmp_path / "*"), label_cache=folder + "/labels.csv")
-    assert len(text.splitlines()) == 2
+    assert len(report(str(tmp_path / "*"), folder).splitlines()) == 2
 
 
 def test_weights_of_other_models_are_refused(tuned, folder, tmp_path):
-    code, errors = ensemble("blend", input_files=folder + "/bert*_test.csv", weights=tuned[0], output_file=str(tmp_path / "o"))
+    flags = dict(input_files=folder + "/bert*_test.csv", output_file=str(tmp_path / "o"))
+    code, errors = ensemble("blend", weights=tuned[0], **flags)
     assert code == 1 and "but the files are of bert_l2h12, bert_mean_l2h12: give the same models" in errors
     (tmp_path / "other.json").write_text("[1, 2]")
-    code, errors = ensemble("blend", input_files=folder + "/bert*_test.csv", weights=str(tmp_path / "other.json"),
-                            output_file=str(tmp_path / "o"))
+    code, errors = ensemble("blend", weights=str(tmp_path / "other.json"), **flags)
     assert code == 1 and "other.json holds no weights: give the file that --mode=tune wrote" in errors

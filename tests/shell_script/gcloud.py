@@ -13,10 +13,11 @@ import sys
 
 GCLOUD_WIDE = ["account", "format", "project", "quiet", "verbosity"]
 AI_PLATFORM = GCLOUD_WIDE + [
-    "async", "config", "job-dir", "labels", "master-accelerator", "master-image-uri", "master-machine-type", "module-name",
-    "package-path", "packages", "parameter-server-accelerator", "parameter-server-count", "parameter-server-image-uri",
-    "parameter-server-machine-type", "python-version", "region", "runtime-version", "scale-tier", "service-account",
-    "staging-bucket", "stream-logs", "worker-accelerator", "worker-count", "worker-image-uri", "worker-machine-type"]
+    "async", "config", "job-dir", "labels", "master-accelerator", "master-image-uri", "master-machine-type",
+    "module-name", "package-path", "packages", "parameter-server-accelerator", "parameter-server-count",
+    "parameter-server-image-uri", "parameter-server-machine-type", "python-version", "region", "runtime-version",
+    "scale-tier", "service-account", "staging-bucket", "stream-logs", "worker-accelerator", "worker-count",
+    "worker-image-uri", "worker-machine-type"]
 VERTEX = GCLOUD_WIDE + [
     "args", "command", "config", "display-name", "enable-dashboard-access", "enable-web-access", "labels", "network",
     "python-package-uris", "region", "service-account", "worker-pool-spec"]
@@ -58,7 +59,8 @@ def ai_platform(words):
     with open(flags["config"][0]) as stream:
         config = dict(re.findall(r'^  (\w+): "?([^"\n]+)"?$', stream.read(), re.MULTILINE))
     assert config["scaleTier"] == "CUSTOM" and config["masterType"] and config["runtimeVersion"] == "1.15"
-    machines = {name: values[0] for name, values in flags.items() if name.startswith(("master_machine", "worker", "parameter"))}
+    machines = {name: values[0] for name, values in flags.items()
+                if name.startswith(("master_machine", "worker", "parameter"))}
     return {"module": flags["module_name"][0], "args": words[end + 1:], "machines": machines}
 
 

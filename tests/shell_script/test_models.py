@@ -111,8 +111,8 @@ def small(tmp_path_factory):
     """Flags that follow a script's own and make its model small enough to train here."""
     config = tmp_path_factory.mktemp("small") / "bert_config.json"
     config.write_text('{"intermediate_size": 64, "initializer_range": 0.02, "max_position_embeddings": 512}')
-    return ["--bert_config_file=%s" % config, "--video_level_classifier_model=LogisticModel", "--netvlad_hidden_size=32",
-            "--nextvlad_hidden_size=32", "--nextvlad_cluster_size=8"]
+    return ["--bert_config_file=%s" % config, "--video_level_classifier_model=LogisticModel",
+            "--netvlad_hidden_size=32", "--nextvlad_hidden_size=32", "--nextvlad_cluster_size=8"]
 
 
 def printed_commands(output):

@@ -15,7 +15,7 @@ NAMES = ["good", "bad"]
 
 
 class Hill(object):
-    """An objective of the shape that rank-based ones have: constant in steps, best where w0 is 2 and `good` outweighs `bad`."""
+    """An objective as rank-based ones are: constant in steps, best where w0 is 2 and `good` outweighs `bad`."""
 
     num_lists = 2
 
@@ -160,6 +160,7 @@ def test_comparison_knows_published_weights_of_published_models_only():
     tuned = tuning.Point(1.0, (2.0, 1.0)), tuning.Point(2.0, (9.0, 1.0))
     rows = tuning.compare(NAMES, tuned, [("all", Hill())])
     assert [row["weights"] for row in rows] == ["equal", "published", "Bayesian optimization", "refined"]
-    assert [row["all"] for row in rows] == [Hill()(published.MODELS_W0, (1, 1)), None, Hill()(*tuned[0]), Hill()(*tuned[1])]
+    assert [row["all"] for row in rows] == [
+        Hill()(published.MODELS_W0, (1, 1)), None, Hill()(*tuned[0]), Hill()(*tuned[1])]
     known = tuning.compare(["bert_l2h12", "bert_mean_l2h12"], tuned, [("all", Hill())])
     assert known[1]["all"] == Hill()(published.MODELS_W0, (2.81, 15.46))

@@ -17,12 +17,15 @@ def member(name, **values):
     return info
 
 
-@pytest.mark.parametrize("bad", [
-    member("../evil"), member("inference_model.x/../../evil"), member("/evil"), member("sub/evil"),
-    member("inference_model.meta", type=tarfile.SYMTYPE, linkname="/etc/passwd", size=0),
-    member("model_flags.json", type=tarfile.LNKTYPE, linkname="../evil", size=0),
-    member("inference_model.data", type=tarfile.FIFOTYPE, size=0)],
-                         ids=["up", "hidden up", "absolute", "folder", "symlink", "hard link", "fifo"])
+BAD = {
+    "up": member("../evil"), "hidden up": member("inference_model.x/../../evil"), "absolute": member("/evil"),
+    "folder": member("sub/evil"),
+    "symlink": member("inference_model.meta", type=tarfile.SYMTYPE, linkname="/etc/passwd", size=0),
+    "hard link": member("model_flags.json", type=tarfile.LNKTYPE, linkname="../evil", size=0),
+    "fifo": member("inference_model.data", type=tarfile.FIFOTYPE, size=0)}
+
+
+@pytest.mark.parametrize("bad", BAD.values(), ids=BAD.keys())
 def test_an_archive_that_would_write_elsewhere_is_refused(tmp_path, bad):
     tgz = str(tmp_path / "model.tgz")
     with tarfile.open(tgz, "w:gz") as archive:
@@ -57,9 +60,8 @@ def test_an_archive_without_a_model_is_refused(tmp_path, names):
     assert os.listdir(str(tmp_path)) == ["model.tgz"]
 
 
-@pytest.mark.parametrize("content", [
-    b"text", b"\x1f\x8b\x08\x00broken", b"\x1f\x8b\x08" + 7 * b"\x00" + 99 * b"\xff"],
-                         ids=["text", "short", "damaged"])
+@pytest.mark.parametrize("content", ids=["text", "short", "damaged"], argvalues=[
+    b"text", b"\x1f\x8b\x08\x00broken", b"\x1f\x8b\x08" + 7 * b"\x00" + 99 * b"\xff"])
 def test_a_file_that_is_no_tgz_is_refused(tmp_path, content):
     (tmp_path / "model.tgz").write_bytes(content)
     with pytest.raises(InputError, match="model.tgz is no readable tgz"):

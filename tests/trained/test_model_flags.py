@@ -152,7 +152,8 @@ def test_unknown_entries_are_ignored(tmp_path):
 @pytest.mark.parametrize("content, sentence", [
     ("{", r"is not valid JSON \(.*\): restore or delete it."),
     ("[]", "lacks feature_names, feature_sizes, frame_features, label_loss, model: restore"),
-    (json.dumps(dict(DEFAULTS, model=None)).replace("model", "modell"), "lacks model: restore it from the training run")])
+    (json.dumps(dict(DEFAULTS, model=None)).replace("model", "modell"),
+     "lacks model: restore it from the training run")])
 def test_a_damaged_file_is_refused(tmp_path, function, content, sentence):
     record(tmp_path)
     write(tmp_path, content)

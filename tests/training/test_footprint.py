@@ -107,7 +107,8 @@ def readme_rows():
 
 
 def test_the_readme_lists_the_nine_models():
-    scripts = {name[:-3] for name in os.listdir(os.path.join(PROJECT, "shell_script")) if re.match("bert|gated|mix", name)}
+    scripts = {name[:-3] for name in os.listdir(os.path.join(PROJECT, "shell_script"))
+               if re.match("bert|gated|mix", name)}
     assert len(readme_rows()) == 9 and {row[1] for row in readme_rows()} == scripts
 
 

@@ -52,8 +52,8 @@ def radam(values, gradients, rate, decays):
 
 
 @pytest.mark.parametrize("leaf, decays", [
-    ("kernel", True), ("weights", True), ("query", True),
-    ("bias", False), ("biases", False), ("hidden2_biases", False), ("LayerNorm/gamma", False), ("LayerNorm/beta", False)])
+    ("kernel", True), ("weights", True), ("query", True), ("bias", False), ("biases", False), ("hidden2_biases", False),
+    ("LayerNorm/gamma", False), ("LayerNorm/beta", False)])
 @pytest.mark.parametrize("custom, reference", [("bert", adam_w), ("radam", radam)])
 def test_ten_updates_equal_the_reference(custom, reference, leaf, decays):
     random = np.random.RandomState(1)

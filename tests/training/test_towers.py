@@ -142,11 +142,10 @@ def test_a_lone_tower_keeps_its_variables_by_itself(num_gpu, gpus, expected):
     assert towers.tower_devices(num_gpu, gpus) == expected
 
 
-@pytest.mark.parametrize("cluster, prefix, expected", [
+@pytest.mark.parametrize("cluster, prefix, expected", ids=["one machine", "cluster"], argvalues=[
     (None, "", [("/device:CPU:0", "/device:GPU:0"), ("/device:CPU:0", "/device:GPU:1")]),
     (tf.train.ClusterSpec({"ps": ["p:1"], "worker": ["w:1", "w:2"]}), "/job:worker/task:1",
-     [("/job:ps/task:0/device:CPU:0", "/job:worker/task:1/device:GPU:%d" % gpu) for gpu in (0, 1)])],
-                         ids=["one machine", "cluster"])
+     [("/job:ps/task:0/device:CPU:0", "/job:worker/task:1/device:GPU:%d" % gpu) for gpu in (0, 1)])])
 def test_several_towers_share_variables_on_the_cpu_or_the_parameter_server(cluster, prefix, expected):
     placed = []
     for index, device in enumerate(towers.tower_devices(num_gpu=4, gpus=2, cluster_spec=cluster,
