@@ -4,13 +4,15 @@
 #   bash shell_script/setup.sh [--tests]
 #
 # --tests adds the packages of tests/requirements.txt. PYTHON=/path/to/python3.7 in the environment chooses
-# the Python. Run again, it changes only what no longer fits.
+# the Python. Where there is none, nor pyenv, uv or conda, it installs uv and with it Python 3.7 into .uv. Run
+# again, it changes only what no longer fits.
 set -euo pipefail
 
 # Modules of other installations must not leak into ours; CDPATH would lead the cd below astray.
 unset PYTHONPATH PYTHONHOME CDPATH
 # A pip configured for --user refuses to install into a virtual environment.
 export PIP_USER=0
+uv_release=0.6.0  # later ones offer no Python 3.7, though they find one that is installed
 
 say() {
     echo "setup: $*" >&2
@@ -47,29 +49,67 @@ first_usable() {
     return 1
 }
 
+# The uv that install_uv installs; its Pythons stay beside it.
+own_uv() {
+    UV_PYTHON_INSTALL_DIR=$PWD/.uv/pythons .uv/packages/bin/uv "$@"
+}
+
+# Asks uv or own_uv.
 uv_pythons() {
-    uv python find --system 3.7 2> /dev/null
+    "$1" python find --system 3.7 2> /dev/null
 }
 
 conda_pythons() {
     conda env list 2> /dev/null | sed -n 's|^.* \(/.*\)$|\1/bin/python|p'
 }
 
+# Puts uv into .uv/packages, with the pip of a virtual environment or of python3; if that fails, prints why.
+install_uv() {
+    local pip messages
+    if ! command -v python3 > /dev/null; then
+        echo "there is no python3 to install uv with"
+        return 1
+    elif messages=$(python3 -m venv --clear .uv/venv 2>&1); then
+        pip=(.uv/venv/bin/python -m pip)
+    elif python3 -m pip --version &> /dev/null; then
+        pip=(python3 -m pip)
+    else
+        echo "$messages" >&2
+        echo "python3 can make no virtual environment (its messages are above) and has no pip to install uv with"
+        return 1
+    fi
+    "${pip[@]}" install --quiet --disable-pip-version-check --upgrade --target=.uv/packages "uv==$uv_release" >&2 || {
+        echo "pip could not install uv (its messages are above)"
+        return 1
+    }
+}
+
+# Prints "VERSION EXECUTABLE" of a usable Python, which it installs if it can; else why it could not.
 find_python() {
     local pyenv=${PYENV_ROOT:-${HOME:-}/.pyenv}/versions
     first_usable < <(type -aP python3.7 python3.6) && return
     first_usable < <(printf '%s\n' "$pyenv"/3.7.*/bin/python "$pyenv"/3.6.*/bin/python) && return
+    first_usable < <(uv_pythons own_uv) && return
     if command -v uv > /dev/null; then
-        first_usable < <(uv_pythons) && return
+        first_usable < <(uv_pythons uv) && return
         say "installing Python 3.7 with uv"
-        # Later releases of uv offer no Python 3.7, though they find one that is installed.
-        uv tool run uv@0.6.0 python install 3.7 >&2 && first_usable < <(uv_pythons) && return
+        uv tool run "uv@$uv_release" python install 3.7 >&2 && first_usable < <(uv_pythons uv) && return
     fi
     if command -v conda > /dev/null; then
         first_usable < <(conda_pythons) && return
         say "installing Python 3.7 with conda, in an environment named yt8m-python3.7"
         conda create --yes --quiet --name yt8m-python3.7 python=3.7 >&2 &&
             first_usable < <(conda_pythons) && return
+    fi
+    if ! command -v pyenv uv conda > /dev/null && [ ! -e "$pyenv" ]; then  # none of them
+        say "installing uv, and Python 3.7 with it, into .uv"
+        install_uv || return
+        own_uv python install 3.7 >&2 || {
+            echo "uv could not install Python 3.7 (its messages are above)"
+            return 1
+        }
+        first_usable < <(uv_pythons own_uv) && return
+        echo "the Python 3.7 that uv installed is not usable here"
     fi
     return 1
 }
@@ -106,9 +146,10 @@ if [ -z "$current" ] || [ "${installed%%$'\n'*}" != "Python $version" ] ||
     { [ -n "$chosen" ] && [ "${chosen%% *}" != "$version" ]; }; then
     if [ -z "$chosen" ]; then
         chosen=$(find_python) || fail "found no usable Python 3.7 or 3.6 on the PATH or in pyenv, uv or" \
-            "conda, and TensorFlow 1.15 runs on no other. Any of these brings one; then run the command again:
+            "conda${chosen:+, and $chosen}; TensorFlow 1.15 runs on no other. Any of these brings one; then run" \
+            "the command again:
     pyenv install 3.7.17
-    uv tool run uv@0.6.0 python install 3.7
+    uv tool run uv@$uv_release python install 3.7
     conda create -n yt8m python=3.7
 Or name one that is elsewhere:
     export PYTHON=/path/to/python3.7"

@@ -73,17 +73,11 @@ def checkout(tmp_path):
     return Checkout(tmp_path)
 
 
-def test_without_a_python_one_message_names_the_ways_to_get_one(checkout):
-    kept = checkout.root / ".venv" / "kept"
-    kept.parent.mkdir()
-    kept.write_text("")
-    checkout.add_python(checkout.bin / "python3.7", version=(3, 8, 0))
-    messages, asked = checkout.run(code=1)
-    assert messages.count("setup:") == 1
+def check_ways(messages):
+    """Checks that the message names the ways to get a Python."""
     for way in ("pyenv install 3.7.17", "uv tool run uv@0.6.0 python install 3.7",
                 "conda create -n yt8m python=3.7", "PYTHON=/path/to/python3.7"):
         assert way in messages
-    assert kept.exists() and not asked
 
 
 def test_makes_the_environment_then_has_nothing_to_do(checkout):
@@ -193,6 +187,82 @@ esac
     messages, _ = checkout.run()
     assert "making .venv with Python 3.7.99" in messages
     assert ("installing Python 3.7 with conda" in messages) != installed
+
+
+# What a machine with only today's Python has: a python3 with venv, or pip, or neither, and what its pip gets.
+PYTHON3 = """#!/bin/sh
+case "$2 $4" in
+"venv .uv/venv")
+    test {has} = venv || {{ echo 'ensurepip is not available'; exit 1; }}
+    mkdir -p .uv/venv/bin && cp "$0" .uv/venv/bin/python ;;
+"pip ")
+    test {has} = pip ;;
+pip*)
+    test {pip} = works && echo "$0 $@" >> '{log}' || {{ echo 'no network' >&2; exit 1; }}
+    test "$7 $8" = '--target=.uv/packages uv==0.6.0' && mkdir -p .uv/packages/bin && cp '{uv}' .uv/packages/bin/uv ;;
+esac
+"""
+OWN_UV = """#!/bin/sh
+python="$UV_PYTHON_INSTALL_DIR/cpython-3.7.9/bin/python3.7"
+case "$*" in
+"python find --system 3.7")
+    test -e "$python" && echo "$python" ;;
+"python install 3.7")
+    test '{python}' || {{ echo 'cannot download' >&2; exit 1; }}
+    mkdir -p "${{python%/*}}" && cp '{python}' "$python" ;;
+esac
+"""
+
+
+def add_python3(checkout, has, pip="works", uv_gets=(3, 7, 9)):
+    """Adds a python3 that has venv, pip or neither; pip works or fails, and uv gets a Python of a version or none."""
+    spare, uv = checkout.home / "spare", checkout.home / "spare uv"
+    checkout.add_python(spare, version=uv_gets)
+    checkout.add_command(uv, OWN_UV.format(python=spare if uv_gets else ""))
+    checkout.add_command(checkout.bin / "python3", PYTHON3.format(has=has, pip=pip, log=checkout.log, uv=uv))
+
+
+@pytest.mark.parametrize("has, pip", [("venv", ".uv/venv/bin/python -m pip"), ("pip", "/bin/python3 -m pip")])
+def test_without_a_python_it_installs_uv_and_with_it_a_python(checkout, has, pip):
+    add_python3(checkout, has)
+    messages, asked = checkout.run()
+    assert "installing uv, and Python 3.7 with it, into .uv" in messages and pip in asked
+    assert "making .venv with Python 3.7.9" in messages and "not available" not in messages
+    assert checkout.run() == ("", "")
+    shutil.rmtree(str(checkout.root / ".venv"))
+    messages, asked = checkout.run()
+    assert "making .venv with Python 3.7.9" in messages and "uv" not in messages and "uv==" not in asked
+
+
+@pytest.mark.parametrize("python3, reason, shown", [
+    (None, "there is no python3 to install uv with", ""),
+    (dict(has="neither"), "python3 can make no virtual environment (its messages are above) and has no pip to "
+     "install uv with", "ensurepip is not available\n"),
+    (dict(has="venv", pip="fails"), "pip could not install uv (its messages are above)", "no network\n"),
+    (dict(has="pip", pip="fails"), "pip could not install uv (its messages are above)", "no network\n"),
+    (dict(has="venv", uv_gets=None), "uv could not install Python 3.7 (its messages are above)", "cannot download\n"),
+    (dict(has="pip", uv_gets=(3, 8, 0)), "the Python 3.7 that uv installed is not usable here", ""),
+], ids=["no python3", "neither venv nor pip", "no uv by venv", "no uv by pip", "no Python", "odd Python"])
+def test_where_that_fails_the_message_says_why(checkout, python3, reason, shown):
+    kept = checkout.root / ".venv" / "kept"
+    kept.parent.mkdir()
+    kept.write_text("")
+    if python3:
+        add_python3(checkout, **python3)
+    messages, _ = checkout.run(code=1)
+    assert messages.startswith("setup: installing uv, and Python 3.7 with it, into .uv\n%ssetup: found no " % shown)
+    assert "or in pyenv, uv or conda, and %s; TensorFlow 1.15 runs on no other." % reason in messages
+    check_ways(messages)
+    assert kept.exists()
+
+
+@pytest.mark.parametrize("present", ["pyenv", "uv", "conda"])
+def test_uv_is_not_installed_beside_what_brings_pythons(checkout, present):
+    add_python3(checkout, "venv")
+    checkout.add_command(checkout.bin / present, "#!/bin/sh\nexit 1\n")
+    messages, asked = checkout.run(code=1)
+    assert "into .uv" not in messages and not asked
+    check_ways(messages)
 
 
 def test_changed_requirements_are_installed(checkout):
