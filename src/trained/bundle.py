@@ -1,7 +1,10 @@
 """The model to predict with: of a trained folder, or in one file, a tgz of model_flags.json and inference_model.*."""
+import contextlib
+import gzip
 import logging
 import os
 import posixpath
+import re
 import shutil
 import tarfile
 import zlib
@@ -9,11 +12,18 @@ import zlib
 import tensorflow as tf
 
 from src.common import files
+from src.common import text
 from src.common.errors import InputError
 from src.trained import checkpoints
 from src.trained import model_flags
 
 log = logging.getLogger("yt8m")
+
+_PART = re.compile(r"model_flags\.json|inference_model\.(index|meta|data-[0-9]{5}-of-[0-9]{5})")
+# Bounds far above real models: weights shrink by a tenth, zeros by a factor of a thousand.
+_MOST_RATIO, _SPARE_BYTES = 20, 256 << 20  # of a model's size to its tgz's, and what is free
+_MOST_BYTES, _MOST_MEMBERS = 16 << 30, 10000  # of all that is in the tgz
+_MOST_AT_ONCE = 1 << 20  # bytes
 
 
 def find(train_dir, tgz, untar_dir):
@@ -42,26 +52,61 @@ def extract(tgz, folder):
     """Extracts model_flags.json and inference_model.* of a tgz into `folder`, and nothing else.
 
     Raises:
-      InputError: the archive is unreadable, lacks a part, or has a member that would land elsewhere.
+      InputError: the archive is unreadable, lacks a part, has a member that would land elsewhere, or unpacks to more
+        than a model can be.
     """
+    with _members(tgz) as members:
+        found = _checked(tgz, members)
+    if not {"model_flags.json", "inference_model.index"} <= found:
+        raise InputError("%s lacks model_flags.json or inference_model.*: make it with --output_model_tgz." % tgz)
+    with _members(tgz) as members:
+        for member, content in members:
+            if _name(member) in found:
+                with files.replacing(os.path.join(folder, _name(member)), "wb") as target:
+                    shutil.copyfileobj(content(member), target)
+
+
+class _Unzipped(gzip.GzipFile):
+    """A gzip file of which nothing large is read at once: headers of a tar would be kept whole."""
+
+    def read(self, size=-1):
+        if not 0 <= size <= _MOST_AT_ONCE:
+            raise tarfile.ReadError("it has a header of %d bytes" % size)
+        return super(_Unzipped, self).read(size)
+
+
+@contextlib.contextmanager
+def _members(tgz):
+    """Yields an iterable of (tarfile.TarInfo, function from it to a binary stream), of all members but folders."""
     try:
-        with tf.io.gfile.GFile(tgz, "rb") as stream, tarfile.open(fileobj=stream, mode="r:gz") as archive:
-            members = {posixpath.normpath(member.name): member for member in archive.getmembers() if not member.isdir()}
-            for name, member in members.items():
-                if "/" in name or name.startswith("..") or not member.isfile():
-                    raise InputError("%s holds %s, which would not land in its own folder as a plain file: do not use "
-                                     "this archive." % (tgz, member.name))
-            wanted = [name for name in members if name == "model_flags.json" or name.startswith("inference_model.")]
-            if not {"model_flags.json", "inference_model.index"} <= set(wanted):
-                raise InputError("%s lacks model_flags.json or inference_model.*: make it with --output_model_tgz."
-                                 % tgz)
-            for name in wanted:
-                with files.replacing(os.path.join(folder, name), "wb") as target:
-                    shutil.copyfileobj(archive.extractfile(members[name]), target)
-    except tf.errors.NotFoundError:
-        raise InputError("--input_model_tgz=%s does not exist: check the path." % tgz)
+        with files.reading(tgz), tf.io.gfile.GFile(tgz, "rb") as stream, \
+                tarfile.open(fileobj=_Unzipped(fileobj=stream), mode="r:") as archive:
+            yield ((member, archive.extractfile) for member in archive if not member.isdir())
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise InputError("--input_model_tgz=%s is no readable tgz: %s." % (tgz, error))
+
+
+def _name(member):
+    return posixpath.normpath(member.name)
+
+
+def _checked(tgz, members):
+    """The names of the model's parts among the members of a tgz, none of which may be suspicious; see `extract`."""
+    found, wanted_bytes, all_bytes = set(), 0, 0
+    most_bytes = _SPARE_BYTES + _MOST_RATIO * tf.io.gfile.stat(tgz).length
+    for number, (member, _) in enumerate(members, 1):
+        name = _name(member)
+        if "/" in name or name.startswith("..") or not member.isfile() or member.issparse() or member.size < 0:
+            raise InputError("%s holds %s, which would not land in its own folder as a plain file: do not use this archive."
+                             % (tgz, text.shown(member.name)))
+        all_bytes += member.size
+        if _PART.fullmatch(name):
+            found.add(name)
+            wanted_bytes += member.size
+        if wanted_bytes > most_bytes or all_bytes > _MOST_BYTES or number > _MOST_MEMBERS:
+            raise InputError("%s unpacks to more than %d files or %.1f GB, as no model does: do not use this archive."
+                             % (tgz, _MOST_MEMBERS, min(most_bytes, _MOST_BYTES) / 1e9))
+    return found
 
 
 def write(train_dir, checkpoint, tgz):

@@ -1,4 +1,5 @@
 """Models in a tgz: only the model is taken out of it, into its own folder."""
+import gzip
 import io
 import os
 import tarfile
@@ -66,3 +67,51 @@ def test_a_file_that_is_no_tgz_is_refused(tmp_path, content):
     (tmp_path / "model.tgz").write_bytes(content)
     with pytest.raises(InputError, match="model.tgz is no readable tgz"):
         bundle.extract(str(tmp_path / "model.tgz"), str(tmp_path / "folder"))
+
+
+# Hostile archives.
+
+
+def write(tgz, *members):
+    """An archive of the model's parts and (TarInfo, bytes, which may be fewer than it says) behind them."""
+    with gzip.open(tgz, "wb", 1) as stream:
+        for info, content in [(member("model_flags.json"), b"text"), (member("inference_model.index"), b"text")] + list(members):
+            stream.write(info.tobuf(tarfile.GNU_FORMAT) + content + bytes(-len(content) % 512))
+        stream.write(bytes(1024))
+
+
+BOMB = "model.tgz unpacks to more than 10000 files or 0.3 GB, as no model does: do not use this archive."
+PLACE = "which would not land in its own folder as a plain file"
+
+
+@pytest.mark.parametrize("members, told", [
+    ([(member("inference_model.meta", size=2 << 30), b"")], BOMB),
+    ([(member("inference_model.data-00000-of-00001", size=1 << 62), b"")], BOMB),
+    ([(member("junk", size=17 << 30), b"")], BOMB),
+    ([(member("junk%d" % number, size=0), b"") for number in range(10001)], BOMB),
+    ([(member("inference_model.meta", type=tarfile.GNUTYPE_SPARSE, size=0), b"")], PLACE),
+    ([(member("inference_model.meta", size=-512), b"")], PLACE),
+    ([(member("././@LongLink", type=tarfile.GNUTYPE_LONGNAME, size=2 << 30), b"x")], "it has a header of 2147483648 bytes"),
+    ([(member("x", type=tarfile.XHDTYPE, size=1 << 40), b"x")], "it has a header of 1099511627776 bytes"),
+    ([(member("inference_model.meta", size=100000), b"short")], "is no readable tgz: unexpected end of data")],
+                         ids=["2 GB", "more than a disk", "junk", "files", "sparse", "backwards", "name", "header", "cut off"])
+def test_what_no_model_is_is_refused_before_anything_is_written(tmp_path, members, told):
+    write(str(tmp_path / "model.tgz"), *members)
+    with pytest.raises(InputError) as error:
+        bundle.extract(str(tmp_path / "model.tgz"), str(tmp_path / "folder"))
+    assert told in str(error.value) and os.listdir(str(tmp_path)) == ["model.tgz"]
+
+
+def test_other_files_do_not_count(tmp_path):
+    names = [b"notes-\xff".decode("utf-8", "surrogateescape"), "inference_model.\udcff", "inference_model.old", "7" * 99]
+    write(str(tmp_path / "model.tgz"), (member("junk", size=300 << 20), bytes(300 << 20)),
+          *((member(name), b"text") for name in names))
+    bundle.extract(str(tmp_path / "model.tgz"), str(tmp_path / "folder"))
+    assert sorted(os.listdir(str(tmp_path / "folder"))) == ["inference_model.index", "model_flags.json"]
+
+
+def test_names_that_are_not_utf8_can_be_told(tmp_path):
+    write(str(tmp_path / "model.tgz"), (member("../\udcff\n" + 80 * "x"), b"text"))
+    with pytest.raises(InputError) as error:
+        bundle.extract(str(tmp_path / "model.tgz"), str(tmp_path / "folder"))
+    assert r"holds ../\xdcff\x0a" + 50 * "x" in str(error.value).encode("ascii").decode()
