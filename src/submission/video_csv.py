@@ -8,6 +8,7 @@ from src.common import text
 from src.common.errors import InputError
 
 HEADER = b"VideoId,LabelConfidencePairs\n"
+_LINE_BYTES = 1 << 20  # all classes with their scores take up to 70,000
 
 
 class Writer(object):
@@ -57,13 +58,13 @@ def read_video(path, video):
       InputError: the file does not read, or lacks the video.
     """
     found = {}
-    for number, line in text.lines(path):
+    for number, line in text.lines(path, line_bytes=_LINE_BYTES):
         if line.startswith(video + b":"):
             try:
                 name, pairs = line.split(b",")
                 labels, scores = np.array(pairs.split(b" ")).reshape(-1, 2).T
                 found[int(name.rpartition(b":")[2])] = dict(zip(labels.astype(int).tolist(), scores.astype(float)))
-            except ValueError:
+            except (ValueError, OverflowError):
                 raise InputError("%s, line %d: %s is not VIDEO:START,label score label score: write the file again."
                                  % (path, number, text.quoted(line)))
     if not found:

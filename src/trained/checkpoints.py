@@ -131,6 +131,9 @@ def best(train_dir):
     found = files.read_json(best_path(train_dir))
     if not isinstance(found, dict) or type(found.get("step")) is not int or not 0 <= found["step"] < 1 << 31:
         raise InputError("%s names no step: delete it and run eval.py again." % best_path(train_dir))
+    if not isinstance(found.get("segment_labels", False), bool):
+        raise InputError("%s does not tell segment_labels from others: delete it and run eval.py again."
+                         % best_path(train_dir))
     return found
 
 

@@ -186,6 +186,12 @@ EVAL = {
                            spoil=remove("model/model_flags.json")),
     "damaged model flags": case("{work}/model/model_flags.json is not valid JSON",
                                 spoil=write("model/model_flags.json", "{")),
+    "model flags of another type": case("model_flags.json: feature_names is [5] and not a str of at most 1000 characters: "
+                                        "restore it", spoil=change_flags(feature_names=[5])),
+    "deeply nested model flags": case("{work}/model/model_flags.json is not valid JSON (nested too deeply): restore",
+                                      spoil=write("model/model_flags.json", 100000 * "[")),
+    "recorded hyperparameter without end": case("--iterations=100000", "is out of all proportion: give a number of at most",
+                                                spoil=change_flags(iterations=10 ** 50)),
     "unknown recorded model": case("--model=Bart is unknown", spoil=change_flags(model="Bart")),
     "contradiction": case("--iterations=3 given, 5 recorded", "leave these flags out", iterations=3),
     "missing checkpoint": case("{work}/model holds no checkpoint '77'",

@@ -43,8 +43,17 @@ def test_one_videos_segments_are_read_back(tmp_path):
         video_csv.read_video(path, b"xy")
 
 
-@pytest.mark.parametrize("line", ["ab:15,3 .5 7", "ab:15,3 high", "ab:15", "ab:late,3 .5"])
+@pytest.mark.parametrize("line", ["ab:15,3 .5 7", "ab:15,3 high", "ab:15", "ab:late,3 .5",
+                                  "ab:15,%s .5" % (30 * "3")])
 def test_a_malformed_line_is_named(line, tmp_path):
     (tmp_path / "segments.csv").write_text("VideoId,LabelConfidencePairs\nxy:0,oops\nab:5,3 .5\n%s\n" % line)
     with pytest.raises(InputError, match='line 4: "%s" is not VIDEO:START' % line):
         video_csv.read_video(str(tmp_path / "segments.csv"), b"ab")
+
+
+def test_a_line_of_all_classes_is_read_back(tmp_path):
+    path = str(tmp_path / "segments.csv")
+    with video_csv.writing(path) as writer:
+        writer.add(np.array([b"ab:10"]), np.arange(3862)[np.newaxis], np.full([1, 3862], 1.234567e-05))
+    assert os.path.getsize(path) > 64000
+    assert video_csv.read_video(path, b"ab")[1].tolist() == list(range(3862))
