@@ -41,7 +41,7 @@ tf1 = tf.compat.v1
 log = logging.getLogger("yt8m")
 
 # What training leaves in train_dir, and --start_new_model removes.
-_OUTPUTS = ("model.ckpt-*", "checkpoint", "graph.pbtxt", "model_flags.json", "best_checkpoint.json",
+_OUTPUTS = ("model.ckpt-*", "checkpoint", "checkpoint.tmp*", "graph.pbtxt", "model_flags.json", "best_checkpoint.json",
             "events.out.tfevents.*", "export", "eval", "inference_model")
 
 
@@ -109,7 +109,8 @@ def training_paths(args):
 
 
 def _is_output(name):
-    return any(fnmatch.fnmatch(name, pattern) for pattern in _OUTPUTS)
+    """Whether a name in train_dir is of what `start_anew` removes, half-written or whole."""
+    return any(fnmatch.fnmatch(name, pattern) or fnmatch.fnmatch(name, ".%s.*.tmp" % pattern) for pattern in _OUTPUTS)
 
 
 def named_checkpoint(args, flag):
@@ -129,9 +130,10 @@ def named_checkpoint(args, flag):
 
 
 def start_anew(train_dir):
-    """Removes what training, evaluation and export left in train_dir, and nothing else."""
+    """Removes what training, evaluation and export left in train_dir, what killed runs left half-written there, and
+    nothing else."""
     for name in files.names(train_dir):
-        if _is_output(name):
+        if _is_output(name) or files.is_leftover(name):
             files.remove(os.path.join(train_dir, name))
 
 
@@ -261,6 +263,7 @@ def train(args, task, stop, model, reader, label_loss):
         if task.is_chief:
             if args.start_new_model:
                 start_anew(args.train_dir)
+            checkpoints.remove_half_written(args.train_dir)
             model_flags.record(args.train_dir, args)
             after_save = after_save_function(args, model, reader, label_loss, validation, valid_checkpoint)
             footprint.log_disk(graph, args.train_dir, trainer.starting_point(args.train_dir, start_from)[1], args.max_steps,

@@ -268,12 +268,16 @@ def _start(path):
 def _remove_leftovers(path):
     """Removes what runs of this machine that are gone left of writing `path`."""
     folder, name = os.path.split(path)
-    left = re.compile(re.escape(".%s.%s." % (name, socket.gethostname())) + r"(\d+)\.tmp")
     for other in names(folder or "."):
-        matched = left.fullmatch(other)
-        if matched and not _runs(int(matched.group(1))):
+        if other.startswith(".%s.%s." % (name, socket.gethostname())) and is_leftover(other):
             with contextlib.suppress(tf.errors.PermissionDeniedError):  # another user's
                 remove(os.path.join(folder, other))
+
+
+def is_leftover(name):
+    """Whether a file or folder of that name was being written by a process of this machine that is gone."""
+    matched = re.fullmatch(r"\..+\.%s\.(\d+)\.tmp" % re.escape(socket.gethostname()), name)
+    return bool(matched) and not _runs(int(matched.group(1)))
 
 
 def _runs(process):
@@ -384,8 +388,16 @@ def _replace_files(folder, target):
 
 
 def remove(path):
-    """Removes a file or a folder with all it holds; nothing happens if there is none."""
-    if tf.io.gfile.isdir(path):
+    """Removes a file, or a folder with all it holds, which no kill leaves there in part; nothing happens if there is none.
+
+    Of a link, what it points at stays.
+    """
+    local = places.local(path)
+    if tf.io.gfile.isdir(path) and not (local and os.path.islink(local)):
+        if local and not _TEMPORARY.search(path):
+            doomed = _temporary_name(path)
+            tf.io.gfile.rename(path, doomed)
+            path = doomed
         tf.io.gfile.rmtree(path)
     elif tf.io.gfile.exists(path):
         tf.io.gfile.remove(path)

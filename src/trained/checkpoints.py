@@ -1,5 +1,6 @@
 """Finding checkpoints and restoring what a graph needs of them."""
 import contextlib
+import fcntl
 import os
 import re
 import time
@@ -14,6 +15,7 @@ tf1 = tf.compat.v1
 _STEP = re.compile(r"model\.ckpt-(\d+)\.index$")
 _POLL_SECONDS = 10.0
 _FILE = re.compile(r"model\.ckpt-(\d+)\.(index|data-.*|meta)$")
+_HALF_WRITTEN = re.compile(r"model\.ckpt-.*\.tempstate\d+|(model\.ckpt-\d+\.meta|checkpoint)\.tmp[0-9a-f]{32}")
 _READ_TRIES = 20  # of what other programs replace minutes apart
 
 
@@ -87,6 +89,25 @@ def keep_newest(train_dir, count):
         if int(found.group(1)) < oldest and int(found.group(1)) not in kept:
             files.remove(os.path.join(train_dir, found.group()))
             files.remove(saved_model_path(train_dir, int(found.group(1))))
+
+
+def remove_half_written(train_dir):
+    """Removes what killed trainings on this machine left half-written, before anything is written."""
+    exports = os.path.dirname(saved_model_path(train_dir, 0))
+    for name in filter(files.is_leftover, files.names(exports)):
+        files.remove(os.path.join(exports, name))
+    # TensorFlow's own names do not say whose they are: the folder is locked until this process ends. Where another
+    # process has locked it, or there are no locks, as in a bucket, they stay.
+    if places.local(train_dir) is None or not files.exists(train_dir):
+        return
+    folder = os.open(places.local(train_dir), os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(folder)
+        return
+    for name in filter(_HALF_WRITTEN.fullmatch, files.names(train_dir)):
+        files.remove(os.path.join(train_dir, name))
 
 
 def named_step(which):

@@ -152,6 +152,20 @@ def test_the_next_run_removes_what_a_killed_one_left_of_its_target(tmp_path, wri
     assert [name for name in os.listdir(str(tmp_path)) if name.startswith(".other")] != []
 
 
+def test_a_removed_folder_is_gone_at_once_or_not_at_all(tmp_path):
+    make(str(tmp_path / "step_5"), "old")
+    killed(kill_at, tf.io.gfile, "rmtree", False, files.remove, str(tmp_path / "step_5"))
+    left, = os.listdir(str(tmp_path))
+    assert left.startswith(".step_5.") and files.is_leftover(left)
+
+
+def test_of_a_link_that_is_removed_the_folder_stays(tmp_path):
+    make(str(tmp_path / "elsewhere"), "old")
+    os.symlink("elsewhere", str(tmp_path / "eval"))
+    files.remove(str(tmp_path / "eval"))
+    assert os.listdir(str(tmp_path)) == ["elsewhere"] and contents(tmp_path / "elsewhere") == dict.fromkeys(PARTS, "old")
+
+
 def test_what_another_machine_or_a_running_process_writes_is_left_alone(tmp_path):
     gone = multiprocessing.get_context("fork").Process()
     gone.start()

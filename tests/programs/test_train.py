@@ -193,12 +193,15 @@ def test_a_new_model_removes_what_training_left_and_nothing_else(data, evaluated
     folder = shutil.copytree(evaluated, str(tmp_path / "model"))
     os.makedirs(os.path.join(folder, "notes"))
     foreign = {os.path.join(folder, name) for name in ("notes/model.ckpt-6", "my_model.ckpt-6", "out.csv")}
-    for path in foreign:
+    half = [".model_flags.json.elsewhere.77.tmp", ".inference_model.77.tmp", "model.ckpt-8.index.tempstate123",
+            "model.ckpt-8.meta.tmp" + 32 * "a", "checkpoint.tmp" + 32 * "b", "export/.step_8.elsewhere.77.tmp"]
+    for path in foreign | {os.path.join(folder, name) for name in half}:
         open(path, "w").close()
     runner.succeed("train", train_data_pattern=data.train, train_dir=folder, max_steps=1,
                    start_new_model=True, l2_penalty=.1, **SMALL)
     assert checkpoints.steps(folder) == [1]
     assert os.listdir(os.path.join(folder, "export")) == ["step_1"]
+    assert not [name for name in os.listdir(folder) if "tmp" in name or "tempstate" in name]
     assert foreign < set(contents(folder))
     assert not {"eval", "inference_model", "best_checkpoint.json"} & set(os.listdir(folder))
     with open(os.path.join(folder, "model_flags.json")) as stream:

@@ -1,6 +1,10 @@
 """Checkpoints are found by step and name, and restored only where they fit."""
+import fcntl
 import json
+import multiprocessing
+import os
 import pathlib
+import socket
 
 import numpy as np
 import pytest
@@ -156,3 +160,50 @@ def test_a_removed_checkpoint_is_gone_for_its_readers_before_its_weights_are(tmp
     checkpoints.keep_newest(str(tmp_path), 1)
     files = [path for path in removed if "model.ckpt" in path]
     assert len(files) == 6 and all(path.endswith(".index") for path in files[:2])
+
+
+# What killed trainings leave.
+
+
+HALF_WRITTEN = ["model.ckpt-8.index.tempstate123", "model.ckpt-8.data-00000-of-00001.tempstate9", "checkpoint.tmp" + 32 * "b",
+                "model.ckpt-8.meta.tmp" + 32 * "a"]
+WHOLE = ["model.ckpt-7.index", "model.ckpt-7.data-00000-of-00001", "model.ckpt-7.meta", "checkpoint", "notes.tmp",
+         "my.tempstate5"]
+
+
+def remove_half_written(folder, lock):
+    """Calls the function in a process of its own, while the folder is locked by another one or not."""
+    for name in HALF_WRITTEN + WHOLE:
+        (folder / name).write_text("")
+    locked = os.open(str(folder), os.O_RDONLY)
+    if lock:
+        fcntl.flock(locked, fcntl.LOCK_EX)
+    process = multiprocessing.get_context("fork").Process(target=checkpoints.remove_half_written, args=(str(folder),))
+    process.start()
+    process.join()
+    os.close(locked)
+    assert process.exitcode == 0
+    return set(os.listdir(str(folder)))
+
+
+def test_half_written_checkpoints_are_removed_and_nothing_else(tmp_path):
+    assert remove_half_written(tmp_path, lock=False) == set(WHOLE)
+
+
+def test_what_another_training_is_writing_stays(tmp_path):
+    assert remove_half_written(tmp_path, lock=True) == set(WHOLE + HALF_WRITTEN)
+
+
+def test_half_written_exports_are_removed(tmp_path):
+    gone = multiprocessing.get_context("fork").Process()
+    gone.start()
+    gone.join()
+    names = [".step_5.%s.%d.tmp" % (socket.gethostname(), pid) for pid in (gone.pid, os.getpid())]
+    for name in names + ["step_5"]:
+        (tmp_path / "export" / name).mkdir(parents=True)
+    checkpoints.remove_half_written(str(tmp_path))
+    assert set(os.listdir(str(tmp_path / "export"))) == {names[1], "step_5"}
+
+
+def test_a_folder_that_is_not_there_has_nothing_half_written(tmp_path):
+    checkpoints.remove_half_written(str(tmp_path / "none"))
