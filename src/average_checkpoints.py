@@ -12,6 +12,7 @@ import logging
 
 from absl import flags
 
+from src.common import atomic
 from src.common import files
 from src.common import program
 from src.common.errors import InputError
@@ -68,8 +69,8 @@ def main(args):
     log.info("averaging %s", ", ".join(paths))
     reader = readers.create(*(values[name] for name in ("feature_names", "feature_sizes", "frame_features")))
     exporter = export.InferenceModelExporter(model_flags.create_model(values), reader)
-    with files.replacing_folder(output_dir) as temporary:
-        files.write_json(model_flags.path(temporary), values)
+    with atomic.replacing_folder(output_dir) as temporary:
+        atomic.write_json(model_flags.path(temporary), values)
         averaging.save_mean(paths, shapes, step, temporary)
         exporter.export(checkpoints.path(temporary, step), temporary)
     log.info("written: %s", checkpoints.path(output_dir, step))

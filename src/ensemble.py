@@ -19,6 +19,7 @@ import logging
 from absl import flags
 import tensorflow as tf
 
+from src.common import atomic
 from src.common import files
 from src.common import program
 from src.common import text
@@ -200,13 +201,13 @@ def tune(args):
     log_file = args.log_file or os.path.splitext(target)[0] + "_log.json"
     log_files = [log_file] + ["%s_half%s" % os.path.splitext(log_file)] * args.tune_split
     check_kept(paths + [args.label_cache], [target] + log_files)
-    files.check_writable(target)
+    atomic.check_writable(target)
     logs = [tuning.Log(path, models) for path in log_files]
     every = objective.read(list(models.values()), ratings.find(args), args.segment_max_pred)
     halves = every.halves(args.seed) if args.tune_split else ()
     best, rows = tuning.tune_and_compare(models, every, halves, logs, args.init_points, args.n_iter, args.seed)
-    files.write_json(target, {"w0": best.w0, "weights": dict(zip(models, best.weights)), "map": every(*best),
-                              "comparison": rows})
+    atomic.write_json(target, {"w0": best.w0, "weights": dict(zip(models, best.weights)), "map": every(*best),
+                               "comparison": rows})
     print_table(rows)
     log.info("written: %s", target)
 

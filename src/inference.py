@@ -16,6 +16,7 @@ from absl import flags
 import numpy as np
 
 from src import models
+from src.common import atomic
 from src.common import devices
 from src.common import files
 from src.common import program
@@ -132,7 +133,7 @@ def main(args):
     if args.segment_labels:
         classes = np.array(segments.read_label_ids(args.segment_label_ids_file))
     for path in outputs + [args.output_model_tgz] * bool(args.output_model_tgz):
-        files.check_writable(path)
+        atomic.check_writable(path)
     devices.count_gpus()
     scorer = Scorer(model, reader, paths, args.batch_size, args.num_readers,
                     *((frame_shifts, classes) if args.segment_labels else ()))

@@ -18,6 +18,7 @@ from absl import flags
 import numpy as np
 import tensorflow as tf
 
+from src.common import atomic
 from src.common import files
 from src.common import program
 from src.common.errors import InputError
@@ -105,7 +106,7 @@ def claim(output_dir, planned, recorded):
         if not known or (partition, os.path.basename(path)) not in new:
             raise InputError("%s is there already and %s: give an --output_dir without it, or remove it." % (
                 path, "would mix with the new shards" if known else "was not made by this program"))
-    files.write_json(mark, recorded)
+    atomic.write_json(mark, recorded)
 
 
 def write_records(planned, world, args):

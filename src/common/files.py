@@ -1,8 +1,4 @@
-"""Files through `tf.io.gfile`, so that every path may be local or gs://.
-
-Outputs are written beside their target, `.NAME.HOST.PID.tmp`, and take its place when they are whole. What a killed run
-leaves of that, the next one that writes the same target on the same machine removes.
-"""
+"""Files are found, read and removed through `tf.io.gfile`, so that every path may be local or gs://."""
 import codecs
 import contextlib
 import errno
@@ -15,12 +11,11 @@ import stat
 
 import tensorflow as tf
 
-from src.common import exchange
 from src.common import places
 from src.common.errors import InputError
 
 MAX_JSON_BYTES = 16 << 20  # those of the programs have some kilobytes
-_TEMPORARY = re.compile(r"(^|/)\.[^/]*\.\d+\.tmp(/|$)")  # see _temporary_name
+_TEMPORARY = re.compile(r"(^|/)\.[^/]*\.\d+\.tmp(/|$)")  # see temporary_name
 _OF_GLOBS = re.compile(r"[*?[\\]")
 PROJECT_DIR = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -29,7 +24,7 @@ PROJECT_DIR = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__
 
 
 def glob(pattern):
-    """Sorted paths that match a glob, but for what a killed `replacing` left; [] also where its folder does not exist.
+    """Sorted paths that match a glob, but for what killed runs left; [] also where its folder does not exist.
 
     Folders and a file that are there by the very name that the pattern gives, such as run[1], are taken as they are.
     """
@@ -149,7 +144,7 @@ def beside_project(path):
     return path
 
 
-def _mode(path):
+def mode(path):
     """What kind of thing a path is, as the module `stat` tells; 0 where there is nothing, or on another machine."""
     try:
         return os.stat(places.local(path) or "").st_mode
@@ -163,7 +158,7 @@ def _check_no_pipe(path):
     Raises:
       InputError: it is a named pipe.
     """
-    if stat.S_ISFIFO(_mode(path)):
+    if stat.S_ISFIFO(mode(path)):
         raise InputError("%s is a pipe, which cannot be read here: give a file." % path)
 
 
@@ -189,7 +184,8 @@ def read(path, most_bytes):
     with reading(path), tf.io.gfile.GFile(path, "rb") as stream:
         content = stream.read(most_bytes + 1)
     if len(content) > most_bytes:
-        raise InputError("%s is larger than %d MB, as no such file is: restore or delete it." % (path, most_bytes >> 20))
+        raise InputError("%s is larger than %d MB, as no such file is: restore or delete it."
+                         % (path, most_bytes >> 20))
     return content[len(codecs.BOM_UTF8):] if content.startswith(codecs.BOM_UTF8) else content
 
 
@@ -223,55 +219,13 @@ def parse_json(content):
         raise ValueError("nested too deeply")
 
 
-# Writing.
+# Removing.
 
 
-@contextlib.contextmanager
-def _writing(path):
-    try:
-        yield
-    except tf.errors.OpError as error:
-        raise InputError("%s cannot be written: %s." % (path, error.message))
-
-
-def _target(path):
-    """Where an output lies: a link stays, and what it points at is replaced."""
-    local = places.local(path)
-    return os.path.realpath(local) if local is not None and os.path.islink(local) else path
-
-
-def _check_file(path):
-    """Checks that what stands at `path` may be replaced by a file.
-
-    Raises:
-      InputError: it is a folder, a device or a pipe.
-    """
-    if path.endswith("/") or tf.io.gfile.isdir(path):
-        raise InputError("%s is a folder and cannot be written as a file: give a file's name." % path)
-    if _mode(path) and not stat.S_ISREG(_mode(path)):
-        raise InputError("%s is a device or a pipe, whose place a file is not to take: give a file's name." % path)
-
-
-def _temporary_name(path):
+def temporary_name(path):
+    """Beside `path`, a name that says which process of which machine uses it."""
     folder, name = os.path.split(path)
     return os.path.join(folder, ".%s.%s.%d.tmp" % (name, socket.gethostname(), os.getpid()))
-
-
-def _start(path):
-    """Prepares writing beside `path`; -> the temporary name."""
-    with _writing(path):
-        tf.io.gfile.makedirs(os.path.dirname(path) or ".")
-        _remove_leftovers(path)
-        return _temporary_name(path)
-
-
-def _remove_leftovers(path):
-    """Removes what runs of this machine that are gone left of writing `path`."""
-    folder, name = os.path.split(path)
-    for other in names(folder or "."):
-        if other.startswith(".%s.%s." % (name, socket.gethostname())) and is_leftover(other):
-            with contextlib.suppress(tf.errors.PermissionDeniedError):  # another user's
-                remove(os.path.join(folder, other))
 
 
 def is_leftover(name):
@@ -290,120 +244,17 @@ def _runs(process):
     return True
 
 
-def check_writable(path):
-    """Finds out now whether `replacing` could write to `path` later, after hours of work.
-
-    Raises:
-      InputError: it could not.
-    """
-    path = _target(path)
-    _check_file(path)
-    temporary = _start(path)
-    with _writing(path):
-        with tf.io.gfile.GFile(temporary, "w") as stream:
-            stream.write("")
-        tf.io.gfile.remove(temporary)
-
-
-@contextlib.contextmanager
-def replacing(path, mode="w"):
-    """Opens a file that takes the place of `path` only when the block succeeds.
-
-    The text is written beside `path` and renamed; if the block raises, what stood at
-    `path` before stands there still.
-
-    Args:
-      path: target, local or gs://; its folder is made if missing. Of a link, what it points at is replaced.
-      mode: "w" or "wb".
-
-    Yields:
-      A file object open for writing.
-
-    Raises:
-      InputError: the target cannot be written.
-    """
-    path = _target(path)
-    _check_file(path)
-    temporary = _start(path)
-    try:
-        with _writing(path):
-            stream = tf.io.gfile.GFile(temporary, mode)
-            stream.write(b"" if "b" in mode else "")  # opens it
-        with contextlib.closing(stream):
-            yield stream
-        with _writing(path):
-            tf.io.gfile.rename(temporary, path, overwrite=True)
-    finally:
-        if tf.io.gfile.exists(temporary):
-            tf.io.gfile.remove(temporary)
-
-
-@contextlib.contextmanager
-def replacing_folder(path):
-    """As `replacing`, for a folder: yields the name of a new one that takes `path`'s place.
-
-    Whenever the process is killed, a whole folder stands at `path`, the old one or the new one, as they change places in
-    one step. Where the file system cannot do that (NFS, say), there is none for the moment between two renames. A bucket
-    has no folders: the files are replaced one after the other, those of subfolders first, else by name. Whoever reads
-    several files of a folder finds out with `version` whether they are of the same one.
-    """
-    path = _target(path)
-    temporary = _start(path)
-    remove(temporary)
-    try:
-        yield temporary
-        with _writing(path):
-            if places.local(path) is None:
-                _replace_files(temporary, path)
-            elif exists(path):
-                _exchange(temporary, path)
-            else:
-                tf.io.gfile.rename(temporary, path)
-    finally:
-        remove(temporary)
-
-
-def _exchange(folder, other):
-    """Two folders of this machine change places."""
-    try:
-        exchange.exchange(places.local(folder), places.local(other))
-    except OSError:
-        aside = _start(other + ".old")
-        for source, target in (other, aside), (folder, other), (aside, folder):
-            tf.io.gfile.rename(source, target)
-
-
-def _replace_files(folder, target):
-    """Moves a folder's files to another one, and removes those that it has besides."""
-    moved = set()
-    for top, _, found in tf.io.gfile.walk(folder, topdown=False):
-        for name in sorted(found):
-            path = os.path.join(target, os.path.relpath(os.path.join(top, name), folder))
-            tf.io.gfile.makedirs(os.path.dirname(path))
-            tf.io.gfile.rename(os.path.join(top, name), path, overwrite=True)
-            moved.add(path)
-    for top, _, found in tf.io.gfile.walk(target):
-        for path in set(os.path.join(top, name) for name in found) - moved:
-            tf.io.gfile.remove(path)
-
-
 def remove(path):
-    """Removes a file, or a folder with all it holds, which no kill leaves there in part; nothing happens if there is none.
+    """Removes a file, or a folder with all it holds, of which no kill leaves a part there; none need be there.
 
     Of a link, what it points at stays.
     """
     local = places.local(path)
     if tf.io.gfile.isdir(path) and not (local and os.path.islink(local)):
         if local and not _TEMPORARY.search(path):
-            doomed = _temporary_name(path)
+            doomed = temporary_name(path)
             tf.io.gfile.rename(path, doomed)
             path = doomed
         tf.io.gfile.rmtree(path)
     elif tf.io.gfile.exists(path):
         tf.io.gfile.remove(path)
-
-
-def write_json(path, value):
-    """Writes `value` as JSON, indented, keys sorted."""
-    with replacing(path) as stream:
-        stream.write(json.dumps(value, indent=2, sort_keys=True) + "\n")

@@ -68,7 +68,7 @@ def whole_number(digits):
 
 
 def shown(value):
-    """A value that a file or a flag holds, for an error: the beginning of a string as it is, of others as Python has it."""
+    """A value that a file or a flag holds, for an error: the beginning of a string, of others as Python has them."""
     whole = value if isinstance(value, str) else reprlib.repr(value)
     beginning = "".join(character if character.isprintable() else "\\x%02x" % ord(character)
                         for character in whole[:SHOWN_CHARACTERS])

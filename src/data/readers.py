@@ -65,7 +65,8 @@ def create(feature_names, feature_sizes, frame_features, segment_labels=False, m
         raise InputError("--feature_names=%s and --feature_sizes=%s must list as many different names as sizes."
                          % (feature_names, feature_sizes))
     if min(sizes) < 1 or max(sizes) > MAX_FEATURE_SIZE:
-        raise InputError("--feature_sizes=%s must hold positive sizes of at most %d." % (feature_sizes, MAX_FEATURE_SIZE))
+        raise InputError("--feature_sizes=%s must hold positive sizes of at most %d."
+                         % (feature_sizes, MAX_FEATURE_SIZE))
     if frame_features:
         return YT8MFrameFeatureReader(num_classes, sizes, names, max_frames, segment_labels)
     if segment_labels:

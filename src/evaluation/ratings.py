@@ -6,6 +6,7 @@ from absl import flags
 import numpy as np
 import pandas as pd
 
+from src.common import atomic
 from src.common import files
 from src.common import text
 from src.common.errors import InputError
@@ -26,8 +27,8 @@ def define_flags():
     flags.DEFINE_string("eval_data_pattern", "", "Glob of the TFRecords of 3/frame/validate; the ratings of "
                         "their holdout are read.")
     flags.DEFINE_string("label_cache", "", "File of ratings, segment_id,label,score a line (these words may "
-                        "stand above): read instead of the records if it exists, else written, which makes the next run "
-                        "fast.")
+                        "stand above): read instead of the records if it exists, else written, which makes the next "
+                        "run fast.")
 
 
 def find(args):
@@ -43,7 +44,7 @@ def find(args):
                          "--label_cache of an earlier run.")
     paths = shards.holdout(files.find(args.eval_data_pattern, "eval_data_pattern"), args.holdout_shards)
     if args.label_cache:
-        files.check_writable(args.label_cache)
+        atomic.check_writable(args.label_cache)
     found = create(*pipeline.read_ratings(paths))
     if args.label_cache:
         write_cache(args.label_cache, found)
@@ -90,6 +91,6 @@ def write_cache(path, ratings):
     Raises:
       InputError: the file cannot be written.
     """
-    with files.replacing(path, "wb") as stream:
+    with atomic.replacing(path, "wb") as stream:
         for rating in zip(*(column.tolist() for column in ratings)):
             stream.write(b"%b,%d,%d\n" % rating)

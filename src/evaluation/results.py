@@ -6,6 +6,7 @@ import zlib
 
 import tensorflow as tf
 
+from src.common import atomic
 from src.common import files
 from src.common import text
 from src.common.errors import InputError
@@ -35,7 +36,7 @@ class Results(object):
     def __init__(self, train_dir, kind):
         self.train_dir, self._kind = train_dir, kind
         self._csv = os.path.join(train_dir, "eval", "results.csv")
-        files.check_writable(self._csv)
+        atomic.check_writable(self._csv)
         self._rows()
         self._best()
         self._writer = tf1.summary.FileWriter(os.path.join(train_dir, "eval"))
@@ -51,7 +52,7 @@ class Results(object):
         # Read anew each time, as another evaluation may be writing, too.
         rows = [row for row in self._rows() if row["step"] != str(step) or not self._is_kind(row)]
         rows.append({name: str(values[name]) for name in _COLUMNS})
-        with files.replacing(self._csv) as stream:
+        with atomic.replacing(self._csv) as stream:
             writer = csv.DictWriter(stream, _COLUMNS, lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
@@ -98,7 +99,7 @@ class Results(object):
                     if self._is_kind(row) and int(row["step"]) in there}
         if value_of:
             step = min(value_of, key=lambda one: (-value_of[one], one))
-            files.write_json(checkpoints.best_path(self.train_dir), dict(
+            atomic.write_json(checkpoints.best_path(self.train_dir), dict(
                 self._kind, step=step, checkpoint="model.ckpt-%d" % step, metric=metric, value=value_of[step]))
 
 

@@ -64,8 +64,8 @@ def encoder_config(hparams):
                              float(number("initializer_range", (int, float), 10)),
                              number("max_position_embeddings", int, MOST))
     except (KeyError, TypeError):
-        raise InputError("%s lacks a number for intermediate_size, initializer_range or max_position_embeddings: give a "
-                         "BERT configuration to --bert_config_file." % path)
+        raise InputError("%s lacks a number for intermediate_size, initializer_range or max_position_embeddings: give "
+                         "a BERT configuration to --bert_config_file." % path)
 
 
 def gelu(x):

@@ -23,7 +23,8 @@ def check(name, value, default):
         raise InputError("--%s=%s is not of the type %s, as %s is."
                          % (name, text.shown(value), kind.__name__, default or repr(default)))
     if kind in (int, float) and not abs(value) <= MOST:
-        raise InputError("--%s=%s is out of all proportion: give a number of at most %d." % (name, text.shown(value), MOST))
+        raise InputError("--%s=%s is out of all proportion: give a number of at most %d."
+                         % (name, text.shown(value), MOST))
     if kind is str and (len(value) > MOST or _UNWRITABLE.search(value)):
         raise InputError("--%s=%s is no text such as %s." % (name, text.shown(value), default))
 

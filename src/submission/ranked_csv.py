@@ -2,6 +2,7 @@
 import numpy as np
 import tensorflow as tf
 
+from src.common import atomic
 from src.common import files
 from src.common import text
 from src.common.errors import InputError
@@ -28,7 +29,7 @@ def write(path, rows):
       InputError: the file cannot be written.
     """
     previous = -1
-    with files.replacing(path, "wb") as stream:
+    with atomic.replacing(path, "wb") as stream:
         stream.write(HEADER + b"\n")
         for class_id, ids in rows:
             if class_id <= previous:

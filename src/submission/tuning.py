@@ -11,6 +11,7 @@ import numpy as np
 import scipy.optimize
 import tensorflow as tf
 
+from src.common import atomic
 from src.common import files
 from src.common import text
 from src.common.errors import InputError
@@ -49,7 +50,7 @@ class Log(object):
         if "w0" in names:
             raise InputError("A model named w0 cannot be told from the fusion's w0: rename its file.")
         self.points, self.targets = [], []
-        files.check_writable(path)
+        atomic.check_writable(path)
         if files.exists(path):
             self._read()
 
@@ -66,7 +67,7 @@ class Log(object):
                     raise
                 logging.getLogger("yt8m").info("%s: its last line, which a kill cut short, is dropped: %s", self.path,
                                                text.quoted(rest))
-        with files.replacing(self.path, "wb") as stream:
+        with atomic.replacing(self.path, "wb") as stream:
             stream.write(b"".join(line + b"\n" for line in lines))
 
     def _take(self, number, line):

@@ -3,7 +3,7 @@ import contextlib
 
 import numpy as np
 
-from src.common import files
+from src.common import atomic
 from src.common import text
 from src.common.errors import InputError
 
@@ -39,7 +39,7 @@ def writing(path):
     Raises:
       InputError: the file cannot be written.
     """
-    with files.replacing(path, "wb") as stream:
+    with atomic.replacing(path, "wb") as stream:
         yield Writer(stream)
 
 

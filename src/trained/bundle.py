@@ -11,6 +11,7 @@ import zlib
 
 import tensorflow as tf
 
+from src.common import atomic
 from src.common import files
 from src.common import text
 from src.common.errors import InputError
@@ -62,7 +63,7 @@ def extract(tgz, folder):
     with _members(tgz) as members:
         for member, content in members:
             if _name(member) in found:
-                with files.replacing(os.path.join(folder, _name(member)), "wb") as target:
+                with atomic.replacing(os.path.join(folder, _name(member)), "wb") as target:
                     shutil.copyfileobj(content(member), target)
 
 
@@ -97,8 +98,8 @@ def _checked(tgz, members):
     for number, (member, _) in enumerate(members, 1):
         name = _name(member)
         if "/" in name or name.startswith("..") or not member.isfile() or member.issparse() or member.size < 0:
-            raise InputError("%s holds %s, which would not land in its own folder as a plain file: do not use this archive."
-                             % (tgz, text.shown(member.name)))
+            raise InputError("%s holds %s, which would not land in its own folder as a plain file: do not use this "
+                             "archive." % (tgz, text.shown(member.name)))
         all_bytes += member.size
         if _PART.fullmatch(name):
             found.add(name)
@@ -116,7 +117,7 @@ def write(train_dir, checkpoint, tgz):
 
 
 def _write(train_dir, checkpoint, tgz):
-    with files.replacing(tgz, "wb") as stream, checkpoints.unreplaced(checkpoint), \
+    with atomic.replacing(tgz, "wb") as stream, checkpoints.unreplaced(checkpoint), \
             tarfile.open(fileobj=stream, mode="w:gz") as archive:
         for path in [model_flags.path(train_dir)] + files.glob(checkpoint + ".*"):
             info = tarfile.TarInfo(os.path.basename(path))

@@ -2,6 +2,7 @@
 import os
 
 from src import models
+from src.common import atomic
 from src.common import files
 from src.common import text
 from src.common.errors import InputError
@@ -47,7 +48,7 @@ def record(train_dir, parsed):
         (name, values[name], there) for name, there in sorted(recorded.items())
         if name in values and not _same(name, values[name], there)])
     if set(values) - set(recorded):
-        files.write_json(path(train_dir), dict(values, **recorded))
+        atomic.write_json(path(train_dir), dict(values, **recorded))
 
 
 def adopt(train_dir, parsed):
@@ -59,8 +60,7 @@ def adopt(train_dir, parsed):
     recorded = read(train_dir)
     _contradiction(path(train_dir), "leave these flags out", [
         (name, parsed[name].value, there) for name, there in sorted(recorded.items())
-        if name in parsed and parsed[name].present and not _same(name, parsed[name].value, there)],
-                   "leave these flags out")
+        if name in parsed and parsed[name].present and not _same(name, parsed[name].value, there)])
     values = {name: parsed[name].value for name in _TYPES if name in parsed}
     values.update(models.hparams_from_flags(parsed))
     values.update((name, _plain(name, there)) for name, there in recorded.items() if name in values
@@ -79,7 +79,8 @@ def read(train_dir):
     recorded = files.read_json(path(train_dir))
     missing = set(_TYPES) - set(recorded) if isinstance(recorded, dict) else _TYPES
     if missing:
-        raise InputError("%s lacks %s: restore it from the training run." % (path(train_dir), ", ".join(sorted(missing))))
+        raise InputError("%s lacks %s: restore it from the training run."
+                         % (path(train_dir), ", ".join(sorted(missing))))
     for name, kind in sorted(_TYPES.items()):
         if not isinstance(recorded[name], kind) or len(str(recorded[name])) > _MOST_CHARACTERS:
             raise InputError("%s: %s is %s and not a %s of at most %d characters: restore it from the training run."

@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from src.common import atomic
 from src.common import files
 from src.common.errors import InputError
 from src.common.text import lines
@@ -92,9 +93,10 @@ def as_nobody(function, *arguments):
 
 @pytest.mark.skipif(bool(os.getuid()), reason="only root may become another user, to whom permissions apply")
 @pytest.mark.parametrize("function, name", [
-    (files.exists, "file.csv"), (files.names, "."), (files.names, "below"), (lambda path: files.find(path, "f"), "*.csv"),
-    (lambda path: files.find(path, "f"), "below/*.csv"), (lambda path: files.find(path, "f"), "file.csv"),
-    (files.read_json, "file.csv"), (lambda path: list(lines(path)), "file.csv"), (files.check_writable, "new.csv")])
+    (files.exists, "file.csv"), (files.names, "."), (files.names, "below"),
+    (lambda path: files.find(path, "f"), "*.csv"), (lambda path: files.find(path, "f"), "below/*.csv"),
+    (lambda path: files.find(path, "f"), "file.csv"),
+    (files.read_json, "file.csv"), (lambda path: list(lines(path)), "file.csv"), (atomic.check_writable, "new.csv")])
 def test_what_may_not_be_read_is_not_said_to_be_missing(forbidden, function, name):
     sentence = as_nobody(function, os.path.join(str(forbidden), name))
     assert sentence.startswith(str(forbidden)) and "Permission denied" in sentence and sentence.endswith(".")
@@ -114,7 +116,8 @@ def test_a_pipe_is_not_waited_for(tmp_path, read):
 # JSON.
 
 
-@pytest.mark.parametrize("content, value", [(b'{"a": [1, "\xc3\xa4"]}', {"a": [1, "\u00e4"]}), (b"\xef\xbb\xbf5\r\n", 5)])
+@pytest.mark.parametrize("content, value", [
+    (b'{"a": [1, "\xc3\xa4"]}', {"a": [1, "\u00e4"]}), (b"\xef\xbb\xbf5\r\n", 5)])
 def test_json_is_read_with_or_without_a_mark(tmp_path, content, value):
     (tmp_path / "file.json").write_bytes(content)
     assert files.read_json(str(tmp_path / "file.json")) == value
@@ -125,8 +128,9 @@ def test_json_is_read_with_or_without_a_mark(tmp_path, content, value):
     (b'{"a":' * 100000, r"is not valid JSON \(nested too deeply\): restore or delete it."),
     (b"\xff\xfe{\x00}\x00", r"is not valid JSON \('utf-8' codec can't decode"),
     (b'{"a": 1' + 5000 * b"0" + b"}", r"is not valid JSON \(a number of 5001 digits\): restore"),
-    (b'{"a": 1', "is not valid JSON"), (b"", "is not valid JSON"), (b"{" + b" " * (16 << 20) + b"}", "is larger than 16 MB")],
-                         ids=["arrays", "objects", "UTF-16", "digits", "cut off", "empty", "large"])
+    (b'{"a": 1', "is not valid JSON"), (b"", "is not valid JSON"),
+    (b"{" + b" " * (16 << 20) + b"}", "is larger than 16 MB")],
+    ids=["arrays", "objects", "UTF-16", "digits", "cut off", "empty", "large"])
 def test_what_is_no_json_is_named(tmp_path, content, sentence):
     (tmp_path / "file.json").write_bytes(content)
     with pytest.raises(InputError, match="file.json " + sentence) as error:

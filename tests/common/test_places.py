@@ -35,7 +35,8 @@ def test_what_is_on_this_machine_is_not_asked_for(asked, path):
     assert places.local(path) == path.replace("file://", "") and not asked
 
 
-@pytest.mark.parametrize("path", ["https://host/a", "nosuch://a", "s3://b/a", "hdfs://h/a", "HTTP://a", "gs://", "gs:///a"])
+@pytest.mark.parametrize("path", ["https://host/a", "nosuch://a", "s3://b/a", "hdfs://h/a", "HTTP://a", "gs://",
+                                  "gs:///a"])
 @pytest.mark.parametrize("flag, before", [("output_file", ""), ("input_files", ""), ("input_files", "a,/b*,")])
 def test_a_place_that_is_not_served_is_named_with_its_flag(asked, path, flag, before):
     with pytest.raises(InputError) as error:
@@ -51,7 +52,8 @@ def test_each_bucket_is_asked_once(asked):
     assert sorted(asked) == ["gs://one/", "gs://two/"]
 
 
-@pytest.mark.parametrize("kind", [tf.errors.NotFoundError, tf.errors.PermissionDeniedError, tf.errors.UnauthenticatedError])
+@pytest.mark.parametrize("kind", [tf.errors.NotFoundError, tf.errors.PermissionDeniedError,
+                                  tf.errors.UnauthenticatedError])
 def test_a_refusal_is_an_answer(asked, monkeypatch, kind):
     def refuse(path):
         raise kind(None, None, "no")
@@ -67,15 +69,15 @@ def test_a_bucket_that_cannot_be_reached_is_named(asked, monkeypatch):
     monkeypatch.setattr(tf.io.gfile, "exists", fail)
     with pytest.raises(InputError) as error:
         program.check_places(parse(output_file="gs://bucket/x"))
-    assert str(error.value) == ("--output_file=gs://bucket/x cannot be reached, Couldn't resolve host: check the name, the "
-                                "network and your credentials.")
+    assert str(error.value) == ("--output_file=gs://bucket/x cannot be reached, Couldn't resolve host: check the name, "
+                                "the network and your credentials.")
 
 
 def test_a_bucket_that_is_silent_is_not_waited_for(asked, monkeypatch):
     monkeypatch.setattr(tf.io.gfile, "exists", lambda path: time.sleep(10))
     monkeypatch.setattr(places, "ANSWER_SECONDS", 1)
-    with pytest.raises(InputError, match="--output_file=gs://bucket/x cannot be reached, no answer from gs://bucket within "
-                       "1 seconds: check the name, the network and your credentials."):
+    with pytest.raises(InputError, match="--output_file=gs://bucket/x cannot be reached, no answer from gs://bucket "
+                       "within 1 seconds: check the name, the network and your credentials."):
         program.check_places(parse(output_file="gs://bucket/x"))
 
 

@@ -118,5 +118,5 @@ def test_a_mark_before_the_results_means_nothing(saved):
 def test_a_damaged_best_checkpoint_is_found_before_the_evaluation(saved, content):
     with open(os.path.join(saved, "best_checkpoint.json"), "w") as stream:
         stream.write(content)
-    with pytest.raises(InputError, match="best_checkpoint.json .*(delete it and run eval.py again|restore or delete it)."):
+    with pytest.raises(InputError, match="best_checkpoint.json .*(run eval.py again|restore or delete it)"):
         Results(saved, KIND)

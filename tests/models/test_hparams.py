@@ -46,5 +46,5 @@ def test_sizes_of_a_bert_configuration_are_checked(tmp_path, name, value):
     '{"intermediate_size": 64, "initializer_range": 0.02, "max_position_embeddings": null}'])
 def test_what_is_no_bert_configuration_is_named(tmp_path, content):
     (tmp_path / "config.json").write_text(content)
-    with pytest.raises(InputError, match="config.json lacks a number for intermediate_size, initializer_range or max_pos"):
+    with pytest.raises(InputError, match="config.json lacks a number for intermediate_size, initializer_range or max"):
         models.create("Bert", bert_config_file=str(tmp_path / "config.json"))

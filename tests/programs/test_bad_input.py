@@ -173,7 +173,7 @@ TRAIN = {
     "unquoted glob": case("unexpected argument 'more.tfrecord'", "quotes", words=["more.tfrecord"]),
     "a boolean's value": case("--segment_labels takes no separate value such as 'False'", "--nosegment_labels",
                               words=["--segment_labels", "False"]),
-    "place that is not served": case("--train_dir=s3://bucket/model is no place that is served: give a path on this machine",
+    "place that is not served": case("--train_dir=s3://bucket/model is no place that is served: give a path on",
                                      train_dir="s3://bucket/model"),
     "cluster without a chief": case(
         "TF_CONFIG has several tasks, but not both a master", tf_config=json.dumps(
@@ -186,11 +186,11 @@ EVAL = {
                            spoil=remove("model/model_flags.json")),
     "damaged model flags": case("{work}/model/model_flags.json is not valid JSON",
                                 spoil=write("model/model_flags.json", "{")),
-    "model flags of another type": case("model_flags.json: feature_names is [5] and not a str of at most 1000 characters: "
+    "model flags of another type": case("model_flags.json: feature_names is [5] and not a str of at most 1000",
                                         "restore it", spoil=change_flags(feature_names=[5])),
     "deeply nested model flags": case("{work}/model/model_flags.json is not valid JSON (nested too deeply): restore",
                                       spoil=write("model/model_flags.json", 100000 * "[")),
-    "recorded hyperparameter without end": case("--iterations=100000", "is out of all proportion: give a number of at most",
+    "recorded hyperparameter without end": case("--iterations=100000", "is out of all proportion: give a number of at",
                                                 spoil=change_flags(iterations=10 ** 50)),
     "unknown recorded model": case("--model=Bart is unknown", spoil=change_flags(model="Bart")),
     "contradiction": case("--iterations=3 given, 5 recorded", "leave these flags out", iterations=3),

@@ -132,8 +132,9 @@ def test_rows_are_read_by_class(tmp_path, monkeypatch, content, block_bytes):
     for class_id, ids in reversed(ROWS):
         segments, where = rows.read(class_id)
         assert segments == b" ".join(ids)
-        assert where.endswith("ranked.csv, line %d" % (1 + [line.startswith(b"%d," % class_id) for line in
-                                                            content.replace(b"\xef\xbb\xbf", b"").split(b"\n")].index(True)))
+        lines = content.replace(b"\xef\xbb\xbf", b"").split(b"\n")
+        assert where.endswith("ranked.csv, line %d" % (
+            1 + [line.startswith(b"%d," % class_id) for line in lines].index(True)))
     assert rows.read(5)[0] == b""
 
 

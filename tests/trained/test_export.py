@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from src.common import files
+from src.common import atomic
 from src.common.errors import InputError
 from src.trained import bundle
 from src.trained import checkpoints
@@ -41,7 +41,7 @@ def model(tmp_path):
 
 def replace(model, value):
     folder = os.path.dirname(model)
-    with files.replacing_folder(folder) as temporary:
+    with atomic.replacing_folder(folder) as temporary:
         shutil.copytree(os.path.join(os.path.dirname(folder), "made%d" % value), temporary)
 
 

@@ -151,7 +151,7 @@ def test_unknown_entries_are_ignored(tmp_path):
 @pytest.mark.parametrize("function", [model_flags.record, model_flags.adopt])
 @pytest.mark.parametrize("content, sentence", [
     ("{", r"is not valid JSON \(.*\): restore or delete it."),
-    (json.dumps(dict(DEFAULTS, model=["Bert"])), r": model is \['Bert'\] and not a str of at most 1000 characters: restore"),
+    (json.dumps(dict(DEFAULTS, model=["Bert"])), r": model is \['Bert'\] and not a str of at most 1000 characters"),
     (json.dumps(dict(DEFAULTS, frame_features=1)), ": frame_features is 1 and not a bool of at most"),
     (json.dumps(dict(DEFAULTS, feature_sizes=5000 * "9")), ": feature_sizes is 9{60}... and not a str of at most 1000"),
     ("[]", "lacks feature_names, feature_sizes, frame_features, label_loss, model: restore"),

@@ -1,4 +1,4 @@
-"""Outputs take their target's place whole or not at all, whenever the process is killed; leftovers go with the next run."""
+"""Outputs take their target's place whole or not at all, whatever is killed; leftovers go with the next run."""
 import multiprocessing
 import os
 import signal
@@ -8,6 +8,7 @@ import stat
 import pytest
 import tensorflow as tf
 
+from src.common import atomic
 from src.common import exchange
 from src.common import files
 from src.common import places
@@ -25,7 +26,7 @@ def make(folder, text):
 
 
 def replace(folder, text):
-    with files.replacing_folder(folder) as temporary:
+    with atomic.replacing_folder(folder) as temporary:
         make(temporary, text)
 
 
@@ -89,7 +90,7 @@ def test_a_new_folder_appears_whole(tmp_path):
 def test_a_writer_that_fails_leaves_the_old_folder_alone(tmp_path):
     make(str(tmp_path / "model"), "old")
     with pytest.raises(ZeroDivisionError):
-        with files.replacing_folder(str(tmp_path / "model")) as temporary:
+        with atomic.replacing_folder(str(tmp_path / "model")) as temporary:
             make(temporary, "new")
             raise ZeroDivisionError
     assert os.listdir(str(tmp_path)) == ["model"] and contents(tmp_path / "model") == dict.fromkeys(PARTS, "old")
@@ -124,7 +125,7 @@ def test_a_link_stays_and_what_it_points_at_is_replaced(tmp_path):
     os.symlink("elsewhere", str(tmp_path / "model"))
     os.symlink(os.path.join("elsewhere", PARTS[0]), str(tmp_path / "file"))
     replace(str(tmp_path / "model"), "new")
-    with files.replacing(str(tmp_path / "file")) as stream:
+    with atomic.replacing(str(tmp_path / "file")) as stream:
         stream.write("newer")
     assert os.path.islink(str(tmp_path / "model")) and os.path.islink(str(tmp_path / "file"))
     assert contents(tmp_path / "elsewhere") == dict(dict.fromkeys(PARTS, "new"), **{PARTS[0]: "newer"})
@@ -134,14 +135,14 @@ def test_a_link_stays_and_what_it_points_at_is_replaced(tmp_path):
 
 
 def write_half(path):
-    with files.replacing(path) as stream:
+    with atomic.replacing(path) as stream:
         stream.write("half")
         stream.flush()
         kill()
 
 
 @pytest.mark.parametrize("write", [
-    lambda path: files.write_json(path, 5), files.check_writable], ids=["replacing", "check_writable"])
+    lambda path: atomic.write_json(path, 5), atomic.check_writable], ids=["replacing", "check_writable"])
 def test_the_next_run_removes_what_a_killed_one_left_of_its_target(tmp_path, write):
     for name in "out.csv", "other.csv":
         killed(write_half, str(tmp_path / name))
@@ -163,7 +164,8 @@ def test_of_a_link_that_is_removed_the_folder_stays(tmp_path):
     make(str(tmp_path / "elsewhere"), "old")
     os.symlink("elsewhere", str(tmp_path / "eval"))
     files.remove(str(tmp_path / "eval"))
-    assert os.listdir(str(tmp_path)) == ["elsewhere"] and contents(tmp_path / "elsewhere") == dict.fromkeys(PARTS, "old")
+    assert os.listdir(str(tmp_path)) == ["elsewhere"]
+    assert contents(tmp_path / "elsewhere") == dict.fromkeys(PARTS, "old")
 
 
 def test_what_another_machine_or_a_running_process_writes_is_left_alone(tmp_path):
@@ -174,13 +176,13 @@ def test_what_another_machine_or_a_running_process_writes_is_left_alone(tmp_path
             ".out.csv.%d.tmp" % gone.pid, ".out.csv.%s.%d.tmpx" % (socket.gethostname(), gone.pid)]
     for name in kept + [".out.csv.%s.%d.tmp" % (socket.gethostname(), gone.pid)]:
         (tmp_path / name).write_text("")
-    files.write_json(str(tmp_path / "out.csv"), 5)
+    atomic.write_json(str(tmp_path / "out.csv"), 5)
     assert set(os.listdir(str(tmp_path))) == set(kept) | {"out.csv"}
 
 
 def test_patterns_do_not_match_what_a_killed_run_left(tmp_path):
     killed(write_half, str(tmp_path / "out.csv"))
-    files.write_json(str(tmp_path / "other.csv"), 5)
+    atomic.write_json(str(tmp_path / "other.csv"), 5)
     assert files.glob(str(tmp_path / "*")) == [str(tmp_path / "other.csv")]
 
 
@@ -189,7 +191,7 @@ def test_patterns_do_not_match_what_a_killed_run_left(tmp_path):
 
 @pytest.mark.parametrize("kind", [stat.S_IFIFO, stat.S_IFCHR])
 @pytest.mark.parametrize("linked", [False, True])
-@pytest.mark.parametrize("write", [lambda path: files.write_json(path, 5), files.check_writable])
+@pytest.mark.parametrize("write", [lambda path: atomic.write_json(path, 5), atomic.check_writable])
 def test_a_device_or_a_pipe_is_not_replaced(tmp_path, kind, linked, write):
     path = str(tmp_path / "output")
     try:
@@ -199,6 +201,6 @@ def test_a_device_or_a_pipe_is_not_replaced(tmp_path, kind, linked, write):
     if linked:
         os.symlink("output", str(tmp_path / "link"))
         path = str(tmp_path / "link")
-    with pytest.raises(InputError, match="is a device or a pipe, whose place a file is not to take: give a file's name"):
+    with pytest.raises(InputError, match="is a device or a pipe, whose place a file is not to take: give a file's"):
         write(path)
     assert stat.S_IFMT(os.stat(path).st_mode) == kind and set(os.listdir(str(tmp_path))) <= {"output", "link"}

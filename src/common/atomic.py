@@ -1,0 +1,163 @@
+"""Outputs, local or gs://, that take their target's place when they are whole.
+
+They are written beside it as `.NAME.HOST.PID.tmp`. What a killed run leaves of that, the next one that writes the same
+target on the same machine removes.
+"""
+import contextlib
+import json
+import os
+import socket
+import stat
+
+import tensorflow as tf
+
+from src.common import exchange
+from src.common import files
+from src.common import places
+from src.common.errors import InputError
+
+
+@contextlib.contextmanager
+def _writing(path):
+    try:
+        yield
+    except tf.errors.OpError as error:
+        raise InputError("%s cannot be written: %s." % (path, error.message))
+
+
+def _target(path):
+    """Where an output lies: a link stays, and what it points at is replaced."""
+    local = places.local(path)
+    return os.path.realpath(local) if local is not None and os.path.islink(local) else path
+
+
+def _check_file(path):
+    """Checks that what stands at `path` may be replaced by a file.
+
+    Raises:
+      InputError: it is a folder, a device or a pipe.
+    """
+    if path.endswith("/") or tf.io.gfile.isdir(path):
+        raise InputError("%s is a folder and cannot be written as a file: give a file's name." % path)
+    if files.mode(path) and not stat.S_ISREG(files.mode(path)):
+        raise InputError("%s is a device or a pipe, whose place a file is not to take: give a file's name." % path)
+
+
+def _start(path):
+    """Prepares writing beside `path`; -> the temporary name."""
+    with _writing(path):
+        tf.io.gfile.makedirs(os.path.dirname(path) or ".")
+        _remove_leftovers(path)
+        return files.temporary_name(path)
+
+
+def _remove_leftovers(path):
+    """Removes what runs of this machine that are gone left of writing `path`."""
+    folder, name = os.path.split(path)
+    for other in files.names(folder or "."):
+        if other.startswith(".%s.%s." % (name, socket.gethostname())) and files.is_leftover(other):
+            with contextlib.suppress(tf.errors.PermissionDeniedError):  # another user's
+                files.remove(os.path.join(folder, other))
+
+
+def check_writable(path):
+    """Finds out now whether `replacing` could write to `path` later, after hours of work.
+
+    Raises:
+      InputError: it could not.
+    """
+    path = _target(path)
+    _check_file(path)
+    temporary = _start(path)
+    with _writing(path):
+        with tf.io.gfile.GFile(temporary, "w") as stream:
+            stream.write("")
+        tf.io.gfile.remove(temporary)
+
+
+@contextlib.contextmanager
+def replacing(path, mode="w"):
+    """Opens a file that takes the place of `path` only when the block succeeds.
+
+    The text is written beside `path` and renamed; if the block raises, what stood at
+    `path` before stands there still.
+
+    Args:
+      path: target, local or gs://; its folder is made if missing. Of a link, what it points at is replaced.
+      mode: "w" or "wb".
+
+    Yields:
+      A file object open for writing.
+
+    Raises:
+      InputError: the target cannot be written.
+    """
+    path = _target(path)
+    _check_file(path)
+    temporary = _start(path)
+    try:
+        with _writing(path):
+            stream = tf.io.gfile.GFile(temporary, mode)
+            stream.write(b"" if "b" in mode else "")  # opens it
+        with contextlib.closing(stream):
+            yield stream
+        with _writing(path):
+            tf.io.gfile.rename(temporary, path, overwrite=True)
+    finally:
+        if tf.io.gfile.exists(temporary):
+            tf.io.gfile.remove(temporary)
+
+
+@contextlib.contextmanager
+def replacing_folder(path):
+    """As `replacing`, for a folder: yields the name of a new one that takes `path`'s place.
+
+    Whenever the process is killed, a whole folder stands at `path`, the old one or the new one, as they change places
+    in one step. Where the file system cannot do that (NFS, say), there is none for the moment between two renames. A
+    bucket has no folders: the files are replaced one after the other, those of subfolders first, else by name. Whoever
+    reads several files of a folder finds out with `files.version` whether they are of the same one.
+    """
+    path = _target(path)
+    temporary = _start(path)
+    files.remove(temporary)
+    try:
+        yield temporary
+        with _writing(path):
+            if places.local(path) is None:
+                _replace_files(temporary, path)
+            elif files.exists(path):
+                _exchange(temporary, path)
+            else:
+                tf.io.gfile.rename(temporary, path)
+    finally:
+        files.remove(temporary)
+
+
+def _exchange(folder, other):
+    """Two folders of this machine change places."""
+    try:
+        exchange.exchange(places.local(folder), places.local(other))
+    except OSError:
+        aside = _start(other + ".old")
+        for source, target in (other, aside), (folder, other), (aside, folder):
+            tf.io.gfile.rename(source, target)
+
+
+def _replace_files(folder, target):
+    """Moves a folder's files to another one, and removes those that it has besides."""
+    moved = set()
+    for top, _, found in tf.io.gfile.walk(folder, topdown=False):
+        for name in sorted(found):
+            path = os.path.join(target, os.path.relpath(os.path.join(top, name), folder))
+            tf.io.gfile.makedirs(os.path.dirname(path))
+            tf.io.gfile.rename(os.path.join(top, name), path, overwrite=True)
+            moved.add(path)
+    for top, _, found in tf.io.gfile.walk(target):
+        for path in set(os.path.join(top, name) for name in found) - moved:
+            tf.io.gfile.remove(path)
+
+
+def write_json(path, value):
+    """Writes `value` as JSON, indented, keys sorted."""
+    with replacing(path) as stream:
+        stream.write(json.dumps(value, indent=2, sort_keys=True) + "\n")
