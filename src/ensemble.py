@@ -47,14 +47,14 @@ def define_flags():
     flags.DEFINE_list("input_files", [], "Ranked CSVs: a comma list of paths or globs.")
     flags.DEFINE_string("output_file", "", "combine_shifts: a CSV, or a folder for several models. tune: JSON of the "
                         "weights. blend: a CSV.")
-    flags.DEFINE_string("weights", "", "blend: a comma list, a weight a file in their order, or the JSON of tune. Empty: as "
-                        "published.")
-    flags.DEFINE_float("w0", None, "w0 of the fusion, above 0; the smaller, the more the first ranks count. Default: as "
-                       "published, or the JSON's.")
+    flags.DEFINE_string("weights", "", "blend: a comma list, a weight a file in their order, or the JSON of tune. "
+                        "Empty: as published.")
+    flags.DEFINE_float("w0", None, "w0 of the fusion, above 0; the smaller, the more the first ranks count. Default: "
+                       "as published, or the JSON's.")
     flags.DEFINE_integer("segment_max_pred", 100000, "Segments to keep a class.", lower_bound=1,
                          upper_bound=ranked_csv.MAX_SEGMENTS)
-    flags.DEFINE_string("log_file", "", "tune: log of the points, JSON lines as bayes_opt reads them; continued if it is "
-                        "there. Empty: beside --output_file, in NAME_log.json.")
+    flags.DEFINE_string("log_file", "", "tune: log of the points, JSON lines as bayes_opt reads them; continued if it "
+                        "is there. Empty: beside --output_file, in NAME_log.json.")
     flags.DEFINE_integer("init_points", 50, "tune: random points before the optimization.", lower_bound=1)
     flags.DEFINE_integer("n_iter", 150, "tune: points of the Bayesian optimization.", lower_bound=0)
     flags.DEFINE_integer("seed", 0, "tune: the same seed gives the same weights.", lower_bound=0,

@@ -51,10 +51,10 @@ def define_flags():
     flags.DEFINE_string("output_model_tgz", "", "Also bundle the model into this tgz.")
     flags.DEFINE_string("input_data_pattern", "", "Glob of the TFRecords: of validate* files the holdout is read, of "
                         "all others every file.")
-    flags.DEFINE_string("output_file", "", "CSV to write. With several shifts it holds shift 0, and NAME_shiftK.csv beside "
-                        "it each other shift K.")
-    flags.DEFINE_bool("output_prob", False, "With --segment_labels: write each segment's classes and scores, instead of "
-                      "each class's segments.")
+    flags.DEFINE_string("output_file", "", "CSV to write. With several shifts it holds shift 0, and NAME_shiftK.csv "
+                        "beside it each other shift K.")
+    flags.DEFINE_bool("output_prob", False, "With --segment_labels: write each segment's classes and scores, instead "
+                      "of each class's segments.")
     flags.DEFINE_string("segment_label_ids_file", "segment_label_ids.csv", "The classes rated at segment level.")
     flags.DEFINE_integer("segment_max_pred", 100000, "Segments to keep a class.", lower_bound=1,
                          upper_bound=ranked_csv.MAX_SEGMENTS)
@@ -110,8 +110,8 @@ def write_ranked(batches, classes, top_k, max_segments, outputs):
     for path, collected in zip(outputs, best):
         ranked_csv.write(path, ((classes[column], ids) for column, ids in collected.ranked()))
         if collected.num_empty:
-            log.info("%s: %d of the %d classes have no segment, since of each segment the best --top_k=%d classes count: "
-                     "raise it", path, collected.num_empty, len(classes), top_k)
+            log.info("%s: %d of the %d classes have no segment, since of each segment the best --top_k=%d classes "
+                     "count: raise it", path, collected.num_empty, len(classes), top_k)
 
 
 def main(args):

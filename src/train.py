@@ -66,8 +66,8 @@ def define_flags():
     flags.DEFINE_integer("max_steps", None, "Global step at which training ends.", lower_bound=1)
     flags.DEFINE_integer("export_model_steps", 1000, "Steps between checkpoints.", lower_bound=1)
     flags.DEFINE_bool("export_saved_models", True, "Leave a SavedModel of each checkpoint in train_dir/export.")
-    flags.DEFINE_integer("max_to_keep", 0, "Checkpoints to keep, the newest ones and the best evaluated one, with their "
-                         "SavedModels; 0 = all.", lower_bound=0)
+    flags.DEFINE_integer("max_to_keep", 0, "Checkpoints to keep, the newest ones and the best evaluated one, with "
+                         "their SavedModels; 0 = all.", lower_bound=0)
     flags.DEFINE_string("label_loss", "CrossEntropyLoss", "CrossEntropyLoss, HingeLoss or SoftmaxLoss.")
     flags.DEFINE_bool("mask_unrated_labels", False, "With --segment_labels: classes without a rating do not count; "
                       "else they are negatives, as in the published run.")
@@ -266,8 +266,9 @@ def train(args, task, stop, model, reader, label_loss):
             checkpoints.remove_half_written(args.train_dir)
             model_flags.record(args.train_dir, args)
             after_save = after_save_function(args, model, reader, label_loss, validation, valid_checkpoint)
-            footprint.log_disk(graph, args.train_dir, trainer.starting_point(args.train_dir, start_from)[1], args.max_steps,
-                               args.export_model_steps, args.max_to_keep, args.export_saved_models)
+            _, first_step = trainer.starting_point(args.train_dir, start_from)
+            footprint.log_disk(graph, args.train_dir, first_step, args.max_steps, args.export_model_steps,
+                               args.max_to_keep, args.export_saved_models)
         log.info("training %s on %d shards, %d examples a step", args.model, len(paths), examples_per_step)
         trainer.train(graph, args.train_dir, task, stop, args.max_steps, examples_per_step, args.export_model_steps,
                       start_from, after_save, batch_metrics, args.log_device_placement)

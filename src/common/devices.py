@@ -18,14 +18,14 @@ NEWEST_CAPABILITY = (7, 5)
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_..
 _REMEDY = "see 'What it runs on' in the README"
 
-# What a machine shows of NVIDIA: number of `gpus`, `driver` version as a tuple or None, LIBRARIES that are `missing`,
-# and `capabilities`, a (major, minor) of each GPU as far as the driver tells.
-Machine = collections.namedtuple("Machine", "gpus driver missing capabilities")
+# What a machine shows of NVIDIA: whether a `gpu` is there, `driver` version as a tuple or None, LIBRARIES that are
+# `missing`, and `capabilities`, a (major, minor) of each GPU as far as the driver tells.
+Machine = collections.namedtuple("Machine", "gpu driver missing capabilities")
 
 
 def look(root="/", load=ctypes.CDLL):
     """The Machine below a root folder; `load` loads a library by its name or raises OSError."""
-    gpus = glob.glob(os.path.join(root, "proc/driver/nvidia/gpus/*")) or glob.glob(os.path.join(root, "dev/nvidia[0-9]*"))
+    gpu = any(glob.glob(os.path.join(root, shown)) for shown in ("proc/driver/nvidia/gpus/*", "dev/nvidia[0-9]*"))
     driver = None
     try:
         with open(os.path.join(root, "proc/driver/nvidia/version")) as stream:
@@ -33,10 +33,10 @@ def look(root="/", load=ctypes.CDLL):
             driver = found and tuple(map(int, found.groups()))
     except OSError:
         pass
-    if not gpus and not driver:
-        return Machine(0, None, [], [])
+    if not gpu and not driver:
+        return Machine(False, None, [], [])
     loaded = {name: _loaded(load, name) for name in LIBRARIES}
-    return Machine(max(len(gpus), 1), driver, [name for name in LIBRARIES if loaded[name] is None],
+    return Machine(True, driver, [name for name in LIBRARIES if loaded[name] is None],
                    _capabilities(loaded["libcuda.so.1"]))
 
 
@@ -71,9 +71,10 @@ def complaint(machine, usable):
     """
     newer = [capability for capability in machine.capabilities if capability > NEWEST_CAPABILITY]
     if newer:
-        return ("an NVIDIA GPU of compute capability %d.%d is there, and CUDA 10.0, which TensorFlow 1.15 is built for, knows "
-                "none above %d.%d: use NVIDIA's own build of TensorFlow 1.15, %s" % (*newer[0], *NEWEST_CAPABILITY, _REMEDY))
-    if not machine.gpus or usable:
+        return ("an NVIDIA GPU of compute capability %d.%d is there, and CUDA 10.0, which TensorFlow 1.15 is built "
+                "for, knows none above %d.%d: use NVIDIA's own build of TensorFlow 1.15, %s"
+                % (*newer[0], *NEWEST_CAPABILITY, _REMEDY))
+    if not machine.gpu or usable:
         return None
     if machine.driver and machine.driver < OLDEST_DRIVER:
         reason = "its driver %d.%02d is too old: install %d.%d or later" % (machine.driver + OLDEST_DRIVER)

@@ -44,8 +44,8 @@ def find(train_dir, tgz, untar_dir):
         return untar_dir, os.path.join(untar_dir, "inference_model")
     checkpoint = os.path.join(train_dir, "inference_model", "inference_model")
     if not files.exists(checkpoint + ".index"):
-        raise InputError("%s does not exist: run eval.py on --train_dir=%s first, which leaves the evaluated checkpoint "
-                         "there." % (checkpoint, train_dir))
+        raise InputError("%s does not exist: run eval.py on --train_dir=%s first, which leaves the evaluated "
+                         "checkpoint there." % (checkpoint, train_dir))
     return train_dir, checkpoint
 
 

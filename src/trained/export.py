@@ -47,7 +47,8 @@ class SavedModelExporter(object):
 
     def export(self, checkpoint, folder):
         """Writes the SavedModel of a checkpoint to `folder`, replacing what is there."""
-        with atomic.replacing_folder(folder) as temporary, self._graph.as_default(), tf1.Session(config=_CPU) as session:
+        with atomic.replacing_folder(folder) as temporary, self._graph.as_default(), \
+                tf1.Session(config=_CPU) as session:
             checkpoints.restore(session, self._saver, checkpoint)
             info = tf1.saved_model.utils.build_tensor_info
             signature = tf1.saved_model.signature_def_utils.build_signature_def(
@@ -89,7 +90,8 @@ class InferenceModelExporter(object):
     def export(self, checkpoint, train_dir):
         """Writes the inference model of a checkpoint, replacing the one before."""
         folder = os.path.join(train_dir, "inference_model")
-        with atomic.replacing_folder(folder) as temporary, self._graph.as_default(), tf1.Session(config=_CPU) as session:
+        with atomic.replacing_folder(folder) as temporary, self._graph.as_default(), \
+                tf1.Session(config=_CPU) as session:
             tf.io.gfile.makedirs(temporary)
             checkpoints.restorable(checkpoint, tf1.global_variables())
             checkpoints.restore(session, self._saver, checkpoint)

@@ -27,8 +27,8 @@ def from_flags(parsed):
     """
     values = {name: _plain(name, parsed[name].value) for name in _TYPES}
     if values["frame_features"] and "rgb" in values["feature_names"].split(",")[1:]:
-        raise InputError("--feature_names=%s does not begin with rgb, and the models take the first columns as the image: "
-                         "give rgb first, its size as well." % values["feature_names"])
+        raise InputError("--feature_names=%s does not begin with rgb, and the models take the first columns as the "
+                         "image: give rgb first, its size as well." % values["feature_names"])
     values.update(models.create(parsed.model, **models.hparams_from_flags(parsed)).hparams)
     return values
 

@@ -1,8 +1,8 @@
 """This process's part in a cluster, as TF_CONFIG describes it, and how the parts learn of each other's end.
 
-Between-graph replication: parameter servers hold the variables, the chief and the workers train on them without waiting
-for each other, and the chief alone saves the model. TensorFlow 1.15's servers never end by themselves, so the chief says
-on each parameter server when it is done, and the others look whether it is still there.
+Between-graph replication: parameter servers hold the variables, the chief and the workers train on them without
+waiting for each other, and the chief alone saves the model. TensorFlow 1.15's servers never end by themselves, so the
+chief says on each parameter server when it is done, and the others look whether it is still there.
 """
 import contextlib
 import json
@@ -94,7 +94,8 @@ def _check(cluster, job, index):
     for name, addresses in cluster.items():
         for number, address in enumerate(addresses):
             if _host_and_port(address) is None:
-                raise InputError("TF_CONFIG's task %s %d has the address %.200s: give host:port." % (name, number, address))
+                raise InputError("TF_CONFIG's task %s %d has the address %.200s: give host:port."
+                                 % (name, number, address))
             if address in seen:
                 raise InputError("TF_CONFIG has the address %s twice: give each task its own." % address)
             seen.add(address)

@@ -68,9 +68,9 @@ def log_disk(graph, train_dir, first_step, max_steps, export_model_steps, max_to
     log.info("disk: up to %d checkpoints more, each of %s, take %.2f GB", min(counts), each, needed / GB)
     free = None if "://" in train_dir else _free_bytes(train_dir)
     if free is not None:
-        log.info("disk: %.2f GB are free at %s%s", free / GB, train_dir, "" if needed <= free else "; WARNING, too little: "
-                 "make room, keep fewer (--max_to_keep), save less often (--export_model_steps) or leave out the "
-                 "SavedModels (--noexport_saved_models)")
+        log.info("disk: %.2f GB are free at %s%s", free / GB, train_dir, "" if needed <= free else
+                 "; WARNING, too little: make room, keep fewer (--max_to_keep), save less often (--export_model_steps) "
+                 "or leave out the SavedModels (--noexport_saved_models)")
 
 
 def _free_bytes(folder):

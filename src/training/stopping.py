@@ -1,7 +1,7 @@
 """Training that can always be stopped: it works in a thread of its own, while the main one hears signals.
 
-TensorFlow keeps the thread that waits for it from hearing anything, be it for the next step, for the other machines of a
-cluster or for a bucket that does not answer.
+TensorFlow keeps the thread that waits for it from hearing anything, be it for the next step, for the other machines
+of a cluster or for a bucket that does not answer.
 """
 import contextlib
 import logging
@@ -37,9 +37,9 @@ class Stop(object):
 def run(work, chief_is_done=lambda: False):
     """Runs work until it returns, or until a signal asks it to stop.
 
-    SIGTERM or Ctrl-C ends a work that has nothing to save at once. Else it saves a checkpoint and returns; if it has not
-    within GRACE_SECONDS, as it is stalled, the checkpoint is saved here. After LAST_SECONDS the process ends in any case,
-    and at a second signal at once.
+    SIGTERM or Ctrl-C ends a work that has nothing to save at once. Else it saves a checkpoint and returns; if it has
+    not within GRACE_SECONDS, as it is stalled, the checkpoint is saved here. After LAST_SECONDS the process ends in any
+    case, and at a second signal at once.
 
     Args:
       work: function of a Stop, called in another thread; returns or raises what `run` does.
@@ -79,7 +79,7 @@ def _asked(chief_is_done):
 
 @contextlib.contextmanager
 def _listening(stop):
-    """Notes the first signal in `stop`; a second one ends the process, and so does the first if nothing would be lost."""
+    """Notes the first signal in `stop`; a second one, or the first if nothing would be lost, ends the process."""
     def note(number, frame):
         del frame
         if stop.signal is not None or stop.save is None:

@@ -101,7 +101,8 @@ def train(graph, train_dir, task, stop, max_steps, examples_per_step, export_mod
     saver = tf1.train.Saver(max_to_keep=0)
     session_creator = _session_creator(graph, saver, train_dir, task, start_from, log_device_placement)
     saving = _CheckpointHook(saver, train_dir, graph, export_model_steps, after_save or (lambda *_: None))
-    report = _Report(graph, train_dir if task.is_chief else None, max_steps, first_step, examples_per_step, batch_metrics)
+    report = _Report(graph, train_dir if task.is_chief else None, max_steps, first_step, examples_per_step,
+                     batch_metrics)
     step = first_step
     with tf1.train.MonitoredSession(session_creator, [saving] if task.is_chief else []) as session:
         stop.save = saving.save_beside if task.is_chief else (lambda: None)
@@ -114,7 +115,7 @@ def train(graph, train_dir, task, stop, max_steps, examples_per_step, export_mod
 
 
 def starting_point(train_dir, start_from=None):
-    """Where training goes on: the newest checkpoint of train_dir, else `start_from`, and its step; (None, 0) without."""
+    """-> the newest checkpoint of train_dir, else `start_from`, and its step; (None, 0) without either."""
     checkpoint = _latest(train_dir, start_from)
     return checkpoint, checkpoints.step_of(checkpoint) if checkpoint else 0
 

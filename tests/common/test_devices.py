@@ -44,7 +44,8 @@ def machine(folder, gpu=True, driver="450.80.02", missing=(), capability=(7, 5))
 
 
 @pytest.mark.parametrize("shown, parts", [
-    (dict(missing=["libcudart.so.10.0"]), ["TensorFlow sees none; libcudart.so.10.0 cannot be loaded", "LD_LIBRARY_PATH"]),
+    (dict(missing=["libcudart.so.10.0"]),
+     ["TensorFlow sees none; libcudart.so.10.0 cannot be loaded", "LD_LIBRARY_PATH"]),
     (dict(missing=["libcudart.so.10.0", "libcudnn.so.7"]), ["libcudart.so.10.0, libcudnn.so.7 cannot be loaded"]),
     (dict(missing=["libcudnn.so.7"], gpu=False), ["libcudnn.so.7 cannot be loaded"]),
     (dict(missing=["libcuda.so.1"], driver=None), ["libcuda.so.1 cannot be loaded"]),

@@ -45,8 +45,8 @@ def test_the_best_checkpoint_follows_the_metric(saved, segment_labels, metric):
     assert bests == [0, 1, 1, 1]
 
 
-@pytest.mark.parametrize("change", [dict(holdout_shards=0), dict(eval_data_pattern="q"), dict(top_k=3), dict(max_frames=5),
-                                    dict(feature_names="rgb")])
+@pytest.mark.parametrize("change", [
+    dict(holdout_shards=0), dict(eval_data_pattern="q"), dict(top_k=3), dict(max_frames=5), dict(feature_names="rgb")])
 def test_checkpoints_are_compared_on_the_same_records_only(saved, change):
     add(Results(saved, KIND), 1, metrics(map=.9, gap=.9))
     add(Results(saved, dict(KIND, **change)), 2, metrics(map=.1, gap=.1))

@@ -65,8 +65,9 @@ def main():
         finally:
             shutil.rmtree(folder)
         killed, whole, finished = (sum(column) for column in zip(*outcomes))
-        print("%-10s %d runs of %.1f s, %d killed; nothing half-written: %d of %d; the next run came to the end: %d of %d"
-              % (name, arguments.times, duration, killed, whole, arguments.times, finished, arguments.times), flush=True)
+        print("%-10s %d runs of %.1f s, %d killed; nothing half-written: %d of %d; the next run came to the end: %d of "
+              "%d" % (name, arguments.times, duration, killed, whole, arguments.times, finished, arguments.times),
+              flush=True)
         all_good = all_good and whole == finished == arguments.times
     sys.exit(0 if all_good else 1)
 

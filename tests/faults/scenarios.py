@@ -90,8 +90,9 @@ class Train(Scenario):
                                    [records.random_record(seed, 6) for seed in range(4)])
 
     def flags(self, work):
-        return dict(FEATURES, model="FrameLevelLogisticModel", train_data_pattern=self._data, batch_size=4, num_epochs=0,
-                    max_steps=LAST_STEP, export_model_steps=1, max_to_keep=2, train_dir=os.path.join(work, "model"))
+        return dict(FEATURES, model="FrameLevelLogisticModel", train_data_pattern=self._data, batch_size=4,
+                    num_epochs=0, max_steps=LAST_STEP,
+                    export_model_steps=1, max_to_keep=2, train_dir=os.path.join(work, "model"))
 
     def check_killed(self, work):
         model = os.path.join(work, "model")
@@ -104,7 +105,7 @@ class Train(Scenario):
     def check_finished(self, work):
         model = os.path.join(work, "model")
         self.check_killed(work)
-        # One more than was asked for is left by a kill after the last save: nothing is trained, and hence removed, then.
+        # A kill after the last save leaves one more than was asked for: as nothing is trained then, nothing is removed.
         assert checkpoints.steps(model) in ([LAST_STEP - 1, LAST_STEP], [LAST_STEP - 2, LAST_STEP - 1, LAST_STEP])
         assert "step_%d" % LAST_STEP in os.listdir(os.path.join(model, "export"))
 
@@ -171,8 +172,8 @@ class Inference(Eval):
         return work
 
     def flags(self, work):
-        return dict(train_dir=self._model, input_data_pattern=self._videos, segment_labels=True, top_k=1000, batch_size=60,
-                    output_file=os.path.join(work, "out.csv"))
+        return dict(train_dir=self._model, input_data_pattern=self._videos, segment_labels=True, top_k=1000,
+                    batch_size=60, output_file=os.path.join(work, "out.csv"))
 
     def check_killed(self, work):
         with open(os.path.join(work, "out.csv")) as stream:

@@ -111,7 +111,8 @@ def test_the_step_that_predicts_and_classes_left_empty_are_told(flags, evaluated
     assert 0 < empty < len(RATED_CLASSES)
     assert "out.csv: %d of the %d classes have no segment, since of each segment the best --top_k=1 classes count" % (
         empty, len(RATED_CLASSES)) in errors
-    assert "have no segment" not in runner.succeed("inference", output_file=tmp_path / "out.csv", **dict(flags, top_k=99))
+    every = dict(flags, top_k=99)
+    assert "have no segment" not in runner.succeed("inference", output_file=tmp_path / "out.csv", **every)
 
 
 def test_all_shards_but_those_of_validation_are_read_whole(flags, data, predict, tmp_path):

@@ -328,7 +328,8 @@ def test_the_other_tasks_end_with_an_error_when_the_chief_is_gone(video_level, t
     def start(job):
         tf_config = json.dumps({"cluster": cluster, "task": {"type": job, "index": 0}})
         return subprocess.Popen([sys.executable, "-W", "ignore", "-c", IMPATIENT] + flags, cwd=runner.PROJECT,
-                                env=dict(os.environ, TF_CONFIG=tf_config), stderr=subprocess.PIPE, universal_newlines=True)
+                                env=dict(os.environ, TF_CONFIG=tf_config), stderr=subprocess.PIPE,
+                                universal_newlines=True)
 
     tasks = {job: start(job) for job in cluster}
     try:
@@ -348,7 +349,8 @@ def test_the_other_tasks_end_with_an_error_when_the_chief_is_gone(video_level, t
 
 @pytest.mark.parametrize("num_epochs", [0, 10 ** 7])
 @pytest.mark.parametrize("kind, sentence", [
-    ("empty", "hold no example: check the patterns"), ("unrated", "hold no example: check the patterns, and with --segm"),
+    ("empty", "hold no example: check the patterns"),
+    ("unrated", "hold no example: check the patterns, and with --segm"),
     ("unlabelled", "hold no example with a label: train on labelled records")])
 def test_a_pass_without_examples_is_the_last(tmp_path, kind, sentence, num_epochs):
     rgb, audio = np.zeros([5, RGB], np.uint8), np.zeros([5, AUDIO], np.uint8)

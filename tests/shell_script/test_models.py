@@ -123,9 +123,9 @@ def printed_commands(output):
 
 
 def parse(program, lists):
-    """Words of several runs of a program -> a dict of all its flags' values for each, as the program itself parses them."""
-    done = subprocess.run([sys.executable, "-c", PARSE, program], cwd=runner.PROJECT, check=True, input=json.dumps(lists),
-                          stdout=subprocess.PIPE, universal_newlines=True)
+    """Words of several runs of a program -> a dict of all its flags' values for each, as it parses them itself."""
+    done = subprocess.run([sys.executable, "-c", PARSE, program], cwd=runner.PROJECT, check=True,
+                          input=json.dumps(lists), stdout=subprocess.PIPE, universal_newlines=True)
     return json.loads(done.stdout)
 
 
@@ -161,7 +161,8 @@ def test_there_is_a_script_for_each_model_of_the_table():
     names = []
     for script in SCRIPTS:
         with open(os.path.join(runner.PROJECT, "shell_script", script + ".sh")) as stream:
-            names.append(re.search(r"^# (.*)\. Usage: shell_script/%s.sh" % script, stream.read(), re.MULTILINE).group(1))
+            usage = re.search(r"^# (.*)\. Usage: shell_script/%s.sh" % script, stream.read(), re.MULTILINE)
+            names.append(usage.group(1))
     assert rows == [(name, str(SHIFTS[script][0]), str(SHIFTS[script][-1])) for name, script in zip(names, SCRIPTS)]
     own = {name for name in os.listdir(os.path.join(runner.PROJECT, "shell_script"))
            if re.match("(bert|gated|mix)", name)}
@@ -178,8 +179,9 @@ def test_all_steps_of_all_scripts_have_the_published_flags(commands):
     assert compared == 484
     assert {flag for _, _, flag in differing} <= set(DEPARTURES)
     for (script, _, flag), (theirs, ours) in differing.items():
-        assert (theirs, ours) == {"num_epochs": (10000000, 0), "num_readers": (10, 8), "pooling_strategy": ("first", "last"),
-                                  "model": (theirs, models.canonical(theirs))}[flag]
+        assert (theirs, ours) == {
+            "num_epochs": (10000000, 0), "num_readers": (10, 8), "pooling_strategy": ("first", "last"),
+            "model": (theirs, models.canonical(theirs))}[flag]
         assert flag != "pooling_strategy" or script == "bert_first_l2h12"
 
 

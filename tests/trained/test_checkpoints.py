@@ -140,7 +140,8 @@ def save_all(folder, steps):
 
 
 @pytest.mark.parametrize("count, best, kept", [
-    (1, None, [1000]), (2, None, [300, 1000]), (3, 9, [9, 200, 300, 1000]), (2, 300, [300, 1000]), (9, 9, [9, 80, 200, 300, 1000])])
+    (1, None, [1000]), (2, None, [300, 1000]), (3, 9, [9, 200, 300, 1000]), (2, 300, [300, 1000]),
+    (9, 9, [9, 80, 200, 300, 1000])])
 def test_the_newest_checkpoints_and_the_best_are_kept_with_their_saved_models(tmp_path, count, best, kept):
     save_all(tmp_path, [9, 80, 200, 300, 1000])
     (tmp_path / "model.ckpt-7.data-00000-of-00001").write_text("")  # what a killed removal leaves
@@ -165,7 +166,8 @@ def test_a_removed_checkpoint_is_gone_for_its_readers_before_its_weights_are(tmp
 # What killed trainings leave.
 
 
-HALF_WRITTEN = ["model.ckpt-8.index.tempstate123", "model.ckpt-8.data-00000-of-00001.tempstate9", "checkpoint.tmp" + 32 * "b",
+HALF_WRITTEN = ["model.ckpt-8.index.tempstate123", "model.ckpt-8.data-00000-of-00001.tempstate9",
+                "checkpoint.tmp" + 32 * "b",
                 "model.ckpt-8.meta.tmp" + 32 * "a"]
 WHOLE = ["model.ckpt-7.index", "model.ckpt-7.data-00000-of-00001", "model.ckpt-7.meta", "checkpoint", "notes.tmp",
          "my.tempstate5"]

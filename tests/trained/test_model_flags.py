@@ -96,7 +96,7 @@ def test_blanks_in_lists_do_not_matter(tmp_path):
 def test_the_image_comes_first(tmp_path):
     sentence = refused(model_flags.record, tmp_path, "--frame_features", "--feature_names=audio, rgb",
                        "--feature_sizes=128,1024")
-    assert sentence.startswith("--feature_names=audio,rgb does not begin with rgb, and the models take the first columns")
+    assert sentence.startswith("--feature_names=audio,rgb does not begin with rgb, and the models take the first")
 
 
 def test_the_place_of_a_configuration_file_may_change(tmp_path):

@@ -69,7 +69,8 @@ def test_peak_follows_lives_of_tensors():
 
 
 @pytest.mark.parametrize("flags, expected", [
-    (dict(max_steps=1000), "up to 10 checkpoints more, each of {full} GB and its SavedModel of {weights} GB, take {all} GB"),
+    (dict(max_steps=1000),
+     "up to 10 checkpoints more, each of {full} GB and its SavedModel of {weights} GB, take {all} GB"),
     (dict(max_steps=1000, export_saved_models=False), "up to 10 checkpoints more, each of {full} GB, take {ten} GB"),
     (dict(max_steps=1050, first_step=880, export_saved_models=False), "up to 3 checkpoints more, each of {full} GB"),
     (dict(max_steps=1000, max_to_keep=9, export_saved_models=False), "up to 10 checkpoints more, each of {full} GB"),
@@ -79,7 +80,8 @@ def test_peak_follows_lives_of_tensors():
 def test_training_says_how_much_disk_it_will_take(caplog, monkeypatch, tmp_path, flags, expected):
     monkeypatch.setattr(footprint, "GB", 1000)
     caplog.set_level("INFO", "yt8m")
-    given = dict(dict(first_step=0, max_steps=None, export_model_steps=100, max_to_keep=0, export_saved_models=True), **flags)
+    given = dict(first_step=0, max_steps=None, export_model_steps=100, max_to_keep=0, export_saved_models=True)
+    given.update(flags)
     with tf.Graph().as_default():
         weights = tf1.get_variable("tower/weights", [250])
         checkpoints.create_global_step()
@@ -114,8 +116,9 @@ def test_the_readme_lists_the_nine_models():
 
 @pytest.mark.parametrize("name,script,frames,columns", readme_rows(), ids=[row[1] for row in readme_rows()])
 def test_the_readmes_figures_are_those_of_the_scripts_model(name, script, frames, columns):
-    command, fine_tuning = (subprocess.check_output([os.path.join(PROJECT, "shell_script", script + ".sh"), step, "--dry_run"],
-                                                    universal_newlines=True) for step in ("pretrain", "finetune"))
+    path = os.path.join(PROJECT, "shell_script", script + ".sh")
+    command, fine_tuning = (subprocess.check_output([path, step, "--dry_run"], universal_newlines=True)
+                            for step in ("pretrain", "finetune"))
     flags, later = (dict(re.findall(r"--(\w+)=([^\s']+)", one)) for one in (command, fine_tuning))
     known = models.create(flags["model"]).hparams
     given = {key: value == "True" if known[key] in (True, False) else type(known[key])(value)

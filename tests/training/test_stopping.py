@@ -53,7 +53,8 @@ def work(stop):
         checkpoints.create_global_step()
         features = tf.data.Dataset.from_generator(examples, tf.float32, [2, 6])
         labels = tf.SparseTensor([[0, 1]], [1.0], [2, 4])
-        next_batch = lambda: {"labels": labels, "features": tf.compat.v1.data.make_one_shot_iterator(features).get_next()}
+        iterator = tf.compat.v1.data.make_one_shot_iterator(features)
+        next_batch = lambda: {"labels": labels, "features": iterator.get_next()}
         graph = towers.build(models.create("LogisticModel"), Reader(), next_batch, ["/cpu:0"],
                              losses.create("CrossEntropyLoss"), 1.0,
                              lambda step: (tf.compat.v1.train.AdamOptimizer(), tf.constant(.1)), 1.0)

@@ -65,8 +65,8 @@ def fetch(session, graph):
 @pytest.mark.parametrize("num_towers, batch_size", [(2, 8), (2, 7), (3, 7), (3, 4), (3, 2), (2, 1), (4, 1)])
 @pytest.mark.parametrize("mask", [False, True])
 def test_towers_train_like_one_with_the_whole_batch(num_towers, batch_size, mask):
-    adam = dict(optimizer=tf1.train.AdamOptimizer, clip=.5, penalty=1.0, l2_penalty=.1, updates=2, batch_size=batch_size,
-                mask=mask, rated=RATED if mask else None)
+    adam = dict(optimizer=tf1.train.AdamOptimizer, clip=.5, penalty=1.0, l2_penalty=.1, updates=2,
+                batch_size=batch_size, mask=mask, rated=RATED if mask else None)
     start, one, one_losses = train(num_towers=1, **adam)
     _, several, several_losses = train(num_towers=num_towers, **adam)
     assert np.abs(one[WEIGHTS] - start[WEIGHTS]).min() > .01
