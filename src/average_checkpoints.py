@@ -5,8 +5,11 @@
 import os
 import sys
 
-if __name__ == "__main__" and not __package__:  # run as a file
-    sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+if __name__ == "__main__":
+    if not __package__:  # run as a file
+        sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    from src.common import interrupts
+    interrupts.end_quietly()  # while the modules below load
 
 import logging
 

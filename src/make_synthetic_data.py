@@ -9,8 +9,11 @@ knowledge of every video's labels reaches without any of the time.
 import os
 import sys
 
-if __name__ == "__main__" and not __package__:  # run as a file
-    sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+if __name__ == "__main__":
+    if not __package__:  # run as a file
+        sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    from src.common import interrupts
+    interrupts.end_quietly()  # while the modules below load
 
 import logging
 

@@ -2,6 +2,7 @@
 import logging
 import os
 import re
+import signal
 import sys
 
 from absl import app
@@ -103,7 +104,10 @@ def run(define_flags, main):
             print("error: " + _printed(_unexpected(argv[1])), file=sys.stderr)
             return 1
         _set_up_logging()
+        before = signal.getsignal(signal.SIGINT)
         try:
+            if before is not signal.SIG_IGN:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
             check_places(flags.FLAGS)
             return main(flags.FLAGS)
         except KeyboardInterrupt:
@@ -115,5 +119,7 @@ def run(define_flags, main):
                 raise
             print("error: " + _printed(message), file=sys.stderr)
             return 1
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     app.run(guarded_main)
