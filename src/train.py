@@ -235,7 +235,7 @@ def describe(args, task, model, reader, label_loss):
             num_frames = num_frames if chosen is None else chosen.shape[0].value
         found = footprint.measure(build_graph(
             args, task, model, reader, lambda: reader.placeholder_batch(args.batch_size, num_frames), label_loss,
-            devices=[None]))
+            tower_devices=[None]))
     print("%s: %s parameters" % (args.model, "{:,}".format(sum(found.blocks.values()))))
     for scope, parameters in found.blocks.items():
         print("  %-36s%13s" % (scope, "{:,}".format(parameters)))

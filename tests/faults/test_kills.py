@@ -36,9 +36,10 @@ def there(work, pattern):
     return lambda: glob.glob(os.path.join(work, pattern))
 
 
-def logged(work, lines):
-    path = os.path.join(work, "weights_log.json")
-    return lambda: os.path.exists(path) and len(open(path).readlines()) >= lines
+def written(work, name, word, times):
+    """Function that tells whether a file holds a word so many times."""
+    path = os.path.join(work, name)
+    return lambda: os.path.exists(path) and open(path).read().count(word) >= times
 
 
 MOMENTS = {
@@ -48,10 +49,10 @@ MOMENTS = {
     "train-inside the last export": ("train", lambda work: there(work, "model/export/.step_5.*.tmp")),
     "train-after an export": ("train", lambda work: there(work, "model/export/step_3")),
     "eval-inside the inference model": ("eval", lambda work: there(work, "model/.inference_model.*.tmp/*")),
-    "eval-inside results.csv": ("eval", lambda work: there(work, "model/eval/.results.csv.*.tmp")),
+    "eval-between evaluations": ("eval", lambda work: written(work, "model/eval/results.csv", "True", 2)),
     "inference-inside the CSV": ("inference", lambda work: there(work, ".out.csv.*.tmp")),
-    "tune-between points": ("tune", lambda work: logged(work, 4)),
-    "tune-between random points and the optimization's": ("tune", lambda work: logged(work, 8)),
+    "tune-between points": ("tune", lambda work: written(work, "weights_log.json", "target", 4)),
+    "tune-between random points and the optimization's": ("tune", lambda work: written(work, "weights_log.json", "target", 8)),
 }
 
 
