@@ -52,7 +52,7 @@ MOMENTS = {
     "eval-between evaluations": ("eval", lambda work: written(work, "model/eval/results.csv", "True", 2)),
     "inference-inside the CSV": ("inference", lambda work: there(work, ".out.csv.*.tmp")),
     "tune-between points": ("tune", lambda work: written(work, "weights_log.json", "target", 4)),
-    "tune-between random points and the optimization's": ("tune", lambda work: written(work, "weights_log.json", "target", 8)),
+    "tune-within the optimization": ("tune", lambda work: written(work, "weights_log.json", "target", 8)),
 }
 
 
