@@ -7,8 +7,11 @@ import re
 import numpy as np
 import pandas as pd
 
-FORM = re.compile(rb"[^:,\x00- ]+:[0-9]+")  # VIDEO:START
-MAX_BYTES = 64  # of an id; YouTube-8M's have at most 8
+MAX_VIDEO_BYTES = 64  # of a video's id; YouTube-8M's have 4
+MAX_BYTES = MAX_VIDEO_BYTES + 8  # of a segment's: a colon and up to seven digits more
+SEPARATORS = rb"\x00- ,:\x7f"  # what no video's id holds: what separates ids in CSVs, and control characters
+VIDEO = re.compile(rb"[^%b]{1,%d}" % (SEPARATORS, MAX_VIDEO_BYTES))
+FORM = re.compile(rb"%b:[0-9]+" % VIDEO.pattern)  # VIDEO:START
 _FACTOR = np.int64(-7046029254386353131)  # odd, its bits well mixed: 2**64 over the golden ratio
 
 

@@ -168,7 +168,7 @@ def split(segments, where):
     starts = np.concatenate([[0], ends[:-1] + 1])
     widths = ends - starts
     width = widths.max()
-    if width > segment_ids.MAX_BYTES or np.any(characters[:ends[-1]] < ord(" ")):
+    if width > segment_ids.MAX_BYTES or b"\x7f" in segments or np.any(characters[:ends[-1]] < ord(" ")):
         raise _malformed(segments.split(b" "), where)
     words = np.empty([len(ends), -(-width // 8)], np.int64)
     for word, own_bits in enumerate(_OWN_BITS.T[:words.shape[1]]):
