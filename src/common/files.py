@@ -128,9 +128,14 @@ def version(path):
 
 
 def total_bytes(paths):
-    """Sum of the sizes of files, many asked for at a time, as each may be a request to a bucket."""
+    """Sum of the sizes of files, many asked for at a time where each is a request to a bucket."""
+    def size(path):
+        return tf.io.gfile.stat(path).length
+
+    if not any("://" in path for path in paths):
+        return sum(map(size, paths))
     with contextlib.closing(multiprocessing.pool.ThreadPool(16)) as pool:
-        return sum(pool.map(lambda path: tf.io.gfile.stat(path).length, paths))
+        return sum(pool.map(size, paths))
 
 
 def beside_project(path):

@@ -13,7 +13,8 @@ from src.common import places
 from src.common.errors import InputError
 
 # Sentences raised inside a TensorFlow graph stand between these marks in the op's message.
-SENTENCE = re.compile(r"<<(.*?)>>", re.DOTALL)
+MARKED = "<<%s>>"
+SENTENCE = re.compile(MARKED % "(.*?)", re.DOTALL)
 _OF_GRAPH = re.compile(r"\n\s*\[\[|\n\n")  # begins what an error's message tells of the graph
 _MOST_CHARACTERS = 1000  # of a sentence
 

@@ -1,17 +1,17 @@
-"""Input pipeline: TFRecord shards -> batches, with errors that name the shard and the record."""
+"""Input pipeline: TFRecord shards -> batches."""
 import contextlib
-import re
-import struct
 
 from absl import flags
 import numpy as np
 import tensorflow as tf
 
 from src.common.errors import InputError
+from src.data import inspection
+from src.data import parsing
+from src.data import passes
 from src.data import readers
 from src.data import segments
-
-_CORRUPT = re.compile(r"(corrupted|truncated) record at (\d+)")
+from src.data import tfrecord
 
 
 def define_flags():
@@ -19,22 +19,16 @@ def define_flags():
     flags.DEFINE_integer("num_readers", 8, "Shards read side by side.", lower_bound=1)
 
 
-def records(paths, num_readers):
-    """Dataset of `readers.Record` over a dataset of shard paths, `num_readers` shards interleaved."""
-    def shard(path):
-        serialized = tf.data.TFRecordDataset(path).enumerate()
-        return serialized.map(readers.plain(lambda index, record: (record, path, index))).prefetch(2)
-
-    # Each shard's prefetch reads ahead in a thread of its own. TensorFlow 1.15's parallel interleave is
-    # no faster, and sometimes crashes the process when a session closes before the data ends.
-    return paths.interleave(readers.plain(shard), cycle_length=num_readers)
-
-
 def training_batches(reader, paths, batch_size, frame_indices, num_epochs, num_readers):
-    """Shuffled batches of `num_epochs` passes over the shards (None: without end); see the reader's `batches`."""
-    shards = tf.data.Dataset.from_tensor_slices(paths).shuffle(len(paths)).repeat(num_epochs)
-    batches = reader.batches(records(shards, num_readers), batch_size, True, frame_indices)
-    return batches.prefetch(2)
+    """Shuffled batches of `num_epochs` passes over the shards (None: without end); see the reader's `examples`.
+
+    A video whose id comes twice is read twice: telling a whole training partition apart would take memory, and one more
+    example harms no training.
+    """
+    reading = passes.Pass(paths, reader.form, labelled=True)
+    records = tfrecord.records(reading.shards(shuffle=True), num_readers)
+    examples = reader.examples(reading, records, frame_indices).repeat(num_epochs)
+    return examples.shuffle(readers.shuffle_size(examples, batch_size)).batch(batch_size).prefetch(2)
 
 
 def check_examples(reader, paths, num_readers):
@@ -43,31 +37,33 @@ def check_examples(reader, paths, num_readers):
     Raises:
       InputError: it yields none, which many passes would not, either.
     """
-    with tf.Graph().as_default(), tf.device("/cpu:0"), explained(paths):
-        batches = reader.batches(records(tf.data.Dataset.from_tensor_slices(paths), num_readers), 1)
-        labelled = batches.map(readers.plain(lambda batch: tf.reduce_any(batch["labels"].values > 0)))
-        if not _any(labelled.filter(readers.plain(lambda has_label: has_label))):
-            raise InputError("The %d shards such as %s hold no example%s." % (len(paths), paths[0], (
-                " with a label: train on labelled records, which 3/frame/test has not" if _any(labelled) else
-                ": check the patterns, and with --segment_labels that they are of 3/frame/validate")))
+    with tf.Graph().as_default(), tf.device("/cpu:0"), tfrecord.explained(paths, reader.form):
+        batches = evaluation_batches(reader, paths, 1, None, num_readers, labelled=True)
+        has_label = batches.map(tfrecord.plain(lambda batch: tf.reduce_any(batch["labels"].values > 0)))
+        labelled = has_label.filter(tfrecord.plain(lambda found: found))
+        first = tf.compat.v1.data.make_one_shot_iterator(labelled).get_next()
+        with tf.compat.v1.Session() as session:
+            try:
+                session.run(first)
+            except tf.errors.OutOfRangeError:
+                raise InputError("The %d training shards such as %s hold no example: check the patterns, and with "
+                                 "--segment_labels that they are of 3/frame/validate." % (len(paths), paths[0]))
 
 
-def _any(dataset):
-    """Whether a dataset has an element."""
-    element = tf.compat.v1.data.make_one_shot_iterator(dataset).get_next()
-    with tf.compat.v1.Session() as session:
-        try:
-            session.run(element)
-        except tf.errors.OutOfRangeError:
-            return False
-    return True
+def evaluation_batches(reader, paths, batch_size, frame_indices, num_readers, labelled=False):
+    """One pass over the shards in a fixed order, each video once; see the reader's `examples`.
+
+    Args:
+      labelled: see `passes.Pass`.
+    """
+    reading = passes.Pass(paths, reader.form, labelled)
+    examples = reader.examples(reading, _videos(reading, num_readers), frame_indices)
+    return examples.batch(batch_size).prefetch(2)
 
 
-def evaluation_batches(reader, paths, batch_size, frame_indices, num_readers):
-    """One pass over the shards in a fixed order; see the reader's `batches`."""
-    shards = tf.data.Dataset.from_tensor_slices(paths)
-    batches = reader.batches(records(shards, num_readers), batch_size, False, frame_indices)
-    return batches.prefetch(2)
+def _videos(reading, num_readers):
+    """The Records of a pass in a fixed order, each video once."""
+    return reading.first_of_each_video(tfrecord.records(reading.shards(), num_readers))
 
 
 def segment_batches(reader, paths, shifts, batch_size, num_readers):
@@ -85,34 +81,40 @@ def segment_batches(reader, paths, shifts, batch_size, num_readers):
       group of videos at each shift follow one another.
     """
     videos = max(1, batch_size * segments.SEGMENT_FRAMES // reader.max_frames)
-    whole = readers.parallel_map(records(tf.data.Dataset.from_tensor_slices(paths), num_readers),
-                                 lambda *record: reader.parse_video(readers.Record(*record)))
+    reading = passes.Pass(paths, reader.form)
+    whole = reader.examples(reading, _videos(reading, num_readers))
 
     def at_each_shift(batch):
         every = tf.data.Dataset.from_tensor_slices((list(range(len(shifts))), shifts))
-        return every.map(readers.plain(lambda index, shift: dict(segments.cut(batch, shift), shift=index)))
+        return every.map(tfrecord.plain(lambda index, shift: dict(segments.cut(batch, shift), shift=index)))
 
-    return whole.batch(videos).flat_map(readers.plain(at_each_shift)).prefetch(2)
+    return whole.batch(videos).flat_map(tfrecord.plain(at_each_shift)).prefetch(2)
 
 
 def read_ratings(paths, num_readers=8):
     """The segment ratings that the records of 3/frame/validate hold.
 
+    A video whose id comes twice counts once; ratings after its last frame count as any other.
+
     Returns:
-      NumPy arrays of one entry a rating: segment ids bytes `VIDEOID:START`, labels int64, scores float32.
+      NumPy arrays of one entry a rating: segment ids bytes `VIDEOID:START`, labels int64, scores float32; no pair of
+      segment and label stands there twice.
 
     Raises:
-      InputError: a shard is corrupt, or holds no ratings at all.
+      InputError: a shard or a record is damaged, or there are no ratings at all.
     """
-    def parse(*fields):
-        record = readers.Record(*fields)
-        context, _ = readers.parse_sequence_example(record, readers.RATINGS)
-        starts, labels, scores = readers.checked_ratings(context, record)
-        return tf.strings.join([context["id"], ":", tf.strings.as_string(starts)]), labels, scores
+    form = inspection.Form(True, [], inspection.NUM_CLASSES, inspection.MAX_FRAMES)
+    reading = passes.Pass(paths, form)
 
-    with tf.Graph().as_default(), explained(paths):
-        of_videos = readers.parallel_map(records(tf.data.Dataset.from_tensor_slices(paths), num_readers), parse)
-        each = of_videos.flat_map(readers.plain(lambda *ratings: tf.data.Dataset.from_tensor_slices(ratings)))
+    def parse(*fields):
+        record = tfrecord.Record(*fields)
+        video, ratings, num_frames = parsing.parse_ratings(record, form)
+        with tf.control_dependencies([reading.count(**parsing.rating_counts(ratings, num_frames, record))]):
+            return tf.strings.join([video, ":", tf.strings.as_string(ratings.starts)]), ratings.labels, ratings.scores
+
+    with tf.Graph().as_default(), tfrecord.explained(paths, form):
+        of_videos = reading.to_its_end(tfrecord.parallel_map(_videos(reading, num_readers), parse))
+        each = of_videos.apply(tf.data.experimental.unbatch())
         chunk = tf.compat.v1.data.make_one_shot_iterator(each.batch(4096)).get_next()
         chunks = []
         with tf.compat.v1.Session() as session:
@@ -123,63 +125,3 @@ def read_ratings(paths, num_readers=8):
         raise InputError("The %d shards such as %s hold no segment ratings: segment labels come from "
                          "3/frame/validate." % (len(paths), paths[0]))
     return tuple(np.concatenate(parts) for parts in zip(*chunks))
-
-
-@contextlib.contextmanager
-def explained(paths):
-    """Turns TensorFlow's error about a corrupt record in `paths` into an InputError that names shard and record."""
-    try:
-        yield
-    except tf.errors.DataLossError as error:
-        corrupt = _CORRUPT.search(error.message)
-        if not corrupt:
-            raise
-        raise InputError(_corrupt_shard(paths, int(corrupt.group(2))))
-
-
-def check_ends(paths):
-    """Checks that every shard ends where a record does.
-
-    TensorFlow 1.15 takes a shard that is cut within a record's length for one that ends before it.
-
-    Raises:
-      InputError: a shard does not; names it.
-    """
-    for path in paths:
-        size = tf.io.gfile.stat(path).length
-        if _record_index(path, size) is None:
-            raise InputError("%s is truncated in its last record: fetch the shard again or leave it out." % path)
-
-
-def _corrupt_shard(paths, offset):
-    """Sentence about the shard that does not read at byte `offset`."""
-    for path in paths:
-        index = _record_index(path, offset)
-        if index is not None and _whole_records(path, index + 1) == index:
-            return ("%s, record %d (byte %d), is truncated or corrupt: fetch the shard again or leave it out."
-                    % (path, index, offset))
-    return ("A record at byte %d of one of the %d shards such as %s is truncated or corrupt: fetch them again."
-            % (offset, len(paths), paths[0]))
-
-
-def _record_index(path, offset):
-    """Index of the record that starts at byte `offset` or whose data does, or None; reads record lengths only."""
-    with tf.io.gfile.GFile(path, "rb") as stream:
-        position = index = 0
-        while position <= min(offset, stream.size() - 8):
-            if offset in (position, position + 12):
-                return index
-            # A record: length (8 bytes), its checksum (4), the data, its checksum (4).
-            stream.seek(position)
-            position, index = position + 16 + struct.unpack("<Q", stream.read(8))[0], index + 1
-    return index if position == offset else None
-
-
-def _whole_records(path, at_most):
-    """Records of a shard that read before the first that does not."""
-    count = 0
-    with contextlib.suppress(tf.errors.DataLossError):
-        for count, _ in enumerate(tf.compat.v1.io.tf_record_iterator(path), 1):
-            if count == at_most:
-                break
-    return count

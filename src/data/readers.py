@@ -6,27 +6,20 @@ frames stay uint8 and labels sparse until the batch stands, and `model_input_raw
 
 Formats: https://research.google.com/youtube8m/download.html
 """
-import collections
-import multiprocessing
-
 from absl import flags
 import numpy as np
 import tensorflow as tf
 
 from src.common.errors import InputError
+from src.data import inspection
+from src.data import parsing
 from src.data import segments
+from src.data import tfrecord
 
-NUM_CLASSES = 3862
 MAX_FEATURE_SIZE = 65536  # far above 1024
 SHUFFLE_BATCHES = 10  # a shuffle buffer holds so many batches, which must be there before the first one leaves,
 SHUFFLE_BYTES = 512 << 20  # and at most this much
-_PARALLEL_CALLS = 2 * multiprocessing.cpu_count()
-
-Record = collections.namedtuple("Record", "serialized path index")
-
-# Context features of one entry a rating.
-RATINGS = collections.OrderedDict([
-    ("segment_start_times", tf.int64), ("segment_labels", tf.int64), ("segment_scores", tf.float32)])
+VIDEO_LEVEL_GROUP = 256  # records that are parsed together
 
 
 def define_flags():
@@ -38,7 +31,8 @@ def define_flags():
                       "Examples.")
     flags.DEFINE_bool("segment_labels", False, "Examples are the rated 5-second segments of 3/frame/validate "
                       "(inference: all segments), else whole videos.")
-    flags.DEFINE_integer("max_frames", 300, "Frames of a video, at most; the rest is cut off.", lower_bound=1)
+    flags.DEFINE_integer("max_frames", inspection.MAX_FRAMES, "Frames of a video, at most; the rest is cut off.",
+                         lower_bound=1)
 
 
 def without_blanks(comma_list):
@@ -46,8 +40,8 @@ def without_blanks(comma_list):
     return ",".join(filter(None, (part.strip() for part in comma_list.split(","))))
 
 
-def create(feature_names, feature_sizes, frame_features, segment_labels=False, max_frames=300,
-           num_classes=NUM_CLASSES):
+def create(feature_names, feature_sizes, frame_features, segment_labels=False, max_frames=inspection.MAX_FRAMES,
+           num_classes=inspection.NUM_CLASSES):
     """The reader for the given flags.
 
     Args:
@@ -75,86 +69,24 @@ def create(feature_names, feature_sizes, frame_features, segment_labels=False, m
     return YT8MAggregatedFeatureReader(num_classes, sizes, names)
 
 
-# AutoGraph would read the function's source anew and leave a file in the temporary folder each time.
-plain = tf.autograph.experimental.do_not_convert
-
-
-def parallel_map(dataset, function):
-    """Maps a function without Python control flow over a dataset, in order, on all cores."""
-    return dataset.map(plain(function), num_parallel_calls=_PARALLEL_CALLS)
-
-
-def _marked(*sentence):
-    """A sentence for the user in parts, marked as such for `common.program`."""
-    return tf.strings.join(("<<",) + sentence + (">>",))
-
-
-def _check(condition, *sentence):
-    """Op that stops with a sentence for the user unless `condition` holds."""
-    return tf.raw_ops.Assert(condition=condition, data=[_marked(*sentence)], summarize=1)
-
-
-def _where(record):
-    return tf.strings.join([record.path, ", record ", tf.strings.as_string(record.index)])
-
-
-def _shuffle_size(batch_size, example_bytes):
-    """Examples in the shuffle buffer."""
-    return max(1, min(SHUFFLE_BATCHES * batch_size, SHUFFLE_BYTES // example_bytes))
-
-
-def _shard_bytes(record):
-    """float32 size that a record takes in its shard, the framing included."""
-    return tf.cast(tf.strings.length(record.serialized), tf.float32) + 16
-
-
-def _labels_check(labels, num_classes, where):
-    return _check(tf.reduce_all((labels >= 0) & (labels < num_classes)), where, ", has a label outside 0..%d: "
-                  "replace the shard or remove the record." % (num_classes - 1))
-
-
-def parse_sequence_example(record, context, lists=()):
-    """Parses a SequenceExample.
-
-    TensorFlow's other parsers end the process on a record that is no protocol buffer, because their error quotes
-    its bytes, which are not UTF-8; the one used here gives the record's name.
-
-    Args:
-      record: a Record.
-      context: {name: dtype} of the context features besides `id`; a record may lack them.
-      lists: names of the feature lists, of byte strings.
-
-    Returns:
-      {name: values [n]} of the context, `id` a scalar, and a list of strings [frames] of the feature lists.
-    """
-    sentence = _where(record), (", is not a frame-level SequenceExample with %s: check --feature_names and "
-                                "--frame_features." % ", ".join(["id"] + list(lists)))
-    parsed, strings, _ = tf.io.parse_sequence_example(
-        [record.serialized], {name: tf.io.VarLenFeature(kind) for name, kind in dict(context, id=tf.string).items()},
-        {name: tf.io.FixedLenSequenceFeature([], tf.string) for name in lists} or None, [_marked(*sentence)])
-    values = {name: sparse.values for name, sparse in parsed.items()}
-    with tf.control_dependencies([_check(tf.equal(tf.size(values["id"]), 1), *sentence)]):
-        ids = tf.identity(values["id"])
-    values["id"] = ids[0]  # a reshape would have TensorFlow take the size for granted and drop the check
-    return values, [strings[name][0] for name in lists]
-
-
-def checked_ratings(context, record, num_classes=NUM_CLASSES):
-    """Start times int64, classes int64 and scores float32, all [ratings], of a context parsed with RATINGS."""
-    starts, labels, scores = (context[name] for name in RATINGS)
-    aligned = (tf.equal(tf.size(starts), tf.size(labels)) & tf.equal(tf.size(starts), tf.size(scores))
-               & tf.reduce_all(starts >= 0))
-    where = _where(record)
-    checks = [_check(aligned, where, ", has segment_start_times, segment_labels and segment_scores that "
-                     "do not match, or a negative start: replace the shard."),
-              _labels_check(labels, num_classes, where)]
-    with tf.control_dependencies(checks):
-        return tf.identity(starts), tf.identity(labels), tf.identity(scores)
-
-
 def _presence(labels, num_classes):
     """SparseTensor [classes] with 1 at each of `labels` [n]."""
     return tf.SparseTensor(labels[:, tf.newaxis], tf.ones_like(labels, tf.float32), [num_classes])
+
+
+def _shard_bytes(record):
+    return tf.cast(tfrecord.num_bytes(record.serialized), tf.float32)
+
+
+def _counts(rows, num_rows):
+    """int32 [num_rows]: how often each row is in `rows` [n]."""
+    return tf.math.bincount(tf.cast(rows, tf.int32), minlength=num_rows)
+
+
+def _none_check(wrong, sentences):
+    """Op that stops with the sentence of the first record that is `wrong` [batch]."""
+    first = tf.strings.reduce_join(tf.boolean_mask(sentences, wrong)[:1])
+    return tf.raw_ops.Assert(condition=~tf.reduce_any(wrong), data=[first], summarize=1)
 
 
 class YT8MAggregatedFeatureReader(object):
@@ -166,59 +98,57 @@ class YT8MAggregatedFeatureReader(object):
       feature_names: their names, e.g. mean_rgb, mean_audio.
     """
 
-    def __init__(self, num_classes=NUM_CLASSES, feature_sizes=(1024, 128), feature_names=("mean_rgb", "mean_audio")):
+    def __init__(self, num_classes=inspection.NUM_CLASSES, feature_sizes=(1024, 128),
+                 feature_names=("mean_rgb", "mean_audio")):
         self.num_classes, self.feature_sizes, self.feature_names = num_classes, feature_sizes, feature_names
+        self.form = inspection.Form(False, list(zip(feature_names, feature_sizes)), num_classes, inspection.MAX_FRAMES)
 
-    def batches(self, records, batch_size, shuffle=False, frame_indices=None):
-        """Dataset of batches: `id` [batch], `features` [batch, sum of sizes], `labels` sparse [batch, classes],
-        `bytes` [batch].
+    def examples(self, reading, records, frame_indices=None):
+        """Dataset of examples: `id`, `features` [sum of sizes], `labels` sparse [classes], `bytes`.
 
         Args:
+          reading: the `passes.Pass` that counts them.
           records: Dataset of Record.
-          batch_size: the last batch may be smaller.
-          shuffle: shuffles within a bounded buffer.
           frame_indices: ignored, as videos here have no frames.
         """
-        if shuffle:
-            records = records.shuffle(_shuffle_size(batch_size, 4 * sum(self.feature_sizes)))
-        return parallel_map(records.batch(batch_size), lambda *record: self.parse(Record(*record)))
+        def parse(*fields):
+            record = tfrecord.Record(*fields)
+            group = self.parse(record)
+            with tf.control_dependencies([reading.count(
+                    bytes=tf.reduce_sum(tfrecord.num_bytes(record.serialized)), examples=tf.size(group["id"]),
+                    labels=tf.size(group["labels"].values))]):
+                return dict(group, id=tf.identity(group["id"]))
+
+        groups = tfrecord.parallel_map(records.batch(VIDEO_LEVEL_GROUP), parse)
+        return reading.to_its_end(groups).apply(tf.data.experimental.unbatch())
 
     def parse(self, record):
-        """Parses a batch of records; see `batches`."""
-        where = _where(record)
-        names = _marked(where, ", is not a video-level Example with id and %s: check --feature_names, "
-                        "--feature_sizes and --frame_features." % self._description())
+        """Parses a batch of records; see `examples`."""
+        sentences = parsing.unusable(record, self.form)
         wanted = {"id": tf.io.FixedLenFeature([], tf.string), "labels": tf.io.VarLenFeature(tf.int64)}
-        for name, size in zip(self.feature_names, self.feature_sizes):
+        for name, size in self.form.features:
             wanted[name] = tf.io.FixedLenFeature([size], tf.float32)
-        with tf.control_dependencies([self._one_id_check(record, names)]):
-            parsed = tf.io.parse_example(tf.identity(record.serialized), wanted, example_names=names)
-        labels, row = parsed["labels"].values, parsed["labels"].indices[:, 0]
-        # Each label is checked beside the name of its own record.
-        inside = (labels >= 0) & (labels < self.num_classes)
-        first_bad = tf.cond(tf.reduce_all(inside), lambda: tf.constant("", tf.string),
-                            lambda: tf.gather(where, tf.boolean_mask(row, ~inside)[0]))
-        with tf.control_dependencies([_labels_check(labels, self.num_classes, first_bad)]):
-            indices = tf.stack([row, labels], axis=1)
-        shape = tf.stack([tf.size(record.serialized, out_type=tf.int64), self.num_classes])
+        with tf.control_dependencies([self._one_id_check(record.serialized, sentences)]):
+            parsed = tf.io.parse_example(tf.identity(record.serialized), wanted, example_names=sentences)
+        wrong_labels = tf.boolean_mask(parsed["labels"].indices[:, 0],
+                                       ~parsing.are_labels(parsed["labels"].values, self.form))
+        wrong = ~parsing.are_video_ids(parsed["id"]) | (_counts(wrong_labels, tf.size(sentences)) > 0)
+        with tf.control_dependencies([_none_check(wrong, sentences)]):
+            pairs = tf.sort(tf.unique(parsed["labels"].indices[:, 0] * self.num_classes + parsed["labels"].values)[0])
+        labels = tf.SparseTensor(tf.stack([pairs // self.num_classes, pairs % self.num_classes], axis=1),
+                                 tf.ones_like(pairs, tf.float32),
+                                 tf.stack([tf.size(sentences, out_type=tf.int64), self.num_classes]))
         return {"id": parsed["id"], "features": tf.concat([parsed[name] for name in self.feature_names], axis=1),
-                "labels": tf.SparseTensor(indices, tf.ones_like(labels, tf.float32), shape),
-                "bytes": _shard_bytes(record)}
+                "labels": labels, "bytes": tf.cast(tfrecord.num_bytes(record.serialized), tf.float32)}
 
-    def _one_id_check(self, record, names):
+    def _one_id_check(self, serialized, sentences):
         """Op that stops at a record without exactly one id, or that is no protocol buffer at all.
 
-        parse_example would end the process at the latter; see `parse_sequence_example`.
+        parse_example would end the process at the latter; see `parsing.parse_sequence_example`.
         """
-        context, _, _ = tf.io.parse_sequence_example(
-            record.serialized, {"id": tf.io.VarLenFeature(tf.string)}, None, names)
-        ids = tf.math.bincount(tf.cast(context["id"].indices[:, 0], tf.int32), minlength=tf.size(names))
-        wrong = tf.not_equal(ids, 1)
-        return tf.raw_ops.Assert(condition=~tf.reduce_any(wrong), summarize=1,
-                                 data=[tf.strings.reduce_join(tf.boolean_mask(names, wrong))])
-
-    def _description(self):
-        return ", ".join("%s (%d floats)" % pair for pair in zip(self.feature_names, self.feature_sizes))
+        context, _ = parsing.parse_sequence_example(serialized, sentences, {"id": tf.string})
+        ids = _counts(context["id"].indices[:, 0], tf.size(sentences))
+        return _none_check(tf.not_equal(ids, 1), sentences)
 
     def model_input_raw(self, batch):
         """[batch, sum of sizes], not normalised."""
@@ -236,7 +166,7 @@ class YT8MAggregatedFeatureReader(object):
 
     def serving_batch(self, serialized):
         """Batch of serialized Examples, a string [batch] tensor, for a SavedModel."""
-        return self.parse(Record(serialized, "request", tf.range(tf.size(serialized))))
+        return self.parse(tfrecord.Record(serialized, "request", tf.range(tf.size(serialized)), 0))
 
 
 class YT8MFrameFeatureReader(object):
@@ -250,71 +180,72 @@ class YT8MFrameFeatureReader(object):
       segment_labels: an example is a rated segment (one per distinct start time), not a video.
     """
 
-    def __init__(self, num_classes=NUM_CLASSES, feature_sizes=(1024, 128), feature_names=("rgb", "audio"),
-                 max_frames=300, segment_labels=False):
+    def __init__(self, num_classes=inspection.NUM_CLASSES, feature_sizes=(1024, 128), feature_names=("rgb", "audio"),
+                 max_frames=inspection.MAX_FRAMES, segment_labels=False):
         self.num_classes, self.feature_sizes, self.feature_names = num_classes, feature_sizes, feature_names
         self.max_frames, self.segment_labels = max_frames, segment_labels
+        self.form = inspection.Form(True, list(zip(feature_names, feature_sizes)), num_classes, max_frames)
 
-    def batches(self, records, batch_size, shuffle=False, frame_indices=None):
-        """Dataset of batches of examples.
+    def examples(self, reading, records, frame_indices=None):
+        """Dataset of examples.
 
         Args:
+          reading: the `passes.Pass` that counts them.
           records: Dataset of Record.
-          batch_size: the last batch may be smaller.
-          shuffle: shuffles within a bounded buffer.
           frame_indices: function from a frame count (int32 scalar) to the int32 [frames] of the video
             that the model wants to see; only they are decoded. None, or a function that returns
             None: all frames, zero-padded to max_frames. Segments keep their 5 frames whatever it says.
 
         Returns:
-          Dataset of dict: `id` [batch] (segments: VIDEOID:START), `frames` uint8 [batch, frames, bytes],
-          `frame_valid` bool [batch, frames], `num_frames` int32 [batch], `labels` sparse [batch, classes]
-          (ratings: the score of each rated class, zeros kept).
+          Dataset of dict: `id` (segments: VIDEOID:START), `frames` uint8 [frames, bytes], `frame_valid` bool [frames],
+          `num_frames` int32, `labels` sparse [classes] (ratings: the score of each rated class, zeros kept), `bytes`.
         """
         if self.segment_labels:
-            examples = parallel_map(records, lambda *record: self.parse_segments(Record(*record)))
-            examples = examples.flat_map(plain(tf.data.Dataset.from_tensor_slices))
-        else:
-            examples = parallel_map(records, lambda *record: self.parse_video(Record(*record), frame_indices))
-        if shuffle:
-            frame_bytes = tf.compat.v1.data.get_output_shapes(examples)["frames"].num_elements()
-            examples = examples.shuffle(_shuffle_size(batch_size, frame_bytes))
-        return examples.batch(batch_size)
+            parsed = tfrecord.parallel_map(
+                records, lambda *fields: self.parse_segments(tfrecord.Record(*fields), reading))
+            return reading.to_its_end(parsed).apply(tf.data.experimental.unbatch())
+        return reading.to_its_end(tfrecord.parallel_map(
+            records, lambda *fields: self.parse_video(tfrecord.Record(*fields), frame_indices, reading)))
 
-    def parse_video(self, record, frame_indices=None):
-        """One video as one example; see `batches`."""
-        context, frames, num_frames, where = self._parse(record, {"labels": tf.int64})
-        labels = context["labels"]
-        with tf.control_dependencies([self._frames_check(num_frames, where)] if frame_indices else []):
-            chosen = frame_indices(tf.identity(num_frames)) if frame_indices else None
+    def parse_video(self, record, frame_indices=None, reading=None):
+        """One video as one example; see `examples`."""
+        context, frames, num_frames, conditions, sentence = self._parse(record, {"labels": tf.int64})
+        conditions += [tf.reduce_all(parsing.are_labels(context["labels"], self.form))]
+        counts = [reading.count(bytes=tfrecord.num_bytes(record.serialized), examples=1,
+                                labels=tf.size(context["labels"]))] if reading else []
+        with tf.control_dependencies([parsing.stop_unless(conditions, sentence)] + counts):
+            labels, ids, num_frames = (tf.identity(each) for each in (context["labels"], context["id"], num_frames))
+        chosen = frame_indices(num_frames) if frame_indices else None
         if chosen is None:
-            decoded = self._decode([strings[:num_frames] for strings in frames], where)
+            decoded = self._decode([strings[:num_frames] for strings in frames])
             decoded = tf.pad(decoded, [[0, self.max_frames - num_frames], [0, 0]])
             decoded.set_shape([self.max_frames, sum(self.feature_sizes)])
             valid = tf.range(self.max_frames) < num_frames
         else:
-            decoded = self._decode([tf.gather(strings, chosen) for strings in frames], where)
+            decoded = self._decode([tf.gather(strings, chosen) for strings in frames])
             decoded.set_shape([chosen.shape[0], sum(self.feature_sizes)])
             valid = tf.ones_like(chosen, tf.bool)
-        with tf.control_dependencies([_labels_check(labels, self.num_classes, where)]):
-            labels = _presence(labels, self.num_classes)
-        return {"id": context["id"], "frames": decoded, "frame_valid": valid, "num_frames": num_frames,
-                "labels": labels, "bytes": _shard_bytes(record)}
+        return {"id": ids[0], "frames": decoded, "frame_valid": valid, "num_frames": num_frames,
+                "labels": _presence(labels, self.num_classes), "bytes": _shard_bytes(record)}
 
-    def parse_segments(self, record):
+    def parse_segments(self, record, reading):
         """One video's rated segments, in order of first rating, stacked along the first axis."""
-        context, frames, num_frames, where = self._parse(record, RATINGS)
-        starts, labels, scores = checked_ratings(context, record, self.num_classes)
-        with tf.control_dependencies([self._frames_check(num_frames, where)]):
-            starts, segment = tf.unique(tf.cast(starts, tf.int32))
-        chosen = starts[:, tf.newaxis] + tf.range(segments.SEGMENT_FRAMES)
+        context, frames, num_frames, conditions, sentence = self._parse(record, parsing.RATINGS)
+        conditions += parsing.are_ratings(context, self.form)
+        with tf.control_dependencies([parsing.stop_unless(conditions, sentence)]):
+            context = {name: tf.identity(values) for name, values in context.items()}
+        ratings = parsing.last_ratings(context, self.form)
+        starts, segment = tf.unique(tf.cast(ratings.starts, tf.int32))
+        with tf.control_dependencies([reading.count(examples=tf.size(starts),
+                                                    **parsing.rating_counts(ratings, num_frames, record))]):
+            chosen = starts[:, tf.newaxis] + tf.range(segments.SEGMENT_FRAMES)
         inside = tf.reshape(tf.minimum(chosen, num_frames - 1), [-1])
-        decoded = self._decode([tf.gather(strings, inside) for strings in frames], where)
+        decoded = self._decode([tf.gather(strings, inside) for strings in frames])
         rated = tf.sparse.reorder(tf.SparseTensor(
-            tf.stack([tf.cast(segment, tf.int64), labels], axis=1), scores,
+            tf.stack([tf.cast(segment, tf.int64), ratings.labels], axis=1), ratings.scores,
             tf.stack([tf.size(starts, out_type=tf.int64), self.num_classes])))
         return {
-            "id": tf.strings.join([context["id"], ":", tf.strings.as_string(starts)]),
+            "id": tf.strings.join([context["id"][0], ":", tf.strings.as_string(starts)]),
             "frames": tf.reshape(decoded, [-1, segments.SEGMENT_FRAMES, sum(self.feature_sizes)]),
             "frame_valid": chosen < num_frames,
             "num_frames": tf.fill(tf.shape(starts), segments.SEGMENT_FRAMES),
@@ -323,29 +254,20 @@ class YT8MFrameFeatureReader(object):
         }
 
     def _parse(self, record, context_features):
-        """-> context, list of strings [frames] of the features, num_frames (at most max_frames), place."""
-        where = _where(record)
-        context, frames = parse_sequence_example(record, context_features, self.feature_names)
-        counts = [tf.size(strings) for strings in frames]
-        same = tf.reduce_all(tf.equal(tf.stack(counts), counts[0]))
-        with tf.control_dependencies([_check(same, where, ", holds different numbers of frames of %s: replace "
-                                             "the shard." % ", ".join(self.feature_names))]):
-            num_frames = tf.minimum(counts[0], self.max_frames)
-        return context, frames, num_frames, where
+        """-> context, list of strings [frames] of the features, num_frames (at most max_frames), conditions of a usable
+        record and the sentence about one that is not."""
+        sentence = parsing.unusable(record, self.form)
+        context, lists = parsing.parse_sequence_example(
+            [record.serialized], [sentence], dict(context_features, id=tf.string), self.feature_names)
+        context = {name: sparse.values for name, sparse in context.items()}
+        frames = [lists[name][0] for name in self.feature_names]
+        conditions = parsing.one_id(context["id"]) + parsing.whole_frames(frames, self.form)
+        return context, frames, tf.minimum(tf.size(frames[0]), self.max_frames), conditions, sentence
 
-    def _frames_check(self, num_frames, where):
-        return _check(num_frames > 0, where, ", holds no frames: remove the record.")
-
-    def _decode(self, frames, where):
-        """[n] byte strings of each feature -> uint8 [n, bytes], checked for size."""
-        decoded = []
-        for name, size, strings in zip(self.feature_names, self.feature_sizes, frames):
-            right = tf.reduce_all(tf.equal(tf.strings.length(strings), size))
-            with tf.control_dependencies([_check(right, where, ", holds %s frames that are not %d bytes long: "
-                                                 "check --feature_sizes." % (name, size))]):
-                strings = tf.identity(strings)
-            decoded.append(tf.reshape(tf.io.decode_raw(strings, tf.uint8), [-1, size]))
-        return tf.concat(decoded, axis=1)
+    def _decode(self, frames):
+        """[n] byte strings of each feature -> uint8 [n, bytes]."""
+        return tf.concat([tf.reshape(tf.io.decode_raw(strings, tf.uint8), [-1, size])
+                          for size, strings in zip(self.feature_sizes, frames)], axis=1)
 
     def model_input_raw(self, batch):
         """[batch, frames, bytes] dequantized, zero beyond the video, not normalised."""
@@ -368,7 +290,7 @@ class YT8MFrameFeatureReader(object):
         wanted = {"id": tf.string, "frames": tf.uint8, "frame_valid": tf.bool, "num_frames": tf.int32}
 
         def parse(one):
-            video = self.parse_video(Record(one[0], "request", one[1]))
+            video = self.parse_video(tfrecord.Record(one[0], "request", one[1], 0))
             return {name: video[name] for name in wanted}
 
         return tf.map_fn(parse, (serialized, tf.range(tf.size(serialized))), wanted)
@@ -396,3 +318,10 @@ def label_weights(batch):
     labels = batch["labels"]
     rated = tf.SparseTensor(labels.indices, tf.ones_like(labels.values), labels.dense_shape)
     return tf.sparse.to_dense(rated, validate_indices=False)
+
+
+def shuffle_size(examples, batch_size):
+    """Examples in a shuffle buffer."""
+    shapes = tf.compat.v1.data.get_output_shapes(examples)
+    example_bytes = shapes["frames"].num_elements() if "frames" in shapes else 4 * shapes["features"].num_elements()
+    return max(1, min(SHUFFLE_BATCHES * batch_size, SHUFFLE_BYTES // example_bytes))

@@ -31,7 +31,7 @@ class Evaluator(object):
     """
 
     def __init__(self, model, reader, label_loss, paths, batch_size, num_readers, top_k, max_examples=None):
-        self._paths, self._max_examples = paths, max_examples
+        self._paths, self._form, self._max_examples = paths, reader.form, max_examples
         self._total_bytes = files.total_bytes(paths)
         self._metrics = EvaluationMetrics(reader.num_classes, top_k)
         self._graph = tf.Graph()
@@ -40,7 +40,7 @@ class Evaluator(object):
             frame_indices = None if segment_labels else scoring.evaluation_indices(model, reader)
             with tf.device("/cpu:0"):
                 self._iterator = tf1.data.make_initializable_iterator(pipeline.evaluation_batches(
-                    reader, paths, batch_size, frame_indices, num_readers))
+                    reader, paths, batch_size, frame_indices, num_readers, labelled=True))
                 batch = self._iterator.get_next()
             labels = readers.dense_labels(batch)
             weights = readers.label_weights(batch) if segment_labels else None
@@ -62,13 +62,13 @@ class Evaluator(object):
         Args:
           restore: function that restores `variables` into the session it is given.
         """
-        return scoring.run(self._graph, self._iterator, self._fetches, self._paths, restore)
+        return scoring.run(self._graph, self._iterator, self._fetches, self._paths, self._form, restore)
 
     def evaluate(self, restore):
         """`metrics.Metrics` of one pass over the records; arguments as `batches`.
 
         Raises:
-          InputError: the records hold no example, or a prediction is not a number.
+          InputError: the records hold no example or no label, or a prediction is not a number.
         """
         self._metrics.clear()
         progress, read = Progress("evaluation", "examples", self._max_examples), 0.0

@@ -6,6 +6,7 @@ import tensorflow as tf
 from src.common.errors import InputError
 from src.data import pipeline
 from src.data import readers
+from src.data import tfrecord
 
 tf1 = tf.compat.v1
 
@@ -17,7 +18,7 @@ def evaluation_indices(model, reader):
     return lambda num_frames: model.frame_indices(num_frames, reader.max_frames, is_training=False)
 
 
-def run(graph, iterator, fetches, paths, restore):
+def run(graph, iterator, fetches, paths, form, restore):
     """Yields `fetches` as NumPy until the iterator's data ends.
 
     Args:
@@ -25,11 +26,12 @@ def run(graph, iterator, fetches, paths, restore):
       iterator: an initializable iterator over the records of `paths`.
       fetches: dict of tensors.
       paths: shards, named in errors.
+      form: the `inspection.Form` of their records.
       restore: function that restores the variables into the session it is given.
     """
     config = tf1.ConfigProto(allow_soft_placement=True)
     config.gpu_options.allow_growth = True
-    with graph.as_default(), pipeline.explained(paths), tf1.Session(config=config) as session:
+    with graph.as_default(), tfrecord.explained(paths, form), tf1.Session(config=config) as session:
         restore(session)
         session.run(iterator.initializer)
         with contextlib.suppress(tf.errors.OutOfRangeError):
@@ -52,7 +54,7 @@ class Scorer(object):
     """
 
     def __init__(self, model, reader, paths, batch_size, num_readers, shifts=None, classes=None):
-        self._paths = paths
+        self._paths, self._form = paths, reader.form
         self._graph = tf.Graph()
         with self._graph.as_default():
             frame_indices = evaluation_indices(model, reader) if shifts is None else None
@@ -84,4 +86,4 @@ class Scorer(object):
         Args:
           restore: function that restores `variables` into the session it is given.
         """
-        return run(self._graph, self._iterator, self._fetches, self._paths, restore)
+        return run(self._graph, self._iterator, self._fetches, self._paths, self._form, restore)

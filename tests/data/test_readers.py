@@ -8,7 +8,8 @@ from src.data import pipeline
 from src.data import readers
 from tests import records
 
-RATINGS = [(10, 7, 1), (0, 3, 0), (10, 3000, 0), (0, 7, 1), (0, 9, 1)]  # start, class, score
+# Start, class, score; a class that is rated again counts as the last time.
+RATINGS = [(10, 7, 1), (0, 3, 1), (10, 3000, 0), (0, 7, 1), (0, 9, 0), (0, 3, 0), (0, 9, 1)]
 
 
 def frame_reader(**changes):
@@ -59,7 +60,8 @@ def test_labels_become_ones_in_whatever_order_and_however_often_they_stand(tmp_p
         reader, write, features = frame_reader(), records.frame_level, records.random_frames(1, 2)
     else:
         reader, write, features = video_reader(), records.video_level, (np.ones(1024), np.ones(128))
-    batch = read(tmp_path, reader, [write(b"v", *features, labels=labels) for labels in listed])
+    batch = read(tmp_path, reader, [write(b"v%d" % number, *features, labels=labels)
+                                    for number, labels in enumerate(listed)])
     np.testing.assert_array_equal(batch["dense"], [presence(*labels) for labels in listed])
 
 
@@ -79,7 +81,8 @@ def test_frame_indices_pick_exactly_these_frames(tmp_path, picked):
 
 def test_frame_indices_are_asked_with_the_frames_of_each_video_at_most_max_frames(tmp_path):
     features = [records.random_frames(length, length) for length in (7, 12, 33)]
-    batch = read(tmp_path, frame_reader(), [records.frame_level(b"v", *each) for each in features],
+    batch = read(tmp_path, frame_reader(), [records.frame_level(b"v%d" % number, *each)
+                                            for number, each in enumerate(features)],
                  frame_indices=lambda num_frames: num_frames - tf.constant([1, 2]))
     expected = [dequantized(*each)[[last, last - 1]] for each, last in zip(features, (6, 11, 19))]
     np.testing.assert_allclose(batch["input"], expected, atol=1e-6)

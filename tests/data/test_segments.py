@@ -45,15 +45,6 @@ def test_segments_equal_those_of_the_rolled_video_at_every_shift(tmp_path, max_f
         assert found[key][2] == num_frames, key
 
 
-def test_a_video_without_frames_has_no_segments(tmp_path):
-    nothing = records.frame_level(b"none", [], [])
-    path = records.write(tmp_path / "test0000", [nothing, records.random_record(1, 6)])
-    reader = readers.create("rgb,audio", "1024,128", frame_features=True, max_frames=10)
-    batches = records.fetch(pipeline.segment_batches(reader, [path], [0, 1], 4, num_readers=1))
-    ids = [segment_id for batch in batches for segment_id in batch["id"]]
-    assert sorted(ids) == [b"v001:0", b"v001:0", b"v001:5", b"v001:5"]
-
-
 def test_the_projects_label_ids_are_found_from_any_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     classes = segments.read_label_ids("segment_label_ids.csv")

@@ -44,7 +44,7 @@ def test_malformed_lines_are_named(tmp_path, line):
 
 
 @pytest.mark.parametrize("line", ["abcd:35,x,1", "abcd:35 7 1", "abcd:35,7", "id,label,score", "a,7,1",
-                                  "v" * 63 + ":5,7,1", "a:" + 10000 * "5" + ",7,1"])
+                                  "v" * 65 + ":5,7,1", "a:" + 10000 * "5" + ",7,1"])
 def test_a_malformed_first_line_is_no_header(tmp_path, line):
     path = tmp_path / "ratings.csv"
     path.write_text(line + "\na:0,7,1\n")

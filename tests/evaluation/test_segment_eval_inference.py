@@ -91,3 +91,14 @@ def test_bad_input(folder, capsys, changes, sentence):
     assert sentence in str(error.value)
     assert capsys.readouterr().out == ""
     assert sorted(os.listdir(str(folder))) == ["ranked.csv", "ratings.csv"]
+
+
+def test_no_cache_is_made_from_half_of_the_ratings(folder):
+    path = folder / "validate00.tfrecord"
+    write_shard(path, b"abcd", [(35, 7, 1)])
+    path.write_bytes(path.read_bytes() + b"\1\0\0")  # a second record's first bytes
+    args = arguments(folder, eval_data_pattern=str(folder / "validate*.tfrecord"),
+                     label_cache=str(folder / "cache.csv"))
+    with pytest.raises(InputError, match="validate00.tfrecord, record 1 .* is truncated or corrupt"):
+        segment_eval_inference.main(args)
+    assert not (folder / "cache.csv").exists()

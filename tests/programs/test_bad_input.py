@@ -92,7 +92,9 @@ RECORDS = {  # the programs that read them, their pattern, and the case
     "corrupt": (ALL, "{bad}/corrupt*", case(
         "{bad}/corrupt0000.tfrecord, record 1", "is truncated or corrupt: fetch the shard")),
     "no TFRecord": (ALL, "{bad}/text*", case(
-        "{bad}/text0000.tfrecord, record 0", "is truncated or corrupt: fetch the shard")),
+        "{bad}/text0000.tfrecord is no TFRecord but text", "fetch the shard itself, or correct the pattern")),
+    "cut within a header": (ALL, "{bad}/cut*", case(
+        "{bad}/cut0000.tfrecord, record 3", "is truncated or corrupt: fetch the shard")),
     "another kind of record": (ALL, "{bad}/garbage*", case(
         "{bad}/garbage0000.tfrecord, record 0,", "is not a frame-level SequenceExample", "check --f")),
     "wrong size": (ALL, "{bad}/wide*", case(
@@ -100,6 +102,13 @@ RECORDS = {  # the programs that read them, their pattern, and the case
     "without audio": (ALL, "{bad}/silent*", case(
         "{bad}/silent0000.tfrecord, record 0,", "audio", "--feature_names")),
     "without records": (ALL, "{bad}/empty*", case(" hold no ")),
+    "an id that no CSV could hold": (("inference",), "{bad}/id*", case(
+        '{bad}/id0000.tfrecord, record 1, has the id "a,b"', "without comma", "remove the record")),
+    "a video without frames": (("inference",), "{bad}/frameless*", case(
+        "{bad}/frameless0000.tfrecord, record 1, holds no frames", "remove the record")),
+    "without labels": (LABELLED, "{bad}/unlabelled*", case(
+        "None of the 3 videos in the 1 shards such as {bad}/unlabelled0000.tfrecord has a label", "not with test",
+        segment_labels=False)),
     "labels": (LABELLED, "{bad}/label*", case(
         "{bad}/label0000.tfrecord, record 1, has a label outside 0..3861", "replace the shard",
         segment_labels=False)),
@@ -281,7 +290,10 @@ def bad_records(tmp_path_factory):
     for name, content in {
             "truncated0000": good, "corrupt0000": good, "part-00001": good, "empty0000": [],
             "garbage0000": [b"no protocol buffer"], "unrated0000": [serialized(video) for video in videos],
-            "wide0000": second(wide),
+            "wide0000": second(wide), "cut0000": good,
+            "id0000": second(serialized(videos[1]._replace(id=b"a,b"))),
+            "frameless0000": second(serialized(videos[1]._replace(frames=videos[1].frames[:0]))),
+            "unlabelled0000": [serialized(video, labels=False) for video in videos],
             "silent0000": [records.frame_level(b"v", np.zeros([12, 6], "u1"), None, [1], [(0, 1, 1)])],
             "label0000": second(serialized(videos[1]._replace(labels=[3, 3862]))),
             "rating0000": second(serialized(videos[1]._replace(ratings=[(0, -1, 1)]), ratings=True))}.items():
@@ -290,6 +302,7 @@ def bad_records(tmp_path_factory):
     starts = np.cumsum([0] + [len(record) + 16 for record in good])
     whole = (folder / "truncated0000.tfrecord").read_bytes()
     (folder / "truncated0000.tfrecord").write_bytes(whole[:starts[2] + 40])
+    (folder / "cut0000.tfrecord").write_bytes(whole + b"\1\0\0")
     (folder / "corrupt0000.tfrecord").write_bytes(whole[:starts[1] + 40] + b"?" + whole[starts[1] + 41:])
     return str(folder)
 

@@ -1,0 +1,146 @@
+"""A pass over shards: what is counted in it, which videos it keeps, and what is said at its end."""
+import functools
+import itertools
+import logging
+
+import tensorflow as tf
+
+from src.common import files
+from src.common import text
+from src.common.errors import InputError
+from src.data import parsing
+from src.data import tfrecord
+
+log = logging.getLogger("yt8m")
+
+# bytes: of the records in their shards; examples: videos or segments; labels: of the videos, or the positive ratings;
+# ratings: of segments; beyond: ratings that start after the last frame of their video; twice: videos left out because
+# their id was there before.
+COUNTS = ("bytes", "examples", "labels", "ratings", "beyond", "twice")
+MAX_LINES = 10  # about videos that are left out
+
+_numbers = itertools.count()
+
+
+class Pass(object):
+    """Reads shards from the first to the last, again for each iterator.
+
+    The counts and the ids of videos are resources of the session, made by their name wherever they are needed: parallel
+    calls add to them at nearly no cost, and one-shot iterators allow no others. A pass that begins resets them.
+
+    Memory: where videos are told apart, some 100 bytes each.
+
+    Args:
+      paths: shards.
+      form: the `inspection.Form` of their records.
+      labelled: the pass stops at its end with a sentence if it met examples, and no label or positive rating.
+    """
+
+    def __init__(self, paths, form, labelled=False):
+        self._paths, self._form, self._labelled = paths, form, labelled
+        self._name = "pass_%d" % next(_numbers)
+
+    def shards(self, shuffle=False):
+        """Dataset of (path, number) of the shards, shuffled anew for each iterator or as they are given."""
+        def begin(_):
+            zeros = tf.zeros([len(COUNTS)], tf.int64)
+            with tf.control_dependencies([
+                    tf.raw_ops.AssignVariableOp(resource=self._counts(), value=zeros),
+                    tf.raw_ops.LookupTableImportV2(table_handle=self._places(), keys=tf.zeros([0], tf.string),
+                                                   values=zeros[:0])]):
+                shards = tf.data.Dataset.from_tensor_slices((tf.identity(self._paths), tf.range(len(self._paths))))
+            return shards.shuffle(len(self._paths)) if shuffle else shards
+
+        return tf.data.Dataset.from_tensors(0).flat_map(tfrecord.plain(begin))
+
+    def first_of_each_video(self, records):
+        """The Records of videos whose id was not there before in this pass; a line names the places of the others."""
+        def identify(*fields):
+            record = tfrecord.Record(*fields)
+            sentence = parsing.unusable(record, self._form)
+            context, _ = parsing.parse_sequence_example([record.serialized], [sentence], {"id": tf.string})
+            with tf.control_dependencies([parsing.stop_unless(parsing.one_id(context["id"].values), sentence)]):
+                return fields + (tf.identity(context["id"].values)[0],)
+
+        def compare(*fields):
+            record, video = tfrecord.Record(*fields[:-1]), fields[-1]
+            here = tf.bitwise.left_shift(tf.cast(record.shard, tf.int64), 32) + record.index
+            before = tf.raw_ops.LookupTableFindV2(table_handle=self._places(), keys=video,
+                                                  default_value=tf.constant(-1, tf.int64))
+            first = before < 0
+            with tf.control_dependencies([before]):
+                kept = tf.raw_ops.LookupTableInsertV2(table_handle=self._places(), keys=video,
+                                                      values=tf.where(first, here, before))
+            left_out = tf.cond(first, tf.no_op, lambda: self._leave_out(record, video, before))
+            with tf.control_dependencies([kept, left_out]):
+                return tuple(record) + (tf.identity(first),)
+
+        identified = tfrecord.parallel_map(records, identify)
+        compared = identified.map(tfrecord.plain(compare)).filter(tfrecord.plain(lambda *fields: fields[-1]))
+        return compared.map(tfrecord.plain(lambda *fields: fields[:-1]))
+
+    def _leave_out(self, record, video, before):
+        """Op that counts and names a record whose video stands at place `before`."""
+        counts = tf.raw_ops.ReadVariableOp(resource=self._counts(), dtype=tf.int64)
+        path = tf.gather(self._paths, tf.bitwise.right_shift(before, 32))
+        index = tf.bitwise.bitwise_and(before, (1 << 32) - 1)
+        with tf.control_dependencies([tf.numpy_function(
+                _name_both, [self._name, counts[COUNTS.index("twice")], video, path, index, record.path, record.index],
+                tf.bool)]):
+            return self.count(bytes=tfrecord.num_bytes(record.serialized), twice=1)
+
+    def count(self, **counts):
+        """Op that adds scalars to counts."""
+        added = [tf.cast(counts.get(name, 0), tf.int64) for name in COUNTS]
+        return tf.raw_ops.AssignAddVariableOp(resource=self._counts(), value=tf.stack(added))
+
+    def to_its_end(self, dataset):
+        """A dataset that has met all records when it ends, and then says what there is to be said."""
+        def end(_):
+            counts = tf.raw_ops.ReadVariableOp(resource=self._counts(), dtype=tf.int64)
+            with tf.control_dependencies([tf.numpy_function(
+                    _end, [self._name, self._paths, counts, self._labelled], tf.bool)]):
+                return dataset.take(tf.identity(tf.constant(0, tf.int64)))
+
+        return dataset.concatenate(tf.data.Dataset.from_tensors(0).flat_map(tfrecord.plain(end)))
+
+    def _counts(self):
+        return tf.raw_ops.VarHandleOp(dtype=tf.int64, shape=[len(COUNTS)], shared_name=self._name + "_counts")
+
+    def _places(self):
+        """The table video -> shard * 2**32 + index in the shard."""
+        return tf.raw_ops.MutableHashTableV2(key_dtype=tf.string, value_dtype=tf.int64,
+                                             shared_name=self._name + "_places")
+
+
+@functools.lru_cache(maxsize=1000)
+def _say(name, line):
+    """Logs a line about a Pass, but not again when it reads the same once more."""
+    del name
+    log.info("%s", line)
+
+
+@tfrecord.for_graph
+def _name_both(name, lines, video, first_path, first_index, path, index):
+    if lines < MAX_LINES:
+        _say(name, "video %s stands in %s, record %d, and again in %s, record %d: the first is kept"
+             % (text.quoted(video), first_path.decode(), first_index, path.decode(), index))
+
+
+@tfrecord.for_graph
+def _end(name, paths, counts, labelled):
+    paths, counts = [path.decode() for path in paths], dict(zip(COUNTS, counts.tolist()))
+    if counts["bytes"] != files.total_bytes(paths):
+        tfrecord.check_ends(paths)
+    if counts["twice"] > MAX_LINES:
+        _say(name, "%d records in all are of videos that were there before: the first of each is kept"
+             % counts["twice"])
+    if counts["beyond"]:
+        _say(name, "%d of %d ratings start after the last frame of their video: their frames are zeros"
+             % (counts["beyond"], counts["ratings"]))
+    if labelled and counts["examples"] and not counts["labels"]:
+        if counts["ratings"]:
+            raise InputError("None of the %d ratings in the %d shards such as %s is positive: give more shards."
+                             % (counts["ratings"], len(paths), paths[0]))
+        raise InputError("None of the %d videos in the %d shards such as %s has a label: labels come with the train "
+                         "and validate partitions, not with test." % (counts["examples"], len(paths), paths[0]))

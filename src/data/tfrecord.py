@@ -1,0 +1,221 @@
+"""TFRecord shards: their records, and which shard and record is damaged.
+
+A record is its length (8 bytes), the length's checksum (4), the data and its checksum (4).
+"""
+import collections
+import contextlib
+import functools
+import itertools
+import multiprocessing
+import multiprocessing.pool
+import os
+import re
+import struct
+
+from google.protobuf.message import DecodeError
+import numpy as np
+import tensorflow as tf
+
+from src.common import program
+from src.common import text
+from src.common.errors import InputError
+from src.data import inspection
+
+FRAMING_BYTES = 16  # of a record
+_PARALLEL_CALLS = 2 * multiprocessing.cpu_count()
+_CORRUPT = re.compile(r"(corrupted|truncated) record at (\d+)")
+_IN_RECORD = re.compile(r"(.*), record ([0-9]+), ", re.DOTALL)
+_COMPRESSIONS = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz"}
+_BEGINNING_BYTES = 64  # of a file, that tell what it is
+_SMALL_BYTES = 1 << 26  # of a file that may be parsed as a whole
+
+# serialized: bytes; path: of its shard; index: in the shard; shard: the shard's number among those that are read.
+Record = collections.namedtuple("Record", "serialized path index shard")
+
+# AutoGraph would read the function's source anew and leave a file in the temporary folder each time.
+plain = tf.autograph.experimental.do_not_convert
+
+
+def records(shards, num_readers):
+    """Dataset of `Record` over a dataset of (path, number) of shards, `num_readers` shards interleaved."""
+    def of_shard(path, number):
+        with tf.control_dependencies([tf.numpy_function(_check_beginning, [path], tf.bool)]):
+            serialized = tf.data.TFRecordDataset(tf.identity(path)).enumerate()
+        return serialized.map(plain(lambda index, record: (record, path, index, number))).prefetch(2)
+
+    # Each shard's prefetch reads ahead in a thread of its own. TensorFlow 1.15's parallel interleave is
+    # no faster, and sometimes crashes the process when a session closes before the data ends.
+    return shards.interleave(plain(of_shard), cycle_length=num_readers)
+
+
+def parallel_map(dataset, function):
+    """Maps a function without Python control flow over a dataset, in order, on all cores."""
+    return dataset.map(plain(function), num_parallel_calls=_PARALLEL_CALLS)
+
+
+def num_bytes(serialized):
+    """int64 of the shape of a string tensor: bytes that each record takes in its shard."""
+    return tf.cast(tf.strings.length(serialized), tf.int64) + FRAMING_BYTES
+
+
+def for_graph(function):
+    """Decorates a module's function that `tf.numpy_function` runs: its InputErrors stop the graph with their sentence.
+
+    Others than a module's functions would vanish, as a graph does not keep alive what it runs.
+    """
+    @functools.wraps(function)
+    def wrapped(*arguments):
+        try:
+            function(*arguments)
+        except InputError as error:
+            raise ValueError(program.MARKED % error) from None
+        return np.bool_(True)
+
+    return wrapped
+
+
+@contextlib.contextmanager
+def explained(paths, form):
+    """Turns TensorFlow's errors about the shards `paths` into InputErrors that say what is wrong with which record.
+
+    Args:
+      paths: shards.
+      form: the `inspection.Form` of their records.
+    """
+    try:
+        yield
+    except tf.errors.DataLossError as error:
+        corrupt = _CORRUPT.search(error.message)
+        if not corrupt:
+            raise
+        raise InputError(_corrupt_shard(paths, int(corrupt.group(2))))
+    except tf.errors.OpError as error:
+        marked = program.SENTENCE.search(error.message)
+        if not marked:
+            raise
+        raise InputError(_with_fault(marked.group(1), paths, form))
+
+
+def _with_fault(sentence, paths, form):
+    """The graph's sentence about an unusable record, with what is wrong with it; any other as it is."""
+    found = _IN_RECORD.match(sentence)
+    fault = form and found and found.group(1) in paths and inspection.fault_of(
+        _read_record(found.group(1), int(found.group(2))), form)
+    return found.group(0) + fault if fault else sentence
+
+
+def _read_record(path, index):
+    """A record of a shard, serialized."""
+    return next(itertools.islice(tf.compat.v1.io.tf_record_iterator(path), index, None), b"")
+
+
+def check_ends(paths):
+    """Checks that every shard ends where a record does.
+
+    TensorFlow 1.15 takes a shard that is cut within a record's header for one that ends before it. Only lengths are
+    read here.
+
+    Raises:
+      InputError: a shard does not.
+    """
+    with contextlib.closing(multiprocessing.pool.ThreadPool(16)) as pool:
+        for path, end in zip(paths, pool.imap(_end, paths)):
+            if end:
+                raise InputError(damaged(path, *end))
+
+
+def _end(path):
+    """(Index, first byte) of the record within which a shard ends, None if it ends where a record does."""
+    size = tf.io.gfile.stat(path).length
+    index, position = _locate(path, size)
+    return None if position == size else (index, position)
+
+
+def damaged(path, index, position):
+    """The sentence about a record, the one at byte `position`, that is cut off or whose checksum is wrong."""
+    return ("%s, record %d (byte %d), is truncated or corrupt: fetch the shard again or leave it out."
+            % (path, index, position))
+
+
+def _corrupt_shard(paths, offset):
+    """Sentence about the shard that does not read at byte `offset`."""
+    for path in paths:
+        index, position = _locate(path, offset)
+        if offset in (position, position + 12) and _whole_records(path, index + 1) == index:
+            return (not offset and no_tfrecord(path)) or damaged(path, index, position)
+    return ("A record at byte %d of one of the %d shards such as %s is truncated or corrupt: fetch them again."
+            % (offset, len(paths), paths[0]))
+
+
+def _locate(path, offset):
+    """(Index, first byte) of the last record that begins at byte `offset` or before; reads lengths only."""
+    with tf.io.gfile.GFile(path, "rb") as stream:
+        position = index = 0
+        while position + 8 <= min(offset, stream.size()):
+            stream.seek(position)
+            following = position + FRAMING_BYTES + struct.unpack("<Q", stream.read(8))[0]
+            if following > offset:
+                break
+            position, index = following, index + 1
+    return index, position
+
+
+def _whole_records(path, at_most):
+    """Records of a shard that read before the first that does not."""
+    count = 0
+    with contextlib.suppress(tf.errors.DataLossError):
+        for count, _ in enumerate(tf.compat.v1.io.tf_record_iterator(path), 1):
+            if count == at_most:
+                break
+    return count
+
+
+@for_graph
+def _check_beginning(path):
+    """Checks what `beginning_fault` looks at, where that takes no request to a bucket."""
+    path = path.decode()
+    fault = os.path.isfile(path) and beginning_fault(path)
+    if fault:
+        raise InputError(fault)
+
+
+def beginning_fault(path):
+    """The sentence about a shard of this machine whose first record is longer than the shard; None if it is not.
+
+    TensorFlow ends the process when a length passes its checksum and is more than the memory holds.
+    """
+    try:
+        with open(path, "rb") as stream:
+            size, header = os.fstat(stream.fileno()).st_size, stream.read(8)
+    except OSError:  # about which TensorFlow says more
+        return None
+    if len(header) == 8 and struct.unpack("<Q", header)[0] + FRAMING_BYTES > size:
+        return no_tfrecord(path) or damaged(path, 0, 0)
+    return None
+
+
+def no_tfrecord(path):
+    """The sentence about a file that is something else than a TFRecord; None if it may be a damaged one."""
+    with tf.io.gfile.GFile(path, "rb") as stream:
+        beginning = stream.read(_BEGINNING_BYTES)
+        is_message = (beginning[:1] == b"\x0a" and stream.size() < _SMALL_BYTES
+                      and _is_message(beginning + stream.read()))
+    compressions = [name for magic, name in _COMPRESSIONS.items() if beginning.startswith(magic)]
+    if compressions:
+        return "%s is compressed with %s and no TFRecord: unpack it." % (path, compressions[0])
+    if re.fullmatch(rb"[\t\r\n -~\x80-\xff]+", beginning):
+        return ("%s is no TFRecord but text, which begins with %s: fetch the shard itself, or correct the pattern."
+                % (path, text.quoted(beginning)))
+    if is_message:
+        return ("%s is no TFRecord but a bare protocol buffer: write it with TFRecordWriter, which frames records."
+                % path)
+    if beginning[4:8].count(0) < 3:  # no record's length: those are below 2**32
+        return "%s is no TFRecord: correct the pattern, or fetch the shard again." % path
+    return None
+
+
+def _is_message(content):
+    try:
+        return bool(tf.train.SequenceExample.FromString(content).context.feature)
+    except DecodeError:
+        return False

@@ -1,0 +1,65 @@
+"""What a program that reads shards tells its user."""
+import tensorflow as tf
+
+from src.common import program
+from src.common.errors import InputError
+from src.data import pipeline
+from src.data import readers
+from src.data import tfrecord
+from tests import records
+
+FRAME_LEVEL = dict(feature_names="rgb,audio", feature_sizes="1024,128", frame_features=True, max_frames=12)
+READERS = {
+    "frame": FRAME_LEVEL,
+    "segment": dict(FRAME_LEVEL, segment_labels=True),
+    "video": dict(feature_names="mean_rgb,mean_audio", feature_sizes="1024,128", frame_features=False),
+}
+
+
+def reader_of(kind, **changes):
+    return readers.create(**dict(READERS[kind], **changes))
+
+
+def sentence(action):
+    """The sentence with which an action ends; None if it does not."""
+    try:
+        action()
+    except (InputError, tf.errors.OpError) as error:
+        message = program.sentence(error)
+        assert message, error
+        return message
+
+
+def of_evaluation(paths, kind="frame", frame_indices=None, labelled=False, **changes):
+    """What a program that evaluates `paths` says; None if nothing is wrong."""
+    def evaluate():
+        reader = reader_of(kind, **changes)
+        with tfrecord.explained(paths, reader.form):
+            records.fetch(pipeline.evaluation_batches(reader, paths, 4, frame_indices, 2, labelled))
+    return sentence(evaluate)
+
+
+def of_training(paths, kind="frame", **changes):
+    """What a program says that trains on `paths` for two passes."""
+    def train():
+        reader = reader_of(kind, **changes)
+        with tfrecord.explained(paths, reader.form):
+            records.fetch(pipeline.training_batches(reader, paths, 4, lambda num_frames: num_frames - [1], 2, 2))
+    return sentence(train)
+
+
+def of_segments(paths):
+    """What a program that scores all segments says."""
+    def score():
+        reader = reader_of("frame")
+        with tfrecord.explained(paths, reader.form):
+            records.fetch(pipeline.segment_batches(reader, paths, [0, 1], 4, 2))
+    return sentence(score)
+
+
+def of_ratings(paths):
+    """What a program that reads the ratings says."""
+    return sentence(lambda: pipeline.read_ratings(paths))
+
+
+EVERY_READER = {"eval": of_evaluation, "train": of_training, "inference": of_segments, "ratings": of_ratings}
