@@ -231,7 +231,14 @@ def report(args):
     rated = ratings.find(args)
     rows = []
     for path in paths:
-        mean, _ = ranking_metrics.mean_average_precision(ranked_csv.iterate(path), rated, args.segment_max_pred)
+        mean = None
+        try:
+            mean, _ = ranking_metrics.mean_average_precision(
+                ranked_csv.iterate(path), rated, args.segment_max_pred, path)
+        except ranking_metrics.NothingRated as error:
+            if len(paths) == 1:
+                raise
+            log.warning("%s", error)
         rows.append(collections.OrderedDict([("file", path), ("mAP", mean)]))
     print_table(rows)
 

@@ -37,7 +37,7 @@ def main(args):
         raise InputError("--submission_file=%s does not exist: give the CSV that inference.py wrote."
                          % args.submission_file)
     mean, precisions = ranking_metrics.mean_average_precision(
-        ranked_csv.iterate(args.submission_file), ratings.find(args), args.top_n)
+        ranked_csv.iterate(args.submission_file), ratings.find(args), args.top_n, args.submission_file)
     print("mAP@%d: %.6f over %d classes" % (args.top_n, mean, len(precisions)))
 
 

@@ -1,11 +1,22 @@
 """How well ranked lists of segments agree with ratings."""
 import numpy as np
 
+from src.common import text
 from src.common.errors import InputError
 from src.data import segment_ids
 
 
-def mean_average_precision(ranked, ratings, top_n):
+class NothingRated(InputError):
+    """Ranked lists and ratings have no segment in common."""
+
+    def __init__(self, where, segment, ratings):
+        super(NothingRated, self).__init__(
+            "%s: none of the segments%s is among those of the %d ratings such as %s: rank the shards that were rated."
+            % (where, "" if segment is None else " such as " + text.quoted(segment), len(ratings.segment_ids),
+               text.quoted(ratings.segment_ids[0])))
+
+
+def mean_average_precision(ranked, ratings, top_n, where="The ranking"):
     """Mean over the classes with a positive rating of their lists' average precision.
 
     Segments that were not rated for a class count neither for nor against it. A class without a
@@ -15,20 +26,26 @@ def mean_average_precision(ranked, ratings, top_n):
       ranked: iterable of (class, bytes array of segment ids, best first), a class at most once.
       ratings: see `ratings.create`.
       top_n: segments of a list that count.
+      where: begins the error's sentence.
 
     Returns:
       The mean, and a dict class -> average precision.
 
     Raises:
+      NothingRated: no segment was rated, be it for another class.
       InputError: no rating is positive.
     """
-    rated = rated_classes(ratings)
-    precisions = dict.fromkeys(rated, 0.0)
+    rated, rated_ids = rated_classes(ratings), np.unique(ratings.segment_ids)
+    precisions, segment, any_rated = dict.fromkeys(rated, 0.0), None, False
     for label, ids in ranked:
+        if not any_rated and len(ids):
+            segment, any_rated = ids[0], bool(len(segment_ids.locate(ids, rated_ids)[0]))
         if label in precisions:
             names, positive = rated[label]
             _, found = segment_ids.locate(ids[:top_n], names)
             precisions[label] = average_precision(positive[found], np.count_nonzero(positive))
+    if not any_rated:
+        raise NothingRated(where, segment, ratings)
     return float(np.mean(list(precisions.values()))), precisions
 
 

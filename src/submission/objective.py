@@ -1,5 +1,6 @@
 """mAP of fused lists as a function of the fusion's numbers, from the rated segments' ranks alone."""
 import collections
+import logging
 
 import numpy as np
 
@@ -7,6 +8,8 @@ from src.common.errors import InputError
 from src.data import segment_ids
 from src.evaluation import ranking_metrics
 from src.submission import fusion
+
+log = logging.getLogger("yt8m")
 
 # Rated segments, those of a class together, in the order in which its lists meet them, unmet ones last. Arrays
 # [rated]: `labels` classes; `names` ids; `positive` bool; `kept` bool, in the fused list whatever the weights;
@@ -32,6 +35,7 @@ def read(paths, ratings, segment_max_pred=100000):
       segment_max_pred: segments that the fusion keeps of a class.
 
     Raises:
+      NothingRated: no list has a segment that was rated for its class; a warning names lists of several that have none.
       InputError: no rating is positive, or a file is missing or malformed.
     """
     rated = ranking_metrics.rated_classes(ratings)
@@ -40,8 +44,17 @@ def read(paths, ratings, segment_max_pred=100000):
         "reading ranks", rated))
     columns = zip(*(rows for rows, _ in found.values()))
     rows = _Rated(*(np.concatenate(column, axis=-1) for column in columns))
+    _check_any_rated(paths, rows.ranks, ratings)
     crowds = {label: crowd for label, (_, crowd) in found.items() if crowd is not None}
     return Objective(rows, crowds, segment_max_pred)
+
+
+def _check_any_rated(paths, ranks, ratings):
+    unrated = [path for path, of_list in zip(paths, ranks) if np.isinf(of_list).all()]
+    if len(unrated) == len(paths):
+        raise ranking_metrics.NothingRated("%d lists such as %s" % (len(paths), paths[0]), None, ratings)
+    for path in unrated:
+        log.warning("%s", ranking_metrics.NothingRated(path, None, ratings))
 
 
 def _rate(label, lists, names, rated, segment_max_pred):

@@ -50,6 +50,15 @@ def test_only_the_first_top_n_count():
     assert mean_average_precision({7: b"x:0 x:5 a:0", 9: b"c:0"}, top_n=3)[1][7] == pytest.approx(1 / 3.0)
 
 
+@pytest.mark.parametrize("ids, named", [(b"x:0 y:5", ' such as "x:0"'), (b"b'a':0", ' such as "b\'a\':0"'), (b"", "")])
+def test_segments_of_which_none_is_rated_are_no_ranking_of_them(ids, named):
+    with pytest.raises(ranking_metrics.NothingRated) as error:
+        mean_average_precision({7: ids, 3: ids})
+    assert str(error.value) == ("The ranking: none of the segments%s is among those of the 6 ratings such as \"a:0\": "
+                                "rank the shards that were rated." % named)
+    assert mean_average_precision({7: ids, 3: b"a:0"}) == (0.0, {7: 0.0, 9: 0.0})  # rated for another class
+
+
 def test_without_a_positive_rating_there_is_no_map():
     absent = ratings.create(np.array([b"a:0"]), [7], [0])
     with pytest.raises(InputError, match="None of the 1 segment ratings is positive"):

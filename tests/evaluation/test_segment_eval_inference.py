@@ -79,6 +79,14 @@ def test_reads_the_holdouts_records_once_and_caches_them(folder, capsys):
     assert capsys.readouterr().out == "mAP@2: 0.000000 over 2 classes\n"
 
 
+def test_a_ranking_of_another_partition_is_named(folder, capsys):
+    (folder / "ranked.csv").write_text("7,b'abcd':5\n")
+    with pytest.raises(InputError) as error:
+        segment_eval_inference.main(arguments(folder, label_cache=str(folder / "ratings.csv")))
+    assert str(error.value).startswith("""%s/ranked.csv: none of the segments such as "b'abcd':5" is among""" % folder)
+    assert capsys.readouterr().out == ""
+
+
 @pytest.mark.parametrize("changes, sentence", [
     (dict(submission_file=""), "--submission_file= does not exist"),
     (dict(submission_file="absent.csv"), "--submission_file=absent.csv does not exist"),

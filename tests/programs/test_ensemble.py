@@ -42,6 +42,7 @@ def folder(tmp_path_factory):
             {"w0": w0, "weights": dict(dict.fromkeys(MODELS, 1), bert_l2h12=weight)}))
     (folder / "garbage").write_bytes(b"\xff\xfe\x80 \x00\n\x90")
     (folder / "few.csv").write_text("v0:0,3,1\nv1:0,3,0\n")
+    (folder / "other.csv").write_text("x:0,3,1\ny:0,3,0\n")
     ratings.write_cache(str(folder / "labels.csv"), ratings.create(
         *zip(*[(name, label, POSITIVE[label][place]) for label in CLASSES for place, name in enumerate(IDS)])))
     return str(folder)
@@ -153,6 +154,32 @@ def test_report_lists_each_file_with_its_map(folder):
         path: round(mean_ap(path, folder), 6) for path in (folder + "/%s_oof.csv" % model for model in MODELS)}
 
 
+@pytest.fixture
+def one_of_another_partition(folder, tmp_path):
+    """The input files with one more that ranks other segments."""
+    path = str(tmp_path / "other_oof.csv")
+    ranked_csv.write(path, [(3, np.array([b"x:0", b"y:5"]))])
+    return folder + "/*_oof.csv," + path, path + ': none of the segments%s is among those of the 384 ratings such as "v0:0"'
+
+
+def test_report_names_a_file_that_ranks_no_rated_segment(folder, one_of_another_partition):
+    input_files, told = one_of_another_partition
+    with runner.Run("ensemble", mode="report", input_files=input_files, label_cache=folder + "/labels.csv") as run:
+        assert run.wait() == 0, run.errors
+        assert told % ' such as "x:0"' in run.errors
+        rows = dict(line.rsplit(None, 1) for line in run.output.splitlines()[1:])
+    assert [value for path, value in rows.items() if "other_oof" in path] == ["-"]
+    assert all(float(value) > 0 for path, value in rows.items() if "other_oof" not in path)
+
+
+def test_tuning_names_a_file_that_ranks_no_rated_segment(folder, one_of_another_partition, tmp_path):
+    input_files, told = one_of_another_partition
+    errors = runner.succeed("ensemble", mode="tune", output_file=tmp_path / "weights.json",
+                            **dict(tuning_flags(folder), input_files=input_files))
+    assert told % "" in errors
+    assert json.loads((tmp_path / "weights.json").read_text())["map"] > 0
+
+
 @pytest.mark.parametrize("mode,flags,message", [
     (None, {}, "--mode is missing: give one of blend, combine_shifts, report, tune"),
     ("blend", dict(input_files=""), "--input_files is empty"),
@@ -188,7 +215,10 @@ def test_report_lists_each_file_with_its_map(folder):
     ("tune", dict(input_files="{}/w0.csv"), "A model named w0 cannot be told from the fusion's w0: rename its file"),
     ("tune", dict(label_cache="{}/few.csv"), "Half of the rated videos have no positive rating"),
     ("tune", dict(output_file="{}/labels.csv/weights.json"), "cannot be written"),
+    ("tune", dict(label_cache="{}/other.csv"), "_oof.csv: none of the segments is among those of the 2 ratings such as"),
     ("report", dict(input_files="{}/labels.csv"), "labels.csv, line 1: "),
+    ("report", dict(input_files="{}/w0.csv", label_cache="{}/other.csv"), (
+        '{}/w0.csv: none of the segments such as "v0:0" is among those of the 2 ratings such as "x:0": rank the shards')),
 ])
 def test_wrong_usage_gets_a_sentence_and_leaves_nothing(mode, flags, message, folder, tmp_path):
     given = dict(tuning_flags(folder), output_file=str(tmp_path / ("out.json" if mode == "tune" else "out.csv")))
