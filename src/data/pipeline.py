@@ -38,8 +38,9 @@ def check_examples(reader, paths, num_readers):
       InputError: it yields none, which many passes would not, either.
     """
     with tf.Graph().as_default(), tf.device("/cpu:0"), tfrecord.explained(paths, reader.form):
-        batches = evaluation_batches(reader, paths, 1, None, num_readers, labelled=True)
-        has_label = batches.map(tfrecord.plain(lambda batch: tf.reduce_any(batch["labels"].values > 0)))
+        reading = passes.Pass(paths, reader.form, labelled=True)
+        examples = reader.examples(reading, tfrecord.records(reading.shards(), num_readers))
+        has_label = examples.map(tfrecord.plain(lambda example: tf.reduce_any(example["labels"].values > 0)))
         labelled = has_label.filter(tfrecord.plain(lambda found: found))
         first = tf.compat.v1.data.make_one_shot_iterator(labelled).get_next()
         with tf.compat.v1.Session() as session:

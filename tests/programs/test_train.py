@@ -351,7 +351,7 @@ def test_the_other_tasks_end_with_an_error_when_the_chief_is_gone(video_level, t
 @pytest.mark.parametrize("kind, sentence", [
     ("empty", "hold no example: check the patterns"),
     ("unrated", "hold no example: check the patterns, and with --segm"),
-    ("unlabelled", "hold no example with a label: train on labelled records")])
+    ("unlabelled", "has a label: labels come with the train and validate partitions, not with test.")])
 def test_a_pass_without_examples_is_the_last(tmp_path, kind, sentence, num_epochs):
     rgb, audio = np.zeros([5, RGB], np.uint8), np.zeros([5, AUDIO], np.uint8)
     videos = [records.frame_level(b"v%d" % video, rgb, audio, None if kind == "unlabelled" else [3])
