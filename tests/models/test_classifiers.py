@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from src import models
 from src.common.errors import InputError
+from tests.variables import assign
 
 tf1 = tf.compat.v1
 BATCH, FEATURES, VOCAB = 5, 6, 4
@@ -21,12 +22,12 @@ def evaluate(name, is_training=False, **hparams):
         tf.constant(INPUT), VOCAB, num_frames=None, is_training=is_training))
     result["regularization"] = tf.add_n(tf1.losses.get_regularization_losses() or [tf.constant(0.0)])
     random, values = np.random.RandomState(2), {}
+    for variable in tf1.global_variables():
+        value = random.randn(*variable.shape.as_list()).astype(np.float32)
+        values[variable] = np.abs(value) + .5 if "variance" in variable.op.name else value
     with tf1.Session() as session:
-        for variable in tf1.global_variables():
-            value = random.randn(*variable.shape.as_list()).astype(np.float32)
-            values[variable.op.name] = np.abs(value) + .5 if "variance" in variable.op.name else value
-            variable.load(values[variable.op.name], session)
-        return session.run(result), values
+        assign(session, values)
+        return session.run(result), {variable.op.name: value for variable, value in values.items()}
 
 
 def mixture(gates, experts, mixtures):

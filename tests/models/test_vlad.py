@@ -14,6 +14,7 @@ from src.training import footprint
 from src.training import losses
 from src.training import towers
 from tests.golden import fill
+from tests.variables import assign
 
 tf1 = tf.compat.v1
 RGB, AUDIO, VOCAB = 1024, 128, 3
@@ -42,8 +43,7 @@ def build(build_outputs):
     with tf1.variable_scope("tower"):
         outputs = build_outputs()
     session = tf1.Session()
-    for variable in tf1.global_variables():
-        variable.load(value(variable.op.name, variable.shape.as_list()), session)
+    assign(session, {one: value(one.op.name, one.shape.as_list()) for one in tf1.global_variables()})
     return outputs, session
 
 
@@ -356,8 +356,7 @@ def updated_variances(model, frames):
     variances = {variable.op.name[len("tower/"):-len("/moving_variance")]: variable
                  for variable in tf1.global_variables() if variable.op.name.endswith("/moving_variance")}
     with session:
-        for variable in variances.values():
-            variable.load(np.zeros(variable.shape), session)
+        assign(session, {variable: np.zeros(variable.shape) for variable in variances.values()})
         session.run(tf1.get_collection(tf1.GraphKeys.UPDATE_OPS))
         return session.run(variances)
 

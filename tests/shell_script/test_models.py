@@ -1,4 +1,5 @@
 """The scripts of the nine models: their flags, their steps on this machine, and as jobs of both clouds."""
+import contextlib
 import glob
 import json
 import os
@@ -7,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -108,11 +110,12 @@ def data_dir(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def small(tmp_path_factory):
-    """Flags that follow a script's own and make its model small enough to train here."""
+    """Flags that follow a script's own and make its model quick to build, train and save here."""
     config = tmp_path_factory.mktemp("small") / "bert_config.json"
     config.write_text('{"intermediate_size": 64, "initializer_range": 0.02, "max_position_embeddings": 512}')
     return ["--bert_config_file=%s" % config, "--video_level_classifier_model=LogisticModel",
-            "--netvlad_hidden_size=32", "--nextvlad_hidden_size=32", "--nextvlad_cluster_size=8"]
+            "--netvlad_hidden_size=32", "--nextvlad_hidden_size=32", "--nextvlad_cluster_size=8", "--mix_number=1",
+            "--optimizer=GradientDescentOptimizer"]
 
 
 def printed_commands(output):
@@ -294,7 +297,7 @@ def test_gs_bucket(workplace):
 
 @pytest.fixture(scope="session")
 def local(tmp_path_factory, small):
-    """A checkout whose .venv trains small models and notes the programs that it runs."""
+    """A checkout whose .venv trains small models and notes the programs that it runs; see also `served`."""
     root = tmp_path_factory.mktemp("local") / "check out"
     (root / ".venv" / "bin").mkdir(parents=True)
     shutil.copytree(os.path.join(runner.PROJECT, "shell_script"), str(root / "shell_script"))
@@ -303,8 +306,40 @@ def local(tmp_path_factory, small):
     write_command(str(root / "shell_script" / "setup.sh"), ":")
     write_command(str(root / ".venv" / "bin" / "python"), """echo "$1" >> '%s'
 case $1 in *train.py) set -- "$@" %s ;; esac
-exec '%s' "$@" """ % (root / "ran", " ".join(map(shlex.quote, small)), sys.executable))
+test -p requests || exec '%s' "$@"
+printf '%%s\\n' "$@" > requests
+exit "$(cat replies)" """ % (root / "ran", " ".join(map(shlex.quote, small)), sys.executable))
     return root
+
+
+@contextlib.contextmanager
+def served(local):
+    """Has the checkout's .venv run its programs in processes that have imported TensorFlow already."""
+    requests, replies = str(local / "requests"), str(local / "replies")
+
+    def serve():
+        for words in iter(lambda: read(requests), ["stop"]):
+            code, errors = runner.run(os.path.basename(words[0])[:-len(".py")], *words[1:])
+            print(errors, file=sys.stderr)
+            with open(replies, "w") as stream:
+                stream.write(str(code))
+
+    def read(path):
+        with open(path) as stream:
+            return stream.read().splitlines()
+
+    for path in requests, replies:
+        os.mkfifo(path)
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield
+    finally:
+        with open(requests, "w") as stream:
+            stream.write("stop")
+        thread.join()
+        for path in requests, replies:
+            os.remove(path)
 
 
 def test_all_on_this_machine_skips_what_is_done(local, workplace, data_dir, tmp_path):
@@ -318,27 +353,28 @@ def test_all_on_this_machine_skips_what_is_done(local, workplace, data_dir, tmp_
     # The checkpoint that was evaluated last is the only one, hence the best.
     assert programs_run("all")[0] == "train train eval inference inference".split()
     check_outputs(workplace.bucket, "bert_mean_l2h12")
-    programs, errors = programs_run("all", "--on", "local")
-    assert programs == [] and errors.count("is done already: skipped") == len(STEPS)
-    other_rows = os.path.join(workplace.bucket, "models", "bert_mean_l2h12", "eval", "results.csv")
-    with open(other_rows) as stream:
-        rows = stream.read()
-    with open(other_rows, "w") as stream:
-        stream.write(rows.replace(",True,1,", ",True,300,"))  # of another holdout
-    assert programs_run("all")[0] == "eval inference inference".split()
-    best = os.path.join(workplace.bucket, "models", "bert_mean_l2h12", "best_checkpoint.json")
-    with open(best) as stream:
-        other = dict(json.load(stream), step=2, checkpoint="model.ckpt-2")
-    with open(best, "w") as stream:
-        json.dump(other, stream, indent=2)
-    assert programs_run("all")[0] == "eval inference inference".split()
-    assert programs_run("all")[0] == []
-    os.remove(os.path.join(workplace.bucket, "predictions", "bert_mean_l2h12_test_shift-2.csv"))
-    assert programs_run("all")[0] == ["inference"]
-    for path in glob.glob(os.path.join(workplace.bucket, "models", "bert_mean_l2h12", "model.ckpt-4.*")):
-        os.remove(path)
-    programs = programs_run("all")[0]  # the fine-tuning ends where it should, and what follows is done anew
-    assert programs[:2] == ["train", "eval"] and programs[-2:] == ["inference", "inference"]
+    with served(local):
+        programs, errors = programs_run("all", "--on", "local")
+        assert programs == [] and errors.count("is done already: skipped") == len(STEPS)
+        other_rows = os.path.join(workplace.bucket, "models", "bert_mean_l2h12", "eval", "results.csv")
+        with open(other_rows) as stream:
+            rows = stream.read()
+        with open(other_rows, "w") as stream:
+            stream.write(rows.replace(",True,1,", ",True,300,"))  # of another holdout
+        assert programs_run("all")[0] == "eval inference inference".split()
+        best = os.path.join(workplace.bucket, "models", "bert_mean_l2h12", "best_checkpoint.json")
+        with open(best) as stream:
+            other = dict(json.load(stream), step=2, checkpoint="model.ckpt-2")
+        with open(best, "w") as stream:
+            json.dump(other, stream, indent=2)
+        assert programs_run("all")[0] == "eval inference inference".split()
+        assert programs_run("all")[0] == []
+        os.remove(os.path.join(workplace.bucket, "predictions", "bert_mean_l2h12_test_shift-2.csv"))
+        assert programs_run("all")[0] == ["inference"]
+        for path in glob.glob(os.path.join(workplace.bucket, "models", "bert_mean_l2h12", "model.ckpt-4.*")):
+            os.remove(path)
+        programs = programs_run("all")[0]  # the fine-tuning ends where it should, and what follows is done anew
+        assert programs[:2] == ["train", "eval"] and programs[-2:] == ["inference", "inference"]
 
 
 @pytest.fixture

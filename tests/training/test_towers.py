@@ -7,6 +7,7 @@ from src import models
 from src.trained import checkpoints
 from src.training import losses
 from src.training import towers
+from tests.variables import assign
 
 tf1 = tf.compat.v1
 RANDOM = np.random.RandomState(0)
@@ -48,10 +49,9 @@ def train(updates=1, num_towers=1, batch_size=8, rated=None, mask=False, clip=0.
             losses.create("CrossEntropyLoss"), penalty, lambda step: (optimizer(1.0), None), clip, mask)
         with tf1.Session() as session:
             session.run(tf1.global_variables_initializer())
-            for variable in graph.model_variables:
-                if not variable.op.name.endswith(("mean", "variance")):
-                    values = np.random.RandomState(1).randn(*variable.shape.as_list())
-                    variable.load(values.astype("f4"), session)
+            assign(session, {variable: np.random.RandomState(1).randn(*variable.shape.as_list())
+                             for variable in graph.model_variables
+                             if not variable.op.name.endswith(("mean", "variance"))})
             start = fetch(session, graph)
             loss = [session.run((graph.train_op, graph.loss))[1] for _ in range(updates)]
             return start, fetch(session, graph), loss
