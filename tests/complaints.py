@@ -30,12 +30,12 @@ def sentence(action):
         return message
 
 
-def of_evaluation(paths, kind="frame", frame_indices=None, labelled=False, **changes):
+def of_evaluation(paths, kind="frame", frame_indices=None, purpose=None, **changes):
     """What a program that evaluates `paths` says; None if nothing is wrong."""
     def evaluate():
         reader = reader_of(kind, **changes)
         with tfrecord.explained(paths, reader.form):
-            records.fetch(pipeline.evaluation_batches(reader, paths, 4, frame_indices, 2, labelled))
+            records.fetch(pipeline.evaluation_batches(reader, paths, 4, frame_indices, 2, purpose))
     return sentence(evaluate)
 
 

@@ -17,6 +17,7 @@ log = logging.getLogger("yt8m")
 # ratings: of segments; beyond: ratings that start after the last frame of their video; twice: videos left out because
 # their id was there before.
 COUNTS = ("bytes", "examples", "labels", "ratings", "beyond", "twice")
+TRAINING, EVALUATION = "training", "evaluation"
 MAX_LINES = 10  # about videos that are left out
 
 _numbers = itertools.count()
@@ -33,11 +34,12 @@ class Pass(object):
     Args:
       paths: shards.
       form: the `inspection.Form` of their records.
-      labelled: the pass stops at its end with a sentence if it met examples, and no label or positive rating.
+      purpose: of the reading. TRAINING and EVALUATION stop with a sentence at the end of a pass that met videos and no
+        label; if it met ratings and none is positive, EVALUATION stops and TRAINING says so.
     """
 
-    def __init__(self, paths, form, labelled=False):
-        self._paths, self._form, self._labelled = paths, form, labelled
+    def __init__(self, paths, form, purpose=None):
+        self._paths, self._form, self._purpose = paths, form, purpose or ""
         self._name = "pass_%d" % next(_numbers)
 
     def shards(self, shuffle=False):
@@ -99,7 +101,7 @@ class Pass(object):
         def end(_):
             counts = tf.raw_ops.ReadVariableOp(resource=self._counts(), dtype=tf.int64)
             with tf.control_dependencies([tf.numpy_function(
-                    _end, [self._name, self._paths, counts, self._labelled], tf.bool)]):
+                    _end, [self._name, self._paths, counts, self._purpose], tf.bool)]):
                 return dataset.take(tf.identity(tf.constant(0, tf.int64)))
 
         return dataset.concatenate(tf.data.Dataset.from_tensors(0).flat_map(tfrecord.plain(end)))
@@ -128,7 +130,7 @@ def _name_both(name, lines, video, first_path, first_index, path, index):
 
 
 @tfrecord.for_graph
-def _end(name, paths, counts, labelled):
+def _end(name, paths, counts, purpose):
     paths, counts = [path.decode() for path in paths], dict(zip(COUNTS, counts.tolist()))
     if counts["bytes"] != files.total_bytes(paths):
         tfrecord.check_ends(paths)
@@ -138,9 +140,13 @@ def _end(name, paths, counts, labelled):
     if counts["beyond"]:
         _say(name, "%d of %d ratings start after the last frame of their video: their frames are zeros"
              % (counts["beyond"], counts["ratings"]))
-    if labelled and counts["examples"] and not counts["labels"]:
-        if counts["ratings"]:
-            raise InputError("None of the %d ratings in the %d shards such as %s is positive: give more shards."
-                             % (counts["ratings"], len(paths), paths[0]))
+    purpose = purpose.decode()
+    if purpose and counts["ratings"] and not counts["labels"]:
+        told = "None of the %d ratings in the %d shards such as %s is positive: give more shards." % (
+            counts["ratings"], len(paths), paths[0])
+        if purpose == EVALUATION:
+            raise InputError(told)
+        _say(name, told)
+    elif purpose and counts["examples"] and not counts["labels"]:
         raise InputError("None of the %d videos in the %d shards such as %s has a label: labels come with the train "
                          "and validate partitions, not with test." % (counts["examples"], len(paths), paths[0]))

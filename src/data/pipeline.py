@@ -25,39 +25,39 @@ def training_batches(reader, paths, batch_size, frame_indices, num_epochs, num_r
     A video whose id comes twice is read twice: telling a whole training partition apart would take memory, and one more
     example harms no training.
     """
-    reading = passes.Pass(paths, reader.form, labelled=True)
+    reading = passes.Pass(paths, reader.form, passes.TRAINING)
     records = tfrecord.records(reading.shards(shuffle=True), num_readers)
     examples = reader.examples(reading, records, frame_indices).repeat(num_epochs)
     return examples.shuffle(readers.shuffle_size(examples, batch_size)).batch(batch_size).prefetch(2)
 
 
 def check_examples(reader, paths, num_readers):
-    """Checks that a pass over the shards yields an example with a label, reading as far as the first one.
+    """Checks that a pass over the shards yields an example, reading as far as the first one with a label.
 
     Raises:
-      InputError: it yields none, which many passes would not, either.
+      InputError: it yields none, which many passes would not, either; or none of its videos has a label.
     """
     with tf.Graph().as_default(), tf.device("/cpu:0"), tfrecord.explained(paths, reader.form):
-        reading = passes.Pass(paths, reader.form, labelled=True)
+        reading = passes.Pass(paths, reader.form, passes.TRAINING)
         examples = reader.examples(reading, tfrecord.records(reading.shards(), num_readers))
         has_label = examples.map(tfrecord.plain(lambda example: tf.reduce_any(example["labels"].values > 0)))
-        labelled = has_label.filter(tfrecord.plain(lambda found: found))
-        first = tf.compat.v1.data.make_one_shot_iterator(labelled).get_next()
-        with tf.compat.v1.Session() as session:
-            try:
-                session.run(first)
-            except tf.errors.OutOfRangeError:
-                raise InputError("The %d training shards such as %s hold no example: check the patterns, and with "
-                                 "--segment_labels that they are of 3/frame/validate." % (len(paths), paths[0]))
+        if not _any(has_label.filter(tfrecord.plain(lambda found: found))) and not _any(has_label):
+            raise InputError("The %d training shards such as %s hold no example: check the patterns, and with "
+                             "--segment_labels that they are of 3/frame/validate." % (len(paths), paths[0]))
 
 
-def evaluation_batches(reader, paths, batch_size, frame_indices, num_readers, labelled=False):
-    """One pass over the shards in a fixed order, each video once; see the reader's `examples`.
+def _any(dataset):
+    """Whether a dataset has an element."""
+    element = tf.compat.v1.data.make_one_shot_iterator(dataset.take(1)).get_next()
+    with tf.compat.v1.Session() as session, contextlib.suppress(tf.errors.OutOfRangeError):
+        session.run(element)
+        return True
+    return False
 
-    Args:
-      labelled: see `passes.Pass`.
-    """
-    reading = passes.Pass(paths, reader.form, labelled)
+
+def evaluation_batches(reader, paths, batch_size, frame_indices, num_readers, purpose=None):
+    """One pass over the shards in a fixed order, each video once; see the reader's `examples` and `passes.Pass`."""
+    reading = passes.Pass(paths, reader.form, purpose)
     examples = reader.examples(reading, _videos(reading, num_readers), frame_indices)
     return examples.batch(batch_size).prefetch(2)
 

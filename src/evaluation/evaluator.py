@@ -6,6 +6,7 @@ import tensorflow as tf
 from src.common import files
 from src.common.errors import InputError
 from src.common.progress import Progress
+from src.data import passes
 from src.data import pipeline
 from src.data import readers
 from src.evaluation import scoring
@@ -40,7 +41,7 @@ class Evaluator(object):
             frame_indices = None if segment_labels else scoring.evaluation_indices(model, reader)
             with tf.device("/cpu:0"):
                 self._iterator = tf1.data.make_initializable_iterator(pipeline.evaluation_batches(
-                    reader, paths, batch_size, frame_indices, num_readers, labelled=True))
+                    reader, paths, batch_size, frame_indices, num_readers, passes.EVALUATION))
                 batch = self._iterator.get_next()
             labels = readers.dense_labels(batch)
             weights = readers.label_weights(batch) if segment_labels else None

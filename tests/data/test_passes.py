@@ -149,18 +149,19 @@ def test_records_without_any_label_stop_training_and_evaluation(tmp_path, kind):
     told = ("None of the 6 videos in the 1 shards such as %s has a label: labels come with the train and validate "
             "partitions, not with test." % path)
     assert complaints.of_training([path], kind) == told
-    assert complaints.of_evaluation([path], kind, labelled=True) == told
+    assert complaints.of_evaluation([path], kind, purpose=passes.EVALUATION) == told
     assert complaints.of_evaluation([path], kind) is None  # inference needs none
     some = records.write(tmp_path / "train0000", [records.random_record(9, 12, is_frame_level=kind == "frame")])
     assert complaints.of_training([path, some], kind) is None
-    assert complaints.of_evaluation([path, some], kind, labelled=True) is None
+    assert complaints.of_evaluation([path, some], kind, purpose=passes.EVALUATION) is None
 
 
-def test_ratings_of_which_none_is_positive_stop_training_and_evaluation(tmp_path):
+def test_ratings_of_which_none_is_positive_stop_evaluation_and_are_told_of_in_training(tmp_path, said):
     path = write_rated(tmp_path, [(0, 7, 0), (5, 7, 0)])
     told = "None of the 2 ratings in the 1 shards such as %s is positive: give more shards." % path
-    assert complaints.of_training([path], "segment") == told
-    assert complaints.of_evaluation([path], "segment", labelled=True) == told
+    assert complaints.of_training([path], "segment") is None
+    assert said() == [told]
+    assert complaints.of_evaluation([path], "segment", purpose=passes.EVALUATION) == told
 
 
 @pytest.mark.parametrize("kind, content", [("segment", "unrated"), ("segment", "empty"), ("frame", "empty"),
