@@ -8,6 +8,7 @@ import re
 
 from src.common.errors import InputError
 
+_NUMBER = re.compile(r" *[-+]?[0-9]{1,6} *")
 _SHIFT = re.compile(r"(.*)_shift(-?[0-9]+)((?:[._].*)?)")
 
 
@@ -17,10 +18,8 @@ def parse(text, segment_labels):
     Raises:
       InputError: malformed, repeated, or other than 0 for whole videos.
     """
-    try:
-        shifts = [int(shift) for shift in text.split(",")]
-    except ValueError:
-        shifts = []
+    numbers = text.split(",")
+    shifts = [int(number) for number in numbers] if all(map(_NUMBER.fullmatch, numbers)) else []
     if not shifts or len(set(shifts)) < len(shifts):
         raise InputError("--shift=%s is not a comma list of different whole numbers, such as -2,-1,0,1." % text)
     if shifts != [0] and not segment_labels:
@@ -44,11 +43,11 @@ def split(path):
 
     `_shift<k>` stands before the name's end, a dot or an underscore; without it the shift is 0.
     """
-    folder, name = os.path.split(path)
+    name = os.path.basename(path)
     matched = _SHIFT.fullmatch(name)
     if not matched:
         return path, 0
-    return os.path.join(folder, matched.group(1) + matched.group(3)), int(matched.group(2))
+    return path[:len(path) - len(name)] + matched.group(1) + matched.group(3), int(matched.group(2))
 
 
 def group(paths):

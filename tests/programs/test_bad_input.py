@@ -267,7 +267,7 @@ INFERENCE = {
 }
 INFERENCE.update({"shift " + shift: case(
     "--shift=%s is not a comma list of different whole numbers" % shift, "-2,-1,0,1", shift=shift)
-    for shift in ("", "one", "1.5", "1,1", "1,", "1 2")})
+    for shift in ("", "1000000000", "1_0", "\u0663", "one", "1.5", "1,1", "1,", "1 2")})
 
 CASES = {(program, name): one for program, cases in zip(ALL, (TRAIN, EVAL, INFERENCE))
          for name, one in cases.items()}

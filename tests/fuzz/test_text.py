@@ -1,0 +1,221 @@
+"""Text files of any bytes: what is read is what a plain reading finds, or one sentence."""
+import csv
+import json
+import os
+import re
+import tempfile
+
+from hypothesis import assume
+from hypothesis import example
+from hypothesis import given
+from hypothesis import strategies
+import numpy as np
+import pytest
+
+from src.common import files
+from src.common import text
+from src.common.errors import InputError
+from src.data import segments
+from src.evaluation import ratings
+from src.evaluation import results
+from src.submission import ranked_csv
+from src.submission import tuning
+
+MARK = b"\xef\xbb\xbf"
+
+
+@pytest.fixture(scope="module")
+def path():
+    with tempfile.TemporaryDirectory() as folder:
+        yield os.path.join(folder, "file")
+
+
+def write(path, content):
+    with open(path, "wb") as stream:
+        stream.write(content)
+
+
+def outcome(read, path):
+    """What a reader gives, or None after a sentence about the file."""
+    try:
+        return read(path)
+    except InputError as error:
+        sentence = str(error)
+        assert sentence.startswith(path) and sentence.endswith(".") and len(sentence) < 1000 and "\n" not in sentence
+        return None
+
+
+def of_pieces(*pieces):
+    """Contents made of what such files consist of, and of anything else."""
+    known = strategies.sampled_from(pieces + (b"\n", b"\n", b"\r\n", b",", b" ", MARK))
+    return strategies.lists(strategies.one_of(known, strategies.binary(max_size=3)), max_size=25).map(b"".join)
+
+
+def plain_lines(content):
+    """(number, line) of a file whose content is small enough to be split as a whole."""
+    whole = content[len(MARK):] if content.startswith(MARK) else content
+    return [(number, line.rstrip(b"\r")) for number, line in enumerate(whole.split(b"\n"), 1) if line.rstrip(b"\r")]
+
+
+def plain_rows(content, header):
+    lines = plain_lines(content)
+    return lines[1:] if lines and lines[0][1].strip() == header else lines
+
+
+@given(of_pieces(b"head"), strategies.integers(1, 40))
+def test_lines(path, content, block_bytes):
+    write(path, content)
+    whole, text.BLOCK_BYTES = text.BLOCK_BYTES, block_bytes
+    try:
+        assert list(text.lines(path)) == plain_lines(content)
+        assert list(text.lines(path, b"head")) == plain_rows(content, b"head")
+        longest = max([len(line) for line in content.split(b"\n")])
+        assert (outcome(lambda path: list(text.lines(path, line_bytes=20)), path) is None) == (longest > 20)
+    finally:
+        text.BLOCK_BYTES = whole
+
+
+@given(of_pieces(b"Index", b"0", b"7", b"12", b"3861", b"-1", b"9999999999"))
+def test_label_ids(path, content):
+    write(path, content)
+    rows = [line for _, line in plain_rows(content, b"Index")]
+    expected = None
+    if rows and all(re.fullmatch(rb"\s*[0-9]{1,9}\s*", line) for line in rows):
+        expected = sorted(map(int, rows))
+        expected = expected if len(set(expected)) == len(expected) else None
+    assert outcome(segments.read_label_ids, path) == expected
+
+
+@given(of_pieces(b"segment_id,label,score", b"abcd:5,7,1", b"abcd:5,7,0", b"e:0,3861,1.0", b"abcd:5", b"7", b"1",
+                 b"0.5", b"nan", b"f:5,9999999999,1"))
+def test_rating_caches(path, content):
+    write(path, content)
+    expected = {}
+    for _, line in plain_rows(content, b"segment_id,label,score"):
+        matched = re.fullmatch(rb"(.*),([0-9]{1,9}),([01])(\.0*)?", line.strip())
+        if not matched or not is_segment(matched.group(1)):
+            expected = None
+            break
+        expected[matched.group(1), int(matched.group(2))] = float(matched.group(3))
+    found = outcome(ratings.read_cache, path)
+    assert (found is None) == (not expected)
+    if found:
+        assert dict(zip(zip(found.segment_ids.tolist(), found.labels.tolist()), found.scores.tolist())) == expected
+        assume(MARK not in found.segment_ids[0])
+        ratings.write_cache(path, found)
+        for again, before in zip(ratings.read_cache(path), found):
+            np.testing.assert_array_equal(again, before)
+
+
+def rows_of(path):
+    """As `ranked_csv.read`, by way of `Rows`, as the fusion reads."""
+    rows, found = ranked_csv.Rows(path), {}
+    for class_id in rows.classes:
+        content, where = rows.read(class_id)
+        found[class_id] = ranked_csv.split(content, where)
+        ranked_csv.check_form(found[class_id], where)
+        ranked_csv.check_distinct(found[class_id], where)
+    return found
+
+
+def is_segment(name):
+    return len(name) <= 64 and re.fullmatch(rb"[^:,\x00- ]+:[0-9]+", name)
+
+
+def plain_ranked(content):
+    """{class: ids}, or None of what is no ranked CSV."""
+    found = {}
+    for _, line in plain_rows(content, b"Class,Segments"):
+        class_id, comma, ids = line.partition(b",")
+        if not comma or len(class_id) > 63 or not re.fullmatch(rb"\s*[0-9]{1,9}\s*", class_id):
+            return None
+        ids = ids.strip().split(b" ") if ids.strip() else []
+        if int(class_id) in found or len(set(ids)) < len(ids) or not all(map(is_segment, ids)):
+            return None
+        found[int(class_id)] = ids
+    return found or None
+
+
+@given(of_pieces(b"Class,Segments", b"7", b"7,", b"12,a:5", b"a:5", b" a:5 b:10", b"abcdefgh:295", b":", b"5",
+                 b"9" * 10, b"v" * 60 + b":5"))
+def test_ranked_csvs(path, content):
+    write(path, content)
+    expected = plain_ranked(content)
+    for read in ranked_csv.read, rows_of:
+        found = outcome(read, path)
+        assert (None if found is None else {class_id: ids.tolist() for class_id, ids in found.items()}) == expected
+    if expected:
+        ranked_csv.write(path, sorted(expected.items()))
+        assert {class_id: ids.tolist() for class_id, ids in ranked_csv.read(path).items()} == expected
+
+
+NUMBERS = strategies.one_of(strategies.floats(), strategies.integers(), strategies.booleans(), strategies.none(),
+                            strategies.text(max_size=3), strategies.floats(0, 10))
+WHOLE = strategies.fixed_dictionaries({"w0": strategies.one_of(strategies.floats(.1, 10), NUMBERS),
+                                       "a": strategies.one_of(strategies.floats(0, 200), NUMBERS)})
+POINTS = strategies.fixed_dictionaries({
+    "target": strategies.one_of(strategies.floats(0, 1), NUMBERS),
+    "params": strategies.one_of(
+        WHOLE, strategies.dictionaries(strategies.sampled_from(["w0", "a", "b"]), NUMBERS), NUMBERS)})
+
+
+def is_point(entry):
+    try:
+        w0, weight, target = entry["params"]["w0"], entry["params"]["a"], entry["target"]
+    except (KeyError, TypeError):
+        return False
+    numbers = [value for value in (w0, weight, target) if type(value) in (int, float)]
+    return (len(numbers) == 3 and 0 < w0 <= 10 and 0 <= weight <= 200 and not target < 0 and not target > 1
+            and len(entry["params"]) == 2)
+
+
+@given(strategies.lists(POINTS, max_size=4))
+def test_points_of_a_tuning_log(path, entries):
+    content = "".join(json.dumps(entry) + "\n" for entry in entries).encode()
+    write(path, content)
+    log = outcome(lambda path: tuning.Log(path, ["a"]), path)
+    assert (log is not None) == all(map(is_point, entries))
+    if log:
+        assert [point.w0 for point in log.points] == [entry["params"]["w0"] for entry in entries]
+    with open(path, "rb") as stream:
+        assert stream.read() == content
+
+
+@given(strategies.lists(strategies.floats(0, 1), min_size=1, max_size=3), strategies.integers(0, 300))
+def test_a_tuning_log_cut_off_anywhere_keeps_its_whole_lines(path, targets, left_off):
+    write(path, b"")
+    log = tuning.Log(path, ["a"])
+    for target in targets:
+        log.add(tuning.Point(1.0, (2.0,)), target)
+    with open(path, "rb") as stream:
+        content = stream.read()
+    cut = content[:max(0, len(content) - left_off)]
+    write(path, cut)
+    found = tuning.Log(path, ["a"]).targets
+    assert found == targets[:len(found)] and len(found) in (cut.count(b"\n"), cut.count(b"\n") + cut.endswith(b"}"))
+
+
+@given(strategies.one_of(strategies.binary(max_size=30), of_pieces(b"{", b"}", b"[", b'"a"', b":", b"5", b"NaN")))
+@example(b"[" * 5000)
+@example(b"9" * 5000)
+def test_json(path, content):
+    write(path, content)
+    try:
+        expected = [json.loads(content.decode("utf-8-sig"))]
+    except (ValueError, RecursionError):
+        expected = None
+    found = outcome(lambda path: [files.read_json(path)], path)
+    assert repr(found) == repr(expected) or len(content) == 5000 and found is None
+
+
+@given(of_pieces(b"step,examples,hit_at_one,perr,map,gap,loss,segment_labels,holdout_shards,eval_data_pattern",
+                 b"1,5,.1,.2,.3,.4,.5,True,300,p", b'"', b"nan", b"-1", b"1"))
+def test_results_of_evaluations(content):
+    kind = dict.fromkeys(results.KIND)
+    with tempfile.TemporaryDirectory() as folder:
+        os.mkdir(os.path.join(folder, "eval"))
+        path = os.path.join(folder, "eval", "results.csv")
+        write(path, content)
+        if outcome(lambda path: results.Results(folder, kind), path):
+            lines = [line.decode("utf-8", "replace") for _, line in plain_lines(content)]
+            assert not lines or all(len(row) == 10 for row in csv.reader(lines))
