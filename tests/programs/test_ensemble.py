@@ -159,7 +159,8 @@ def one_of_another_partition(folder, tmp_path):
     """The input files with one more that ranks other segments."""
     path = str(tmp_path / "other_oof.csv")
     ranked_csv.write(path, [(3, np.array([b"x:0", b"y:5"]))])
-    return folder + "/*_oof.csv," + path, path + ': none of the segments%s is among those of the 384 ratings such as "v0:0"'
+    told = ': none of the segments%s is among those of the 384 ratings such as "v0:0"'
+    return folder + "/*_oof.csv," + path, path + told
 
 
 def test_report_names_a_file_that_ranks_no_rated_segment(folder, one_of_another_partition):
@@ -215,10 +216,10 @@ def test_tuning_names_a_file_that_ranks_no_rated_segment(folder, one_of_another_
     ("tune", dict(input_files="{}/w0.csv"), "A model named w0 cannot be told from the fusion's w0: rename its file"),
     ("tune", dict(label_cache="{}/few.csv"), "Half of the rated videos have no positive rating"),
     ("tune", dict(output_file="{}/labels.csv/weights.json"), "cannot be written"),
-    ("tune", dict(label_cache="{}/other.csv"), "_oof.csv: none of the segments is among those of the 2 ratings such as"),
+    ("tune", dict(label_cache="{}/other.csv"), "_oof.csv: none of the segments is among those of the 2 ratings such"),
     ("report", dict(input_files="{}/labels.csv"), "labels.csv, line 1: "),
     ("report", dict(input_files="{}/w0.csv", label_cache="{}/other.csv"), (
-        '{}/w0.csv: none of the segments such as "v0:0" is among those of the 2 ratings such as "x:0": rank the shards')),
+        '{}/w0.csv: none of the segments such as "v0:0" is among those of the 2 ratings such as "x:0": rank the ')),
 ])
 def test_wrong_usage_gets_a_sentence_and_leaves_nothing(mode, flags, message, folder, tmp_path):
     given = dict(tuning_flags(folder), output_file=str(tmp_path / ("out.json" if mode == "tune" else "out.csv")))

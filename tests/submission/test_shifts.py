@@ -21,7 +21,8 @@ def test_shifts_are_ordered_by_size_the_positive_first():
 
 def test_files_are_grouped_by_model():
     groups = shifts.group(["m/out_shift-2.csv", "m/out.csv", "b_oof_shift-1_sorted.csv", "m/out_shift1.csv",
-                           "m_shift3/out.csv", "d//out.csv", "d//out_shift1.csv", "b_oof_sorted.csv", "gs://a/x_shifted.csv"])
+                           "m_shift3/out.csv", "d//out.csv", "d//out_shift1.csv", "b_oof_sorted.csv",
+                           "gs://a/x_shifted.csv"])
     assert list(groups.items()) == [
         ("m/out.csv", ["m/out.csv", "m/out_shift1.csv", "m/out_shift-2.csv"]),
         ("b_oof_sorted.csv", ["b_oof_sorted.csv", "b_oof_shift-1_sorted.csv"]),
