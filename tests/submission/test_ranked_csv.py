@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from src.common.errors import InputError
+from src.data import segment_ids
 from src.submission import ranked_csv
 from src.common import text
 
@@ -113,12 +114,13 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path, read):
 def test_a_row_of_all_memory_is_refused_at_once(tmp_path, content, read):
     path = write(tmp_path, content)
     os.truncate(path, 300000000)  # zeros, which take no disk
+    bound = ranked_csv.MAX_SEGMENTS * (segment_ids.MAX_BYTES + 1)
     tracemalloc.start()
-    with pytest.raises(InputError, match="line [12] is longer than 32,500,000 bytes"):
+    with pytest.raises(InputError, match="line [12] is longer than {:,} bytes".format(bound)):
         read(path)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 4 * 32500000
+    assert peak < 4 * bound
 
 
 @pytest.mark.parametrize("block_bytes", [1, 7, 1 << 20])

@@ -50,7 +50,7 @@ def replace_for_ever(model):
     while True:
         replace(model, value)
         value = 1 - value
-        time.sleep(.005)
+        time.sleep(.1)
 
 
 def test_weights_are_of_one_model_while_it_is_replaced(model):
