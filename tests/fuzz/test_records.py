@@ -1,0 +1,106 @@
+"""Records that a writer got wrong, and shards of any bytes, are read, or get a sentence that names them."""
+import os
+import tempfile
+
+from hypothesis import assume
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from src.common import program
+from src.common.errors import InputError
+from src.data import pipeline
+from src.data import readers
+from tests import records
+
+tf1 = tf.compat.v1
+SIZES, NAMES = [6, 2], ["rgb", "audio"]
+FRAMES = readers.YT8MFrameFeatureReader(3862, SIZES, NAMES)
+RATED = readers.YT8MFrameFeatureReader(3862, SIZES, NAMES, segment_labels=True)
+
+
+def good(number):
+    """A small frame-level record with ratings."""
+    frames = np.random.RandomState(number).randint(0, 256, (number + 5, sum(SIZES))).astype("u1")
+    return records.frame_level(b"v%d" % number, frames[:, :6], frames[:, 6:], [3, 3861], [(0, 3, 1), (5, 3861, 0)])
+
+
+STRINGS = strategies.one_of(strategies.sampled_from([b"v1", bytes(6), bytes(2)]), strategies.binary(max_size=70))
+INTEGERS = strategies.one_of(strategies.integers(-1, 4000), strategies.integers(-2 ** 63, 2 ** 63 - 1))
+FLOATS = strategies.one_of(strategies.sampled_from([0., 1.]), strategies.floats(width=32))
+FEATURES = strategies.one_of(
+    strategies.lists(STRINGS, max_size=3).map(records.bytes_feature),
+    strategies.lists(INTEGERS, max_size=3).map(records.int_feature),
+    strategies.lists(FLOATS, max_size=3).map(records.float_feature), strategies.just(tf.train.Feature()))
+# What the good record's features and lists are replaced by; None leaves them out.
+CONTEXT_NAMES = ["id", "labels", "other", "segment_start_times", "segment_labels", "segment_scores"]
+CONTEXT = strategies.dictionaries(
+    strategies.sampled_from(CONTEXT_NAMES), strategies.one_of(strategies.none(), FEATURES), max_size=3)
+LISTS = strategies.dictionaries(strategies.sampled_from(NAMES + ["other"]), strategies.one_of(
+    strategies.none(), strategies.lists(FEATURES, max_size=6)), max_size=1)
+
+
+def put(message, features, of_feature):
+    for name, feature in features.items():
+        if name in message:
+            del message[name]
+        if feature is not None:
+            message[name].CopyFrom(of_feature(feature))
+
+
+@pytest.fixture(scope="module", params=["videos", "segments"])
+def parse(request):
+    """Function from a serialized record to NumPy, by a graph that is built once."""
+    with tf.Graph().as_default():
+        serialized = tf1.placeholder(tf.string, [])
+        record = readers.Record(serialized, "SHARD", 7)
+        fetches = FRAMES.parse_video(record) if request.param == "videos" else RATED.parse_segments(record)
+        with tf1.Session(config=tf1.ConfigProto(device_count={"GPU": 0})) as session:
+            yield lambda content: session.run(fetches, {serialized: content})
+
+
+@given(strategies.integers(0, 3), CONTEXT, LISTS)
+def test_a_record_is_read_or_named(parse, number, context, lists):
+    record = tf.train.SequenceExample.FromString(good(number))
+    put(record.context.feature, context, lambda feature: feature)
+    put(record.feature_lists.feature_list, lists, lambda features: tf.train.FeatureList(feature=features))
+    try:
+        found = parse(record.SerializeToString())
+    except tf.errors.OpError as error:
+        sentence = program.sentence(error)
+        assert sentence and sentence.startswith("SHARD, record 7,") and sentence.endswith("."), (sentence, error)
+        assert context or lists
+    else:
+        classes = found["labels"].indices[:, -1]
+        assert np.all((classes >= 0) & (classes < 3862)) and found["frames"].shape[-1] == sum(SIZES)
+
+
+# Of (place, bytes left out there, bytes put in).
+CHANGES = strategies.lists(strategies.tuples(
+    strategies.floats(0, .999), strategies.integers(0, 3), strategies.binary(max_size=4)), max_size=4)
+
+
+@settings(max_examples=settings.default.max_examples // 8)
+@given(CHANGES, strategies.integers(0, 200))
+def test_a_shard_of_any_bytes_is_read_or_named(changes, left_off):
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "validate0000.tfrecord")
+        records.write(path, [good(number) for number in range(3)])
+        with open(path, "rb") as stream:
+            content = whole = stream.read()
+        for place, left_out, put_in in changes:
+            place = int(place * len(content))
+            content = content[:place] + put_in + content[place + left_out:]
+        content = content[:max(0, len(content) - left_off)]
+        assume(content != whole)
+        with open(path, "wb") as stream:
+            stream.write(content)
+        try:
+            found = pipeline.read_ratings([path])[0].tolist()
+        except InputError as error:
+            assert path in str(error) and str(error).endswith(".")
+        else:  # the checksums hold, so it is cut off where a record ends
+            assert set(found) <= {b"v%d:%d" % (number, start) for number in range(3) for start in (0, 5)}
