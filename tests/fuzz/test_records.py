@@ -14,6 +14,7 @@ from src.common import program
 from src.common.errors import InputError
 from src.data import pipeline
 from src.data import readers
+from src.data import tfrecord
 from tests import records
 
 tf1 = tf.compat.v1
@@ -51,13 +52,20 @@ def put(message, features, of_feature):
             message[name].CopyFrom(of_feature(feature))
 
 
+class Uncounted(object):
+    """Stands in for a Pass."""
+
+    def count(self, **counts):
+        return tf.no_op()
+
+
 @pytest.fixture(scope="module", params=["videos", "segments"])
 def parse(request):
     """Function from a serialized record to NumPy, by a graph that is built once."""
     with tf.Graph().as_default():
         serialized = tf1.placeholder(tf.string, [])
-        record = readers.Record(serialized, "SHARD", 7)
-        fetches = FRAMES.parse_video(record) if request.param == "videos" else RATED.parse_segments(record)
+        record = tfrecord.Record(serialized, "SHARD", 7, 0)
+        fetches = FRAMES.parse_video(record) if request.param == "videos" else RATED.parse_segments(record, Uncounted())
         with tf1.Session(config=tf1.ConfigProto(device_count={"GPU": 0})) as session:
             yield lambda content: session.run(fetches, {serialized: content})
 
