@@ -48,7 +48,9 @@ def parse_sequence_example(serialized, sentences, context, lists=()):
     """Parses SequenceExamples, or Examples, which are ones without lists.
 
     TensorFlow's other parsers end the process on a record that is no protocol buffer, because their error quotes
-    its bytes, which are not UTF-8; the one used here gives the record's sentence.
+    its bytes, which are not UTF-8; the one used here gives the record's sentence. But it reads beyond a record of which
+    a part, or a string of the context, is said to be longer than it is: the first is found out before, and the strings
+    are read by another one, of records that are protocol buffers.
 
     Args:
       serialized: string [n].
@@ -59,9 +61,18 @@ def parse_sequence_example(serialized, sentences, context, lists=()):
     Returns:
       {name: SparseTensor [n, values]} of the context, {name: string [n, frames]} of the lists.
     """
+    sizes, _ = tf.io.decode_proto(serialized, "tensorflow.SequenceExample", ["context"], [tf.string])
+    with tf.control_dependencies([stop_unless([tf.reduce_all(sizes >= 0)], "")]):
+        serialized = tf.identity(serialized)
+    wanted = {name: tf.io.VarLenFeature(kind) for name, kind in context.items()}
+    wanted_strings = {name: wanted.pop(name) for name, kind in context.items() if kind == tf.string}
     parsed, strings, _ = tf.io.parse_sequence_example(
-        serialized, {name: tf.io.VarLenFeature(kind) for name, kind in context.items()},
+        serialized, wanted or {"": tf.io.VarLenFeature(tf.int64)},
         {name: tf.io.FixedLenSequenceFeature([], tf.string) for name in lists} or None, sentences)
+    # An assertion, as a mere dependency on what nobody uses would be dropped.
+    with tf.control_dependencies([stop_unless([tf.size(next(iter(parsed.values())).values) >= 0], "")]):
+        serialized = tf.identity(serialized)
+    parsed.update(tf.io.parse_example(serialized, wanted_strings, example_names=sentences))
     return parsed, strings
 
 

@@ -11,6 +11,7 @@ import multiprocessing.pool
 import os
 import re
 import struct
+import time
 
 from google.protobuf.message import DecodeError
 import numpy as np
@@ -22,8 +23,10 @@ from src.common.errors import InputError
 from src.data import inspection
 
 FRAMING_BYTES = 16  # of a record
+SEARCH_SECONDS = 60.0  # for a record that an error does not name
 _PARALLEL_CALLS = 2 * multiprocessing.cpu_count()
 _CORRUPT = re.compile(r"(corrupted|truncated) record at (\d+)")
+_UNPARSED = re.compile(r"Failed (skipping|to consume)|Unsupported datatype")  # a protocol buffer
 _IN_RECORD = re.compile(r"(.*), record ([0-9]+), ", re.DOTALL)
 _COMPRESSIONS = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz"}
 _BEGINNING_BYTES = 64  # of a file, that tell what it is
@@ -84,16 +87,15 @@ def explained(paths, form):
     """
     try:
         yield
-    except tf.errors.DataLossError as error:
-        corrupt = _CORRUPT.search(error.message)
-        if not corrupt:
-            raise
-        raise InputError(_corrupt_shard(paths, int(corrupt.group(2))))
     except tf.errors.OpError as error:
-        marked = program.SENTENCE.search(error.message)
-        if not marked:
-            raise
-        raise InputError(_with_fault(marked.group(1), paths, form))
+        corrupt, marked = _CORRUPT.search(error.message), program.SENTENCE.search(error.message)
+        if corrupt and isinstance(error, tf.errors.DataLossError):
+            raise InputError(_corrupt_shard(paths, int(corrupt.group(2))))
+        if marked:
+            raise InputError(_with_fault(marked.group(1), paths, form))
+        if _UNPARSED.search(error.message):
+            raise InputError(_unparsed_record(paths, form))
+        raise
 
 
 def _with_fault(sentence, paths, form):
@@ -102,6 +104,22 @@ def _with_fault(sentence, paths, form):
     fault = form and found and found.group(1) in paths and inspection.fault_of(
         _read_record(found.group(1), int(found.group(2))), form)
     return found.group(0) + fault if fault else sentence
+
+
+def _unparsed_record(paths, form):
+    """Sentence about a record that TensorFlow's parsers stopped at without saying which it is."""
+    deadline = time.time() + SEARCH_SECONDS
+    for path in paths:
+        with contextlib.suppress(tf.errors.DataLossError):
+            for index, serialized in enumerate(tf.compat.v1.io.tf_record_iterator(path)):
+                fault = inspection.fault_of(serialized, form)
+                if fault:
+                    return "%s, record %d, %s" % (path, index, fault)
+                if time.time() > deadline:
+                    return ("A record of one of the %d shards such as %s is no protocol buffer: find it with "
+                            "src/check_data.py, and leave its shard out." % (len(paths), paths[0]))
+    return "A record of one of the %d shards such as %s holds what TensorFlow cannot read: leave its shard out." % (
+        len(paths), paths[0])
 
 
 def _read_record(path, index):

@@ -95,6 +95,10 @@ RECORDS = {  # the programs that read them, their pattern, and the case
         "{bad}/text0000.tfrecord is no TFRecord but text", "fetch the shard itself, or correct the pattern")),
     "cut within a header": (ALL, "{bad}/cut*", case(
         "{bad}/cut0000.tfrecord, record 3", "is truncated or corrupt: fetch the shard")),
+    "an id beyond its record": (ALL, "{bad}/overlong*", case(
+        "{bad}/overlong0000.tfrecord, record 1, is not a frame-level SequenceExample", "no protocol buffer")),
+    "frames beyond their record": (ALL, "{bad}/endless*", case(
+        "{bad}/endless0000.tfrecord, record 1, is not a frame-level SequenceExample", "no protocol buffer")),
     "another kind of record": (ALL, "{bad}/garbage*", case(
         "{bad}/garbage0000.tfrecord, record 0,", "is not a frame-level SequenceExample", "check --f")),
     "wrong size": (ALL, "{bad}/wide*", case(
@@ -286,10 +290,16 @@ def bad_records(tmp_path_factory):
     def second(replaced):
         return [good[0], replaced, good[2]]
 
+    context, lists = (part.SerializeToString() for part in (
+        tf.train.SequenceExample(context=tf.train.SequenceExample.FromString(good[1]).context),
+        tf.train.SequenceExample.FromString(good[1]).feature_lists))
+    endless = context + b"\x12\xba\xdf\xe7\xbb\x8c\x01" + lists  # a length of 37,706,395,578 bytes
     wide = records.frame_level(b"v", np.zeros([12, 7], "u1"), np.zeros([12, 2], "u1"), [1], [(0, 1, 1)])
     for name, content in {
             "truncated0000": good, "corrupt0000": good, "part-00001": good, "empty0000": [],
-            "garbage0000": [b"no protocol buffer"], "unrated0000": [serialized(video) for video in videos],
+            "overlong0000": second(good[1].replace(b"\n\x03v01", b"\n\x7fv01")),
+            "endless0000": second(endless), "garbage0000": [b"no protocol buffer"],
+            "unrated0000": [serialized(video) for video in videos],
             "wide0000": second(wide), "cut0000": good,
             "id0000": second(serialized(videos[1]._replace(id=b"a,b"))),
             "frameless0000": second(serialized(videos[1]._replace(frames=videos[1].frames[:0]))),
