@@ -240,12 +240,15 @@ def is_leftover(name):
 
 
 def _runs(process):
+    """Whether a process is there; one that was killed and that nobody has waited for is not."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
     except (PermissionError, OverflowError):
-        pass
+        return True
+    with contextlib.suppress(OSError), open("/proc/%d/stat" % process, "rb") as stream:
+        return not stream.read().rpartition(b") ")[2].startswith((b"Z", b"X"))
     return True
 
 

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import stat
+import subprocess
 
 import pytest
 import tensorflow as tf
@@ -166,6 +167,17 @@ def test_of_a_link_that_is_removed_the_folder_stays(tmp_path):
     files.remove(str(tmp_path / "eval"))
     assert os.listdir(str(tmp_path)) == ["elsewhere"]
     assert contents(tmp_path / "elsewhere") == dict.fromkeys(PARTS, "old")
+
+
+def test_a_killed_process_that_nobody_waited_for_is_gone(tmp_path):
+    process = subprocess.Popen(["sleep", "60"])
+    left = ".out.csv.%s.%d.tmp" % (socket.gethostname(), process.pid)
+    assert not files.is_leftover(left)
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # a zombie now, and it stays one
+    assert files.is_leftover(left)
+    process.wait()
+    assert files.is_leftover(left)
 
 
 def test_what_another_machine_or_a_running_process_writes_is_left_alone(tmp_path):
