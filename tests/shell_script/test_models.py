@@ -2,6 +2,7 @@
 import contextlib
 import glob
 import json
+import multiprocessing.connection
 import os
 import re
 import shlex
@@ -306,40 +307,39 @@ def local(tmp_path_factory, small):
     write_command(str(root / "shell_script" / "setup.sh"), ":")
     write_command(str(root / ".venv" / "bin" / "python"), """echo "$1" >> '%s'
 case $1 in *train.py) set -- "$@" %s ;; esac
-test -p requests || exec '%s' "$@"
-printf '%%s\\n' "$@" > requests
-exit "$(cat replies)" """ % (root / "ran", " ".join(map(shlex.quote, small)), sys.executable))
+test -e served && set -- -c "$(cat served)" "$@"
+exec '%s' "$@" """ % (root / "ran", " ".join(map(shlex.quote, small)), sys.executable))
     return root
 
 
 @contextlib.contextmanager
 def served(local):
     """Has the checkout's .venv run its programs in processes that have imported TensorFlow already."""
-    requests, replies = str(local / "requests"), str(local / "replies")
-
     def serve():
-        for words in iter(lambda: read(requests), ["stop"]):
-            code, errors = runner.run(os.path.basename(words[0])[:-len(".py")], *words[1:])
-            print(errors, file=sys.stderr)
-            with open(replies, "w") as stream:
-                stream.write(str(code))
+        for connection in iter(listener.accept, None):
+            with connection:
+                words = connection.recv()
+                if not words:
+                    return
+                code, errors = runner.run(os.path.basename(words[0])[:-len(".py")], *words[1:])
+                print(errors, file=sys.stderr)
+                connection.send(code)
 
-    def read(path):
-        with open(path) as stream:
-            return stream.read().splitlines()
-
-    for path in requests, replies:
-        os.mkfifo(path)
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        yield
-    finally:
-        with open(requests, "w") as stream:
-            stream.write("stop")
-        thread.join()
-        for path in requests, replies:
-            os.remove(path)
+    with multiprocessing.connection.Listener() as listener:
+        (local / "served").write_text("""
+import multiprocessing.connection, sys
+connection = multiprocessing.connection.Client(%r)
+connection.send(sys.argv[1:])
+sys.exit(connection.recv())""" % listener.address)
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield
+        finally:
+            with multiprocessing.connection.Client(listener.address) as connection:
+                connection.send([])
+            thread.join()
+            (local / "served").unlink()
 
 
 def test_all_on_this_machine_skips_what_is_done(local, workplace, data_dir, tmp_path):
