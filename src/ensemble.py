@@ -25,6 +25,7 @@ import tensorflow as tf
 from src.common import atomic
 from src.common import files
 from src.common import program
+from src.common import tables
 from src.common import text
 from src.common.errors import InputError
 from src.data import shards
@@ -211,18 +212,8 @@ def tune(args):
     best, rows = tuning.tune_and_compare(models, every, halves, logs, args.init_points, args.n_iter, args.seed)
     atomic.write_json(target, {"w0": best.w0, "weights": dict(zip(models, best.weights)), "map": every(*best),
                                "comparison": rows})
-    print_table(rows)
+    tables.print_table(rows)
     log.info("written: %s", target)
-
-
-def print_table(rows):
-    """Prints dicts as a table, the keys above; numbers with six digits."""
-    names = list(rows[0])
-    cells = [names] + [["%.6f" % row[name] if isinstance(row[name], float) else row[name] or "-" for name in names]
-                       for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells)]
-    for row in cells:
-        print("  ".join([row[0].ljust(widths[0])] + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:])]))
 
 
 def report(args):
@@ -240,7 +231,7 @@ def report(args):
                 raise
             log.warning("%s", error)
         rows.append(collections.OrderedDict([("file", path), ("mAP", mean)]))
-    print_table(rows)
+    tables.print_table(rows)
 
 
 def main(args):

@@ -43,7 +43,7 @@ MIN_FRAMES = synthetic.RATED_SEGMENTS * segments.SEGMENT_FRAMES  # a video has s
 def define_flags():
     flags.DEFINE_string("output_dir", "", "Folder for 2/frame/train, 2/frame/validate, 3/frame/validate, "
                         "3/frame/test and the two CSVs.")
-    flags.DEFINE_enum("naming", "cloud", sorted(synthetic.SUFFIXES),
+    flags.DEFINE_enum("naming", "cloud", sorted(shards.SUFFIXES),
                       "Shard names: cloud = train00, train10, ..; local = train0000, train0001, ..")
     flags.DEFINE_integer("seed", 0, "The same seed and flags give the same files.", lower_bound=0)
     flags.DEFINE_integer("num_train_shards", 4, "Shards of 2/frame/train.",

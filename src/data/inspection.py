@@ -4,9 +4,11 @@ The graph (data/parsing.py) finds out that a record is unusable as it reads mill
 one is said here.
 """
 import collections
+import functools
 import re
 
 from google.protobuf.message import DecodeError
+import numpy as np
 import tensorflow as tf
 
 from src.common import text
@@ -18,6 +20,9 @@ RATINGS = ("segment_start_times", "segment_labels", "segment_scores")
 
 _KINDS = {"id": "bytes_list", "labels": "int64_list", "segment_start_times": "int64_list",
           "segment_labels": "int64_list", "segment_scores": "float_list"}
+
+_PARSED = tf.train.SequenceExample  # looked up here, as each time takes TensorFlow 20 microseconds
+_FIRST, _SECOND = 0x0A, 0x12  # tags of a message's first and second field, that have a length
 
 # frame_level: a SequenceExample with lists of frames, else an Example; features: list of (name, size), bytes of a frame
 # or floats of a video; num_classes: labels run from 0 to num_classes - 1; max_frames: ratings start below.
@@ -48,15 +53,68 @@ def content(serialized, form):
     Raises:
       DecodeError: it is no protocol buffer.
     """
-    parsed = tf.train.SequenceExample.FromString(serialized)  # an Example is one without lists
+    parsed = _PARSED.FromString(serialized)  # an Example is one without lists
     frames, wrong_frames = {}, {}
     for name, of_list in parsed.feature_lists.feature_list.items():
-        sizes = [len(frame.bytes_list.value[0]) if frame.bytes_list.value else 0 for frame in of_list.feature]
-        frames[name] = len(sizes)
-        wrong = [(index, size) for index, size in enumerate(sizes) if size != dict(form.features).get(name, size)]
+        size = dict(form.features).get(name)
+        wrong = [(index, sum(map(len, frame.bytes_list.value))) for index, frame in enumerate(of_list.feature)
+                 if size is not None and list(map(len, frame.bytes_list.value)) != [size]]
+        frames[name] = len(of_list.feature)
         if wrong:
             wrong_frames[name] = wrong[0]
     return Content(parsed.context.feature, frames, wrong_frames)
+
+
+def quick_content(serialized, form):
+    """As `content`, in a tenth of the time for a record laid out as usual, whose frames have the right size.
+
+    protobuf makes an object of each of a record's 600 frames. Here only the context is parsed; that the bytes of a list
+    are frames of the one size shows in what stands before each of them.
+    """
+    try:
+        fields = list(_fields(serialized, 0, len(serialized)))
+        if [tag for tag, _, _ in fields] not in ([_FIRST], [_FIRST, _SECOND]):
+            return content(serialized, form)
+        frames, sizes = {}, dict(form.features)
+        for tag, begin, end in _fields(serialized, *fields[1][1:]) if len(fields) > 1 else ():
+            (key_tag, *key), (value_tag, *value) = _fields(serialized, begin, end)
+            name = serialized[slice(*key)].decode("ascii")
+            count = _count_frames(serialized, *value, sizes[name])
+            if (tag, key_tag, value_tag) != (_FIRST, _FIRST, _SECOND) or count is None or name in frames:
+                return content(serialized, form)
+            frames[name] = count
+    except (IndexError, KeyError, ValueError):
+        return content(serialized, form)
+    return Content(_PARSED.FromString(serialized[:fields[0][2]]).context.feature, frames, {})
+
+
+def _fields(message, begin, end):
+    """Yields (tag, begin, end) of the fields of a message that all have a length."""
+    while begin < end:
+        tag, length, shift, position = message[begin], 0, 0, begin + 1
+        while message[position] > 127:
+            length |= (message[position] & 127) << shift
+            shift, position = shift + 7, position + 1
+        length |= message[position] << shift
+        begin = position + 1 + length
+        if begin > end:
+            raise ValueError("a field is longer than its message")
+        yield tag, position + 1, begin
+
+
+def _count_frames(message, begin, end, size):
+    """Number of frames of a size in a list of frames; None if it is no such list."""
+    before = _before_frame(size)
+    count, rest = divmod(end - begin, len(before) + size)
+    found = np.ndarray(count, "V%d" % len(before), message, begin, len(before) + size)
+    return count if not rest and found.tobytes() == before * count else None
+
+
+@functools.lru_cache(maxsize=None)
+def _before_frame(size):
+    """What stands before a frame's bytes in a list of frames."""
+    frame = tf.train.Feature(bytes_list=tf.train.BytesList(value=[bytes(size)]))
+    return tf.train.FeatureList(feature=[frame]).SerializeToString()[:-size]
 
 
 def values(context, name):
@@ -132,7 +190,7 @@ def _fault_of_frames(found, form):
 
 
 def _fault_of_labels(labels, form):
-    if all(0 <= label < form.num_classes for label in labels):
+    if not labels or 0 <= min(labels) and max(labels) < form.num_classes:
         return None
     return "has a label outside 0..%d: replace the shard or remove the record." % (form.num_classes - 1)
 

@@ -47,6 +47,17 @@ def first_repeat(ids):
     return ids[repeated[0]] if repeated.size else None
 
 
+def repeats(ids):
+    """Which ids of a bytes array stood there before.
+
+    Returns:
+      int arrays [repeats]: their places, ascending, and where each id stands first.
+    """
+    _, firsts, numbers = np.unique(ids, return_index=True, return_inverse=True)
+    places = np.flatnonzero(firsts[numbers] != np.arange(len(ids)))
+    return places, firsts[numbers[places]]
+
+
 def locate(ids, wanted):
     """Where wanted ids stand in a list.
 

@@ -5,6 +5,7 @@ characters of 0-9a-zA-Z, ordered by the second and then the first: 00 10 .. Z0 0
 local names end in 0000..3843. The holdout is the first shards in that order, whatever
 happens to be on disk, so every machine agrees on it.
 """
+import collections
 import logging
 import os
 import re
@@ -20,8 +21,11 @@ _CHARACTERS = string.digits + string.ascii_lowercase + string.ascii_uppercase
 CLOUD_SUFFIXES = [first + second for second in _CHARACTERS for first in _CHARACTERS]
 NUM_SHARDS = len(CLOUD_SUFFIXES)
 LOCAL_SUFFIXES = ["%04d" % rank for rank in range(NUM_SHARDS)]
-_RANKS = {"cloud": {suffix: rank for rank, suffix in enumerate(CLOUD_SUFFIXES)},
-          "local": {suffix: rank for rank, suffix in enumerate(LOCAL_SUFFIXES)}}
+SUFFIXES = {"cloud": CLOUD_SUFFIXES, "local": LOCAL_SUFFIXES}
+_RANKS = {naming: {suffix: rank for rank, suffix in enumerate(suffixes)} for naming, suffixes in SUFFIXES.items()}
+
+# stem: what stands before the suffix; naming: cloud or local; rank: in canonical order, 0..3843.
+Name = collections.namedtuple("Name", "stem naming rank")
 
 # Two letters may as well end a word, as in "validate": they count only behind a partition's name or a separator.
 _STEM = re.compile(r"^(?:.*[^0-9])?([0-9]{4})$|^.*(?:train|validate|test|[^0-9A-Za-z])([0-9A-Za-z]{2})$")
@@ -36,6 +40,17 @@ def define_flags():
                       "told apart by the names themselves.")
 
 
+def parse(path):
+    """The `Name` of a shard; None if it is not named like one."""
+    base = os.path.splitext(os.path.basename(path))[0]
+    matched = _STEM.match(base)
+    suffix = matched and (matched.group(1) or matched.group(2))
+    naming = suffix and ("local" if len(suffix) == 4 else "cloud")
+    if not suffix or suffix not in _RANKS[naming]:
+        return None
+    return Name(base[:-len(suffix)], naming, _RANKS[naming][suffix])
+
+
 def ranks(paths):
     """Canonical rank, 0..3843, of each shard.
 
@@ -44,15 +59,13 @@ def ranks(paths):
     """
     result, namings = [], {}
     for path in paths:
-        matched = _STEM.match(os.path.splitext(os.path.basename(path))[0])
-        suffix = matched and (matched.group(1) or matched.group(2))
-        naming = suffix and ("local" if len(suffix) == 4 else "cloud")
-        if not suffix or suffix not in _RANKS[naming]:
+        name = parse(path)
+        if not name:
             raise InputError("%s is not named like a YouTube-8M shard (validate00..validateZZ or "
                              "validate0000..validate3843), so it is in no split: rename it, or pass "
                              "--holdout_shards=0 to read every file." % path)
-        namings.setdefault(naming, path)
-        result.append(_RANKS[naming][suffix])
+        namings.setdefault(name.naming, path)
+        result.append(name.rank)
     if len(namings) > 1:
         raise InputError("%s has a cloud shard name and %s a local one: give a pattern that matches only one kind."
                          % (namings["cloud"], namings["local"]))

@@ -24,9 +24,6 @@ RGB_BYTES = 1024  # of a frame
 AUDIO_BYTES = 128
 FRAME_BYTES = RGB_BYTES + AUDIO_BYTES
 
-# The suffixes of the shards of a partition, in canonical order.
-SUFFIXES = {"cloud": shards.CLOUD_SUFFIXES, "local": shards.LOCAL_SUFFIXES}
-
 THEME_CLASSES = 4  # at most
 MIN_LABELS = 2  # of a video; at most its whole theme
 SHORTEST_STRETCH = 15  # seconds that a class stays active, or absent
@@ -156,7 +153,7 @@ def video_id(partition, shard, video):
 
 def shard_path(output_dir, partition, naming, shard):
     """Path of the shard of that rank."""
-    name = "%s%s.tfrecord" % (partition.stem, SUFFIXES[naming][shard])
+    name = "%s%s.tfrecord" % (partition.stem, shards.SUFFIXES[naming][shard])
     return os.path.join(output_dir, partition.folder, name)
 
 

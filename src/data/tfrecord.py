@@ -62,7 +62,7 @@ def num_bytes(serialized):
 
 
 def for_graph(function):
-    """Decorates a module's function that `tf.numpy_function` runs: its InputErrors stop the graph with their sentence.
+    """Decorates a module's function that `tf.numpy_function` runs: its errors stop the graph with their sentence.
 
     Others than a module's functions would vanish, as a graph does not keep alive what it runs.
     """
@@ -70,8 +70,8 @@ def for_graph(function):
     def wrapped(*arguments):
         try:
             function(*arguments)
-        except InputError as error:
-            raise ValueError(program.MARKED % error) from None
+        except (InputError, tf.errors.OpError) as error:
+            raise ValueError(program.MARKED % (program.sentence(error) or error)) from None
         return np.bool_(True)
 
     return wrapped

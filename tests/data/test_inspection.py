@@ -1,10 +1,13 @@
 """What is wrong with an unusable record is said of it, wherever it is read."""
+from google.protobuf.message import DecodeError
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from src.common import text
+from src.data import inspection
 from src.data import pipeline
+from src.data import survey
 from tests import complaints
 from tests import records
 
@@ -81,6 +84,13 @@ def changed(serialized, *removed, **values):
     return parsed.SerializeToString()
 
 
+def with_another_value(serialized):
+    """A record of whose second rgb frame there are two values."""
+    parsed = tf.train.SequenceExample.FromString(serialized)
+    parsed.feature_lists.feature_list["rgb"].feature[1].bytes_list.value.append(b"x")
+    return parsed.SerializeToString()
+
+
 LABEL_OUTSIDE = "has a label outside 0..3861: replace the shard or remove the record."
 BAD_FEATURES = {
     "no rgb": ("frame", video(rgb=None), not_the_format("frame", "it holds audio (12 frames), id")),
@@ -94,6 +104,9 @@ BAD_FEATURES = {
                       "holds rgb frames that are not 1024 bytes long (frame 0 has 1023): check --feature_sizes."),
     "frames without audio": ("segment", video(audio=list(AUDIO[:7]) + [b""] * 5, ratings=RATINGS),
                              "holds audio frames that are not 128 bytes long (frame 7 has 0): check --feature_sizes."),
+    "two values of a frame": ("frame", with_another_value(video()),
+                              "holds rgb frames that are not 1024 bytes long (frame 1 has 1025): check "
+                              "--feature_sizes."),
     "fewer audio than rgb": ("frame", video(audio=AUDIO[:11]),
                              "holds different numbers of frames of rgb, audio: replace the shard."),
     "label too high": ("frame", video(labels=[0, 3862]), LABEL_OUTSIDE),
@@ -144,8 +157,8 @@ def test_a_record_without_an_id_is_named_with_what_it_holds(tmp_path, kind):
 BAD_IDS = [b"", b"x" * 65, b"a,b", b"a:b", b"a b", b"a\nb", b"ab\0cd", b"\0", b"a\tb", b"a\x7f", b"\xff,"]
 
 
-@pytest.mark.parametrize("reads", sorted(complaints.EVERY_READER) + ["video-level eval", "video-level train"])
-@pytest.mark.parametrize("bad", BAD_IDS)
+@pytest.mark.parametrize("reads, bad", [("eval", bad) for bad in BAD_IDS] + [("video-level eval", bad) for bad in BAD_IDS]
+                         + [(reads, b"a,b") for reads in ("train", "inference", "ratings", "video-level train")])
 def test_an_id_that_no_csv_could_hold_is_named(tmp_path, reads, bad):
     kind = "segment" if reads in complaints.EVERY_READER else "video"
     record = changed(good(kind, 5), id=records.bytes_feature([bad]))
@@ -194,8 +207,8 @@ BAD_RATINGS = {
 }
 
 
-@pytest.mark.parametrize("reads", ["eval", "train", "ratings"])
-@pytest.mark.parametrize("name", sorted(BAD_RATINGS))
+@pytest.mark.parametrize("reads, name", [(reads, name) for reads in ("eval", "ratings") for name in sorted(BAD_RATINGS)]
+                         + [("train", "start of 2^32"), ("train", "score not a number")])
 def test_a_rating_that_cannot_be_is_named(tmp_path, reads, name):
     ratings, told = BAD_RATINGS[name]
     if "%d" in told:  # complaints.READERS have 12 frames at most
@@ -208,3 +221,28 @@ def test_ratings_that_lack_a_score_are_named(tmp_path, reads):
     bad = changed(video(ratings=RATINGS), segment_scores=records.float_feature([1]))
     assert read_by(tmp_path, reads, bad, "segment") == (
         "has segment_start_times, segment_labels and segment_scores that do not match: replace the shard.")
+
+
+def outcome(read, serialized):
+    """What a parser of `inspection` makes of a record, as something that can be compared."""
+    try:
+        found = read(serialized, survey.FRAME_LEVEL)
+    except DecodeError:
+        return "no protocol buffer"
+    return ({name: feature.SerializeToString() for name, feature in found.context.items()}, found.frames,
+            found.wrong_frames)
+
+
+def test_the_quick_look_at_a_record_sees_what_the_parser_sees():
+    """Also in records of whose first bytes, which describe the others, some are wrong."""
+    random = np.random.RandomState(3)
+    originals = [video(labels=[5, 9], ratings=RATINGS), video([], []), video(audio=None), video(rgb=RGB[:, :7]),
+                 video(audio=list(AUDIO[:3]) + [b"", b"x" * 256]), mean(), b"", video() + video()]
+    for original in originals:
+        assert outcome(inspection.quick_content, original) == outcome(inspection.content, original)
+        for _ in range(150 if original else 0):
+            changed_bytes = bytearray(original)
+            for place in random.randint(0, min(len(original), 300), random.randint(1, 4)):
+                changed_bytes[place] = random.randint(256)
+            changed_bytes = bytes(changed_bytes[:random.choice([len(original), random.randint(len(original))])])
+            assert outcome(inspection.quick_content, changed_bytes) == outcome(inspection.content, changed_bytes)

@@ -1,0 +1,143 @@
+"""Reads shards once and says what they hold and which are missing, damaged or unusable; exit code 1 if any is.
+
+  python src/check_data.py --data_pattern='2/frame/train/train*,3/frame/validate/validate*' --output_file=data.json
+  python src/check_data.py --data_pattern='3/frame/test/test*' --list_damaged > fetch_again.txt
+"""
+import os
+import sys
+
+if __name__ == "__main__" and not __package__:  # run as a file
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+import bisect
+import collections
+
+from absl import flags
+import tensorflow as tf
+
+from src.common import atomic
+from src.common import files
+from src.common import program
+from src.common import tables
+from src.common.errors import InputError
+from src.data import inspection
+from src.data import survey
+
+MAX_LINES = 20  # of a kind on the terminal
+# Where the bins of the histograms begin: frames of a video, and videos or ratings of a class.
+LENGTHS = [1, 30, 60, 90, 120, 150, 180, 210, 240, 270, 300, 301]
+NUMBERS = [0, 1, 10, 100, 1000, 10000, 100000]
+
+
+def define_flags():
+    flags.DEFINE_multi_string("data_pattern", [], "Glob of TFRecords, or a comma list of globs; may be given several "
+                              "times. Videos that stand twice are looked for in all that one glob matches.")
+    flags.DEFINE_string("output_file", "", "JSON of all that was found.")
+    flags.DEFINE_bool("list_damaged", False, "Print the paths of damaged shards and of shards with unusable records, "
+                      "one a line, and nothing else.")
+
+
+def find(patterns):
+    """OrderedDict glob -> the paths that it matches.
+
+    Raises:
+      InputError: there is no glob, or one matches nothing.
+    """
+    globs = [glob for pattern in patterns for glob in pattern.split(",") if glob]
+    if not globs:
+        raise InputError("--data_pattern is empty: give it a path or a glob.")
+    return collections.OrderedDict((glob, files.find(glob, "data_pattern")) for glob in globs)
+
+
+def name_of(partition):
+    return os.path.join(partition["folder"], partition["stem"] or "*")
+
+
+def print_counts(partitions):
+    """Prints a row a partition: how much of it is there."""
+    rows = []
+    for partition in partitions:
+        there = str(partition["shards"])
+        if partition["expected_shards"]:
+            there += " of %d" % partition["expected_shards"]
+        rows.append(collections.OrderedDict([
+            ("shards", name_of(partition)), ("there", there), ("damaged", len(partition["damaged_shards"])),
+            ("videos", partition["videos"]), ("unusable", partition["unusable"]), ("frames", partition["frames"]),
+            ("segments", partition["segments"]), ("ratings", partition["ratings"]),
+            ("positive", partition["positive_ratings"])]))
+    tables.print_table(rows)
+
+
+def print_histogram(what, partitions, begins, bins_of):
+    """Prints a row a partition, of those that have any.
+
+    Args:
+      what: heading.
+      begins: numbers where the bins begin.
+      bins_of: function from a partition to {number: how many have it}.
+    """
+    rows = []
+    for partition in filter(bins_of, partitions):
+        row = collections.OrderedDict([(what, name_of(partition))] + [
+            ("%d" % first if after == first + 1 else "%d-%d" % (first, after - 1) if after else "%d-" % first, 0)
+            for first, after in zip(begins, begins[1:] + [None])])
+        names = list(row)[1:]
+        for number, count in bins_of(partition).items():
+            row[names[bisect.bisect(begins, number) - 1]] += count
+        rows.append(row)
+    if rows:
+        print()
+        tables.print_table(rows)
+
+
+def print_lines(what, lines, separator="\n  "):
+    """Prints the first of some lines below a heading, if there are any."""
+    if lines:
+        more = ["and %d more, see --output_file" % (len(lines) - MAX_LINES)] if len(lines) > MAX_LINES else []
+        print("\n%s: %d\n  %s" % (what, len(lines), separator.join(lines[:MAX_LINES] + more)))
+
+
+def numbers_of(counter):
+    """How many classes have each number in a Counter of them; nothing if it is empty."""
+    return collections.Counter(counter[label] for label in range(inspection.NUM_CLASSES)) if counter else {}
+
+
+def print_all(partitions, twice):
+    """Prints what was found."""
+    print_counts(partitions)
+    print_histogram("frames of a video", partitions, LENGTHS, lambda partition: partition["lengths"])
+    print_histogram("videos of a class", partitions, NUMBERS, lambda partition: numbers_of(partition["labels"]))
+    print_histogram("ratings of a class", partitions, NUMBERS, lambda partition: numbers_of(partition["rated"]))
+    for partition in partitions:
+        print_lines("missing of " + name_of(partition), partition["missing_shards"], ", ")
+        print_lines("damaged shards of " + name_of(partition), partition["damaged_shards"])
+        print_lines("unusable records of " + name_of(partition), partition["unusable_records"])
+        for name in "ratings_after_the_video", "replaced_ratings":
+            if partition[name]:
+                print("\n%s of %s: %d" % (name.replace("_", " "), name_of(partition), partition[name]))
+    print_lines("videos that stand twice", ["%s: %s and %s" % each for each in twice])
+
+
+def main(args):
+    """Checks shards; returns 1 if any is damaged or holds an unusable record."""
+    tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
+    paths_of = find(args.data_pattern)
+    if args.output_file:
+        atomic.check_writable(args.output_file)
+    every = sorted(set().union(*paths_of.values()))
+    found = {shard.path: shard for shard in survey.read_shards(every)}
+    partitions = survey.report([found[path] for path in every])
+    twice = [each for paths in paths_of.values() for each in survey.twice([found[path] for path in paths])]
+    bad = [path for path in every if found[path].damage or found[path].faults]
+    if args.output_file:
+        atomic.write_json(args.output_file, {"partitions": partitions, "videos_that_stand_twice": twice,
+                                            "damaged_or_unusable": bad})
+    if args.list_damaged:
+        print("".join(path + "\n" for path in bad), end="")
+    else:
+        print_all(partitions, twice)
+    return 1 if bad else None
+
+
+if __name__ == "__main__":
+    program.run(define_flags, main)

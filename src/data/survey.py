@@ -1,0 +1,217 @@
+"""What shards hold, and which are damaged or unusable, before a week of training finds out."""
+import collections
+import concurrent.futures
+import contextlib
+import os
+import struct
+import tempfile
+
+from google.protobuf.message import DecodeError
+import numpy as np
+import tensorflow as tf
+
+from src.common import files
+from src.common.errors import InputError
+from src.common.progress import Progress
+from src.data import inspection
+from src.data import segment_ids
+from src.data import segments
+from src.data import shards
+from src.data import tfrecord
+
+FRAME_LEVEL = inspection.Form(True, [("rgb", 1024), ("audio", 128)], inspection.NUM_CLASSES, inspection.MAX_FRAMES)
+VIDEO_LEVEL = FRAME_LEVEL._replace(frame_level=False, features=[("mean_rgb", 1024), ("mean_audio", 128)])
+MAX_FAULTS = 10  # sentences that are kept about unusable records of a shard
+
+# What `Shard.counts` counts: usable records, others, what the usable ones hold, and of their ratings those that start
+# after the last frame, and those that a later one of the same segment and class replaces.
+COUNTS = ("videos", "unusable", "frames", "segments", "ratings", "positive_ratings", "ratings_after_the_video",
+          "replaced_ratings")
+
+# damage: the sentence about a shard that does not read to its end, or None; faults: the first sentences about unusable
+# records; ids: bytes array of the records' ids, empty where they are unusable; counts: Counter of COUNTS; labels,
+# rated, lengths: Counters of the videos a class, the ratings a class and the videos a number of frames.
+Shard = collections.namedtuple("Shard", "path num_bytes damage faults ids counts labels rated lengths")
+
+
+def read_shards(paths):
+    """Yields the `Shard`s of paths, in any order, read by two threads a core.
+
+    Of as many threads some compute checksums, at any time, while one of them has Python look at a record. Memory: a
+    record a thread, and what a `Shard` holds. Shards of a bucket are copied to the temporary folder first, one a
+    thread.
+    """
+    total, read, progress = files.total_bytes(paths), 0, Progress("check", "shards", len(paths))
+    with concurrent.futures.ThreadPoolExecutor(2 * os.cpu_count()) as executor:
+        futures = [executor.submit(read_shard, path) for path in paths]
+        try:
+            for future in concurrent.futures.as_completed(futures):
+                shard = future.result()
+                read += shard.num_bytes
+                progress.add(1, share=read / max(total, 1))
+                yield shard
+        finally:
+            for future in futures:  # those that have not begun
+                future.cancel()
+    progress.finish()
+
+
+def read_shard(path):
+    """The `Shard` at a path, local or gs://; each record is read once."""
+    shard = Shard(path, 0, None, [], [], *(collections.Counter() for _ in range(4)))
+    try:
+        with files.reading(path):
+            shard = shard._replace(num_bytes=tf.io.gfile.stat(path).length)
+        for index, serialized in enumerate(_records(path)):
+            fault = _add(shard, serialized)
+            if fault and len(shard.faults) < MAX_FAULTS:
+                shard.faults.append("%s, record %d, %s" % (path, index, fault))
+    except InputError as error:
+        shard = shard._replace(damage=str(error))
+    return shard._replace(ids=np.array(shard.ids, "S1" if not shard.ids else "S"))
+
+
+def _add(shard, serialized):
+    """Adds a record to a Shard whose `ids` are a list; returns what is wrong with it, or None."""
+    try:
+        found = inspection.quick_content(serialized, FRAME_LEVEL)
+    except DecodeError:
+        shard.ids.append(b"")
+        shard.counts["unusable"] += 1
+        return inspection.fault_of(serialized, FRAME_LEVEL)
+    is_video_level = not found.frames and any(name in found.context for name, _ in VIDEO_LEVEL.features)
+    fault = inspection.fault(found, VIDEO_LEVEL if is_video_level else FRAME_LEVEL)
+    if not fault:
+        _add_content(shard, found)
+        shard.counts["videos"] += 1
+        shard.ids.append(inspection.values(found.context, "id")[0])
+        return None
+    shard.counts["unusable"] += 1
+    shard.ids.append(b"")
+    return fault
+
+
+def _add_content(shard, found):
+    for label in set(inspection.values(found.context, "labels")):
+        shard.labels[label] += 1
+    length = max(found.frames.values(), default=0)
+    if length:
+        shard.lengths[length] += 1
+    num_frames = min(length, inspection.MAX_FRAMES)
+    shard.counts["frames"] += num_frames
+    shard.counts["segments"] += -(-num_frames // segments.SEGMENT_FRAMES)
+    if inspection.RATINGS[0] in found.context:
+        starts, classes, scores = (inspection.values(found.context, name) for name in inspection.RATINGS)
+        rated = dict(zip(zip(starts, classes), scores))  # the last of several
+        shard.rated.update(label for _, label in rated)
+        shard.counts["ratings"] += len(rated)
+        shard.counts["replaced_ratings"] += len(starts) - len(rated)
+        shard.counts["positive_ratings"] += sum(score > 0 for score in rated.values())
+        shard.counts["ratings_after_the_video"] += sum(start >= num_frames for start, _ in rated)
+
+
+def _records(path):
+    """Yields the serialized records of a shard.
+
+    Raises:
+      InputError: it does not read to its end. No memory is asked for that its bytes do not fill.
+    """
+    with _on_this_machine(path) as local, open(local, "rb") as stream:
+        size, serialized = os.fstat(stream.fileno()).st_size, tf.compat.v1.io.tf_record_iterator(local)
+        position = index = 0
+        while position < size:
+            length = struct.unpack("<Q", os.pread(stream.fileno(), 8, position).ljust(8, b"\xff"))[0]
+            record = _next(serialized) if position + tfrecord.FRAMING_BYTES + length <= size else None
+            if record is None:
+                raise InputError((not index and tfrecord.no_tfrecord(path)) or tfrecord.damaged(path, index, position))
+            yield record
+            position, index = position + tfrecord.FRAMING_BYTES + length, index + 1
+
+
+def _next(serialized):
+    """The next record, None if it is corrupt."""
+    try:
+        return next(serialized)
+    except tf.errors.DataLossError:
+        return None
+
+
+@contextlib.contextmanager
+def _on_this_machine(path):
+    """The path of a shard, or of a copy of it in the temporary folder.
+
+    Raises:
+      InputError: it cannot be read.
+    """
+    try:
+        with files.reading(path):
+            if os.path.exists(path):
+                yield path
+                return
+            with tempfile.TemporaryDirectory() as folder:
+                copy = os.path.join(folder, "shard")
+                tf.io.gfile.copy(path, copy)
+                yield copy
+    except OSError as error:
+        raise InputError("%s cannot be read: %s." % (path, error.strerror))
+
+
+def report(found):
+    """What is to be known of `Shard`s: a list of OrderedDicts, one for each folder and kind of name in it.
+
+    Each holds the `folder`, the names' `stem`, None for shards that are not named as YouTube-8M's, the numbers of
+    `shards` and `expected_shards` (or None), the names of `missing_shards`, sentences about `damaged_shards` and
+    `unusable_records`, COUNTS, and the histograms `labels` {class: videos}, `rated` {class: ratings} and `lengths`
+    {frames: videos}.
+    """
+    groups = collections.defaultdict(list)
+    for shard in found:
+        name = shards.parse(shard.path)
+        groups[(os.path.dirname(shard.path),) + (name[:2] if name else ("", ""))].append(shard)
+    return [_report(folder, stem, naming, groups[folder, stem, naming]) for folder, stem, naming in sorted(groups)]
+
+
+def _report(folder, stem, naming, found):
+    counts = _total(found, "counts")
+    result = collections.OrderedDict([
+        ("folder", folder), ("stem", stem or None), ("shards", len(found)),
+        ("expected_shards", shards.NUM_SHARDS if naming else None),
+        ("missing_shards", _missing(stem, naming, found) if naming else []),
+        ("damaged_shards", [shard.damage for shard in found if shard.damage]),
+        ("unusable_records", sum((shard.faults for shard in found), []))])
+    result.update((name, counts[name]) for name in COUNTS)
+    result.update((name, _total(found, name)) for name in ("labels", "rated", "lengths"))
+    return result
+
+
+def _total(found, name):
+    """Sum of the Counters `name` of `Shard`s."""
+    result = collections.Counter()
+    for shard in found:
+        result.update(getattr(shard, name))
+    return result
+
+
+def _missing(stem, naming, found):
+    """Names of the shards of a partition that are not among the `Shard`s found."""
+    there = {shards.parse(shard.path).rank for shard in found}
+    extension = os.path.splitext(found[0].path)[1]
+    return [stem + suffix + extension for rank, suffix in enumerate(shards.SUFFIXES[naming]) if rank not in there]
+
+
+def twice(found):
+    """Records of videos whose id stands in `Shard`s before: [(id, place of the first, place)].
+
+    Places are `PATH, record N`. Memory: the ids, and some 30 bytes for each.
+    """
+    ends = np.cumsum([len(shard.ids) for shard in found])
+    ids = np.concatenate([shard.ids for shard in found])
+    known = np.flatnonzero(ids != b"")
+    places, firsts = (known[places] for places in segment_ids.repeats(ids[known]))
+
+    def named(place):
+        number = np.searchsorted(ends, place, side="right")
+        return "%s, record %d" % (found[number].path, place - ends[number] + len(found[number].ids))
+
+    return [(ids[place].decode("utf-8", "backslashreplace"), named(first), named(place))
+            for first, place in zip(firsts, places)]
