@@ -93,7 +93,7 @@ class Pass(object):
 
     def count(self, **counts):
         """Op that adds scalars to counts."""
-        added = [tf.cast(counts.get(name, 0), tf.int64) for name in COUNTS]
+        added = [tf.cast(counts[name], tf.int64) if name in counts else tf.constant(0, tf.int64) for name in COUNTS]
         return tf.raw_ops.AssignAddVariableOp(resource=self._counts(), value=tf.stack(added))
 
     def to_its_end(self, dataset):

@@ -3,7 +3,6 @@ import collections
 import concurrent.futures
 import contextlib
 import os
-import struct
 import tempfile
 
 from google.protobuf.message import DecodeError
@@ -120,12 +119,12 @@ def _records(path):
         size, serialized = os.fstat(stream.fileno()).st_size, tf.compat.v1.io.tf_record_iterator(local)
         position = index = 0
         while position < size:
-            length = struct.unpack("<Q", os.pread(stream.fileno(), 8, position).ljust(8, b"\xff"))[0]
-            record = _next(serialized) if position + tfrecord.FRAMING_BYTES + length <= size else None
+            following = tfrecord.end_of_record(stream, position)
+            record = _next(serialized) if following <= size else None
             if record is None:
-                raise InputError((not index and tfrecord.no_tfrecord(path)) or tfrecord.damaged(path, index, position))
+                raise InputError(tfrecord.damaged(path, index, position))
             yield record
-            position, index = position + tfrecord.FRAMING_BYTES + length, index + 1
+            position, index = following, index + 1
 
 
 def _next(serialized):

@@ -29,6 +29,7 @@ _CORRUPT = re.compile(r"(corrupted|truncated) record at (\d+)")
 _UNPARSED = re.compile(r"Failed (skipping|to consume)|Unsupported datatype")  # a protocol buffer
 _IN_RECORD = re.compile(r"(.*), record ([0-9]+), ", re.DOTALL)
 _COMPRESSIONS = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz"}
+WALKED_BYTES = 1 << 25  # of a shard of which all lengths are looked at first: about ten times one of 3/frame
 _BEGINNING_BYTES = 64  # of a file, that tell what it is
 _SMALL_BYTES = 1 << 26  # of a file that may be parsed as a whole
 
@@ -42,7 +43,7 @@ plain = tf.autograph.experimental.do_not_convert
 def records(shards, num_readers):
     """Dataset of `Record` over a dataset of (path, number) of shards, `num_readers` shards interleaved."""
     def of_shard(path, number):
-        with tf.control_dependencies([tf.numpy_function(_check_beginning, [path], tf.bool)]):
+        with tf.control_dependencies([tf.numpy_function(_check_lengths, [path], tf.bool)]):
             serialized = tf.data.TFRecordDataset(tf.identity(path)).enumerate()
         return serialized.map(plain(lambda index, record: (record, path, index, number))).prefetch(2)
 
@@ -151,8 +152,9 @@ def _end(path):
 
 def damaged(path, index, position):
     """The sentence about a record, the one at byte `position`, that is cut off or whose checksum is wrong."""
-    return ("%s, record %d (byte %d), is truncated or corrupt: fetch the shard again or leave it out."
-            % (path, index, position))
+    told = "%s, record %d (byte %d), is truncated or corrupt: fetch the shard again or leave it out." % (
+        path, index, position)
+    return told if position else _no_tfrecord(path) or told
 
 
 def _corrupt_shard(paths, offset):
@@ -160,7 +162,7 @@ def _corrupt_shard(paths, offset):
     for path in paths:
         index, position = _locate(path, offset)
         if offset in (position, position + 12) and _whole_records(path, index + 1) == index:
-            return (not offset and no_tfrecord(path)) or damaged(path, index, position)
+            return damaged(path, index, position)
     return ("A record at byte %d of one of the %d shards such as %s is truncated or corrupt: fetch them again."
             % (offset, len(paths), paths[0]))
 
@@ -189,30 +191,35 @@ def _whole_records(path, at_most):
 
 
 @for_graph
-def _check_beginning(path):
-    """Checks what `beginning_fault` looks at, where that takes no request to a bucket."""
-    path = path.decode()
-    fault = os.path.isfile(path) and beginning_fault(path)
-    if fault:
-        raise InputError(fault)
+def _check_lengths(path):
+    """Checks the lengths of a shard's records against its size, as far as that costs nothing.
 
-
-def beginning_fault(path):
-    """The sentence about a shard of this machine whose first record is longer than the shard; None if it is not.
-
-    TensorFlow ends the process when a length passes its checksum and is more than the memory holds.
+    TensorFlow ends the process when a length passes its checksum and is more than the memory holds. Where a small shard
+    is on this machine all lengths are looked at, while the system reads ahead what will be needed anyway; of another on
+    this machine the first one.
     """
-    try:
-        with open(path, "rb") as stream:
-            size, header = os.fstat(stream.fileno()).st_size, stream.read(8)
-    except OSError:  # about which TensorFlow says more
-        return None
-    if len(header) == 8 and struct.unpack("<Q", header)[0] + FRAMING_BYTES > size:
-        return no_tfrecord(path) or damaged(path, 0, 0)
-    return None
+    path = path.decode()
+    if not os.path.isfile(path):
+        return
+    with contextlib.suppress(OSError), open(path, "rb") as stream:  # of errors TensorFlow says more
+        size = os.fstat(stream.fileno()).st_size
+        if size <= WALKED_BYTES:
+            os.posix_fadvise(stream.fileno(), 0, size, os.POSIX_FADV_WILLNEED)
+        position = index = 0
+        while position < (size if size <= WALKED_BYTES else 1):
+            following = end_of_record(stream, position)
+            if following > size:
+                raise InputError(damaged(path, index, position))
+            position, index = following, index + 1
 
 
-def no_tfrecord(path):
+def end_of_record(stream, position):
+    """Where the record ends that begins at a byte of a file, as its length says; far away if the length is cut off."""
+    length = os.pread(stream.fileno(), 8, position).ljust(8, b"\xff")
+    return position + FRAMING_BYTES + struct.unpack("<Q", length)[0]
+
+
+def _no_tfrecord(path):
     """The sentence about a file that is something else than a TFRecord; None if it may be a damaged one."""
     with tf.io.gfile.GFile(path, "rb") as stream:
         beginning = stream.read(_BEGINNING_BYTES)
@@ -227,7 +234,7 @@ def no_tfrecord(path):
     if is_message:
         return ("%s is no TFRecord but a bare protocol buffer: write it with TFRecordWriter, which frames records."
                 % path)
-    if beginning[4:8].count(0) < 3:  # no record's length: those are below 2**32
+    if len(beginning) >= 8 and beginning[4:8].count(0) < 3:  # no record's length: those are below 2**32
         return "%s is no TFRecord: correct the pattern, or fetch the shard again." % path
     return None
 

@@ -157,8 +157,9 @@ def test_a_record_without_an_id_is_named_with_what_it_holds(tmp_path, kind):
 BAD_IDS = [b"", b"x" * 65, b"a,b", b"a:b", b"a b", b"a\nb", b"ab\0cd", b"\0", b"a\tb", b"a\x7f", b"\xff,"]
 
 
-@pytest.mark.parametrize("reads, bad", [("eval", bad) for bad in BAD_IDS] + [("video-level eval", bad) for bad in BAD_IDS]
-                         + [(reads, b"a,b") for reads in ("train", "inference", "ratings", "video-level train")])
+@pytest.mark.parametrize("reads, bad", [("eval", bad) for bad in BAD_IDS] + [
+    ("video-level eval", bad) for bad in BAD_IDS] + [
+        (reads, b"a,b") for reads in ("train", "inference", "ratings", "video-level train")])
 def test_an_id_that_no_csv_could_hold_is_named(tmp_path, reads, bad):
     kind = "segment" if reads in complaints.EVERY_READER else "video"
     record = changed(good(kind, 5), id=records.bytes_feature([bad]))
@@ -207,8 +208,8 @@ BAD_RATINGS = {
 }
 
 
-@pytest.mark.parametrize("reads, name", [(reads, name) for reads in ("eval", "ratings") for name in sorted(BAD_RATINGS)]
-                         + [("train", "start of 2^32"), ("train", "score not a number")])
+@pytest.mark.parametrize("reads, name", [("eval", name) for name in sorted(BAD_RATINGS)] + [
+    ("ratings", name) for name in sorted(BAD_RATINGS)] + [("train", "start of 2^32"), ("train", "score not a number")])
 def test_a_rating_that_cannot_be_is_named(tmp_path, reads, name):
     ratings, told = BAD_RATINGS[name]
     if "%d" in told:  # complaints.READERS have 12 frames at most

@@ -81,11 +81,13 @@ def test_a_shard_that_vanished_is_named(tmp_path):
 
 @pytest.mark.parametrize("reads, bytes_left", [("eval", 1), ("eval", 7), ("eval", 8), ("eval", 11), ("train", 5),
                                                ("inference", 5), ("ratings", 5)])
-def test_a_shard_cut_within_a_record_header_is_named_by_every_reader(tmp_path, reads, bytes_left):
+def test_a_shard_cut_within_a_record_header_is_named_by_every_reader(tmp_path, monkeypatch, reads, bytes_left):
     paths = records.write_shards(tmp_path, num_shards=3, videos=2, rated=True)
     position = record_offsets(paths[1])[1]
     os.truncate(paths[1], position + bytes_left)
-    assert names_corrupt_record(complaints.EVERY_READER[reads](paths), paths[1], 1)
+    for walked_bytes in 0, tfrecord.WALKED_BYTES:  # found at the end of the pass, and before
+        monkeypatch.setattr(tfrecord, "WALKED_BYTES", walked_bytes)
+        assert names_corrupt_record(complaints.EVERY_READER[reads](paths), paths[1], 1)
 
 
 @pytest.mark.parametrize("reads", sorted(complaints.EVERY_READER))
@@ -102,9 +104,10 @@ def test_a_cut_shard_is_named_where_records_are_video_level(tmp_path):
         assert names_corrupt_record(told, paths[1], 2)
 
 
-def test_a_cut_shard_is_named_by_the_pass_that_meets_it(tmp_path):
+def test_a_cut_shard_is_named_by_the_pass_that_meets_it(tmp_path, monkeypatch):
     """Also a later pass of training."""
     paths = records.write_shards(tmp_path, num_shards=2, videos=30)
+    monkeypatch.setattr(tfrecord, "WALKED_BYTES", 0)
     reader = complaints.reader_of("frame")
     batch = tf.compat.v1.data.make_one_shot_iterator(pipeline.training_batches(
         reader, paths, 1, lambda num_frames: num_frames - [1], None, 2)).get_next()
@@ -159,6 +162,12 @@ def test_a_file_that_is_no_tfrecord_is_called_what_it_is(tmp_path, reads, name):
     assert complaints.EVERY_READER[reads](paths) == told.format(path=paths[1])
 
 
+def test_a_short_text_is_called_what_it_is(tmp_path):
+    (tmp_path / "validate0000").write_bytes(b"404\n")
+    path = str(tmp_path / "validate0000")
+    assert complaints.of_evaluation([path]).startswith('%s is no TFRecord but text, which begins with "404' % path)
+
+
 def masked_crc(content):
     """TFRecord's checksum: CRC-32C (Castagnoli), bit by bit, rotated, with a constant added."""
     crc = 0xFFFFFFFF
@@ -171,9 +180,10 @@ def masked_crc(content):
 
 
 @pytest.mark.parametrize("length", [2 ** 40, 2 ** 62, 10 ** 6])
-def test_a_forged_length_with_a_right_checksum_is_named(tmp_path, length):
+@pytest.mark.parametrize("index", [0, 2])
+def test_a_forged_length_with_a_right_checksum_is_named(tmp_path, length, index):
     """TensorFlow would end the process."""
-    header = struct.pack("<Q", length)
-    (tmp_path / "validate0000").write_bytes(header + struct.pack("<I", masked_crc(header)) + b"\0" * 100)
-    path = str(tmp_path / "validate0000")
-    assert names_corrupt_record(complaints.of_evaluation([path]), path, 0)
+    path = records.write(tmp_path / "validate0000", [records.random_record(seed) for seed in range(index)])
+    with open(path, "ab") as stream:
+        stream.write(struct.pack("<QI", length, masked_crc(struct.pack("<Q", length))) + b"\0" * 100)
+    assert names_corrupt_record(complaints.of_evaluation([path]), path, index)
