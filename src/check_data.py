@@ -6,8 +6,11 @@
 import os
 import sys
 
-if __name__ == "__main__" and not __package__:  # run as a file
-    sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+if __name__ == "__main__":
+    if not __package__:  # run as a file
+        sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    from src.common import interrupts
+    interrupts.end_quietly()  # while the modules below load
 
 import bisect
 import collections
@@ -131,7 +134,7 @@ def main(args):
     bad = [path for path in every if found[path].damage or found[path].faults]
     if args.output_file:
         atomic.write_json(args.output_file, {"partitions": partitions, "videos_that_stand_twice": twice,
-                                            "damaged_or_unusable": bad})
+                                             "damaged_or_unusable": bad})
     if args.list_damaged:
         print("".join(path + "\n" for path in bad), end="")
     else:

@@ -3,8 +3,8 @@
   python tests/benchmarks/check_data.py [frame-level TFRecords ..]
 
 Without arguments it writes 300-frame records to a temporary folder. The bare scan is TensorFlow's: as many
-TFRecordDatasets at a time as there are cores, of whose records only the lengths are looked at. Runs alternate; the medians
-and their ratio are printed.
+TFRecordDatasets at a time as there are cores, of whose records only the lengths are looked at. Runs alternate; the
+medians and their ratio are printed.
 """
 import logging
 import os
@@ -13,7 +13,8 @@ import sys
 import tempfile
 import time
 
-sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+if __name__ == "__main__":  # run as a file
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import tensorflow as tf
 
