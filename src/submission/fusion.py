@@ -8,13 +8,11 @@ import collections
 import contextlib
 import functools
 import itertools
-import multiprocessing
 import os
-import signal
-import threading
 
 import numpy as np
 
+from src.common import processes
 from src.common.errors import InputError
 from src.common.progress import Progress
 from src.data import segment_ids
@@ -131,99 +129,24 @@ def each_class(paths, function, what, classes=None):
         tables.append(ranked_csv.Rows(path))
         reading.add(1)
     classes = sorted(set().union(*(table.classes for table in tables)) if classes is None else classes)
-    with contextlib.ExitStack() as stack:
-        with _interrupts_put_off():  # a process that nobody knows of would keep the others from ending
-            workers = [stack.enter_context(contextlib.closing(_Worker(tables, function))) for _ in range(PROCESSES)]
-        progress = Progress(what, "classes", len(classes))
-        waiting = collections.deque()
-        for class_id, worker in zip(classes, itertools.cycle(workers)):
-            if len(waiting) == 2 * len(workers):
-                yield _first(waiting, progress)
-            worker.send(class_id)
-            waiting.append((class_id, worker))
-        while waiting:
-            yield _first(waiting, progress)
-        progress.finish()
+    progress = Progress(what, "classes", len(classes))
+    values = processes.map_in_order(functools.partial(_of_class, tables, function), classes, PROCESSES)
+    with contextlib.closing(values):
+        for class_id, value in zip(classes, values):
+            progress.add(1)
+            yield class_id, value
+    progress.finish()
 
 
-@contextlib.contextmanager
-def _interrupts_put_off():
-    """Puts Ctrl-C off to the end of the block."""
-    if threading.current_thread() is not threading.main_thread():  # which alone is interrupted
-        yield
-        return
-    interrupts = []
-    before = signal.signal(signal.SIGINT, lambda *_: interrupts.append(True))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if interrupts:
-        raise KeyboardInterrupt
+def _of_class(tables, function, class_id):
+    _keep_memory()
+    rows = [table.read(class_id) for table in tables]
+    return function(class_id, [ranked_csv.split(*row) for row in rows], [name for _, name in rows])
 
 
-def _first(waiting, progress):
-    class_id, worker = waiting.popleft()
-    value = worker.receive()
-    progress.add(1)
-    return class_id, value
-
-
-class _Worker(object):
-    """A forked process that runs a function on the rows of classes, and gives the values back in order.
-
-    The end of its own pipe tells when it is killed. Processes of a pool of concurrent.futures share pipes and
-    locks: one that is killed while it holds them may leave the pool waiting forever.
-    """
-
-    def __init__(self, tables, function):
-        context = multiprocessing.get_context("fork")  # the function need not be pickled
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(tables, function, self._connection, theirs), daemon=True)
-        self._process.start()
-        theirs.close()
-
-    def send(self, class_id):
-        """Has the function run on a class."""
-        with self._alive():
-            self._connection.send(class_id)
-
-    def receive(self):
-        """The next value; raises what the function raised."""
-        with self._alive():
-            value = self._connection.recv()
-        if isinstance(value, Exception):
-            raise value
-        return value
-
-    @contextlib.contextmanager
-    def _alive(self):
-        try:
-            yield
-        except (EOFError, OSError):
-            raise InputError("One of the %d processes at work was killed, as happens when memory runs out: free memory "
-                             "and run again." % PROCESSES)
-
-    def close(self):
-        """Ends the process."""
-        self._connection.close()
-        self._process.join()
-
-
-def _serve(tables, function, parents_end, connection):
-    """What a `_Worker`'s process does until the connection is closed."""
-    parents_end.close()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, and that the connection
+@functools.lru_cache(maxsize=None)  # once a process
+def _keep_memory():
     np.empty(_MALLOC_KEEPS, np.uint8)
-    with contextlib.suppress(EOFError, OSError):
-        while True:
-            class_id = connection.recv()
-            try:
-                rows = [table.read(class_id) for table in tables]
-                value = function(class_id, [ranked_csv.split(*row) for row in rows], [name for _, name in rows])
-            except Exception as error:  # pylint: disable=broad-except
-                value = error
-            connection.send(value)
 
 
 def meet(lists, names):

@@ -116,6 +116,7 @@ def output_of(program, **flags):
 def _main(program, words, output, errors, tf_config):
     os.dup2(os.open(output, os.O_WRONLY), 1)
     os.dup2(os.open(errors, os.O_WRONLY), 2)
+    multiprocessing.set_start_method("fork", force=True)  # as a program has it that a user starts
     os.environ.pop("TF_CONFIG", None)
     if tf_config is not None:
         os.environ["TF_CONFIG"] = tf_config
