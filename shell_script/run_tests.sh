@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up, runs the tests and says which ten took the longest. Arguments go to pytest:
+# Sets up, runs the tests, a process a core, and says which ten took the longest. Arguments go to pytest:
 #
 #   bash shell_script/run_tests.sh [tests/models -k bert]
 set -euo pipefail
@@ -8,4 +8,4 @@ unset CDPATH PYTHONPATH PYTHONHOME
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 bash "$root/shell_script/setup.sh" --tests
 cd "$root"
-exec .venv/bin/python -m pytest --durations=10 "$@"
+exec .venv/bin/python -m pytest --durations=10 -n auto --maxprocesses=4 --dist loadfile "$@"
