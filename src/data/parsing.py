@@ -62,18 +62,22 @@ def parse_sequence_example(serialized, sentences, context, lists=()):
       {name: SparseTensor [n, values]} of the context, {name: string [n, frames]} of the lists.
     """
     sizes, _ = tf.io.decode_proto(serialized, "tensorflow.SequenceExample", ["context"], [tf.string])
-    with tf.control_dependencies([stop_unless([tf.reduce_all(sizes >= 0)], "")]):
+    with tf.control_dependencies([_known(tf.reduce_min(sizes))]):
         serialized = tf.identity(serialized)
     wanted = {name: tf.io.VarLenFeature(kind) for name, kind in context.items()}
     wanted_strings = {name: wanted.pop(name) for name, kind in context.items() if kind == tf.string}
     parsed, strings, _ = tf.io.parse_sequence_example(
         serialized, wanted or {"": tf.io.VarLenFeature(tf.int64)},
         {name: tf.io.FixedLenSequenceFeature([], tf.string) for name in lists} or None, sentences)
-    # An assertion, as a mere dependency on what nobody uses would be dropped.
-    with tf.control_dependencies([stop_unless([tf.size(next(iter(parsed.values())).values) >= 0], "")]):
+    with tf.control_dependencies([_known(tf.size(next(iter(parsed.values())).values))]):
         serialized = tf.identity(serialized)
     parsed.update(tf.io.parse_example(serialized, wanted_strings, example_names=sentences))
     return parsed, strings
+
+
+def _known(number):
+    """Op that has a number from 0 on computed, where a mere dependency on what nobody uses would be dropped."""
+    return tf.raw_ops.Assert(condition=number >= 0, data=[""], summarize=1)
 
 
 def one_id(ids):
