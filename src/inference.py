@@ -12,7 +12,6 @@ if __name__ == "__main__":
     from src.common import interrupts
     interrupts.end_quietly()  # while the modules below load
 
-import contextlib
 import logging
 
 from absl import flags
@@ -24,20 +23,16 @@ from src.common import devices
 from src.common import files
 from src.common import program
 from src.common.errors import InputError
-from src.common.progress import Progress
+from src.data import inspection
 from src.data import pipeline
 from src.data import readers
 from src.data import segments
 from src.data import shards
-from src.evaluation.scoring import Scorer
+from src.submission import predictions
 from src.submission import ranked_csv
 from src.submission import shifts
-from src.submission import video_csv
-from src.submission.top_segments import TopSegments
-from src.submission.top_segments import top_columns
 from src.trained import bundle
 from src.trained import checkpoints
-from src.trained import export
 from src.trained import model_flags
 
 log = logging.getLogger("yt8m")
@@ -65,54 +60,45 @@ def define_flags():
     flags.DEFINE_integer("batch_size", 512, "Examples a batch.", lower_bound=1)
     flags.DEFINE_string("shift", "0", "Frames to roll each video by along time: one number, or several such as "
                         "-2,-1,0,1 in one pass over the data.")
+    flags.DEFINE_string("scheduler", "", "Score on the workers of the Dask cluster whose scheduler has this address, "
+                        "tcp://HOST:8786.")
+    flags.DEFINE_integer("num_gpu", 1, "GPUs of this machine to score on, a process each.", lower_bound=1)
+    flags.DEFINE_integer("cluster_timeout_secs", 300, "Seconds to wait for --scheduler, and for its cluster to have a "
+                         "worker.", lower_bound=1)
 
 
 def input_paths(args):
-    """The shards to predict.
+    """The shards to predict, in their order.
 
     Raises:
       InputError: the pattern matches nothing.
     """
     paths = files.find(args.input_data_pattern, "input_data_pattern")
     if os.path.basename(args.input_data_pattern).startswith("validate"):
-        return shards.holdout(paths, args.holdout_shards)
-    log.info("reading all %d shards", len(paths))
-    return paths
+        paths = shards.holdout(paths, args.holdout_shards)
+    else:
+        log.info("reading all %d shards", len(paths))
+    return shards.ordered(paths)
 
 
-def scored(scorer, restore, paths, unit, num_shifts=1):
-    """The scorer's batches, with progress."""
-    total, read, progress = files.total_bytes(paths), 0.0, Progress("inference", unit)
-    with contextlib.closing(scorer.batches(restore)) as batches:
-        for batch in batches:
-            yield batch
-            read += batch["bytes"].sum() / num_shifts
-            progress.add(len(batch["id"]), share=read / total)
-    if not progress.done:
-        raise InputError("The %d shards such as %s hold no video: check --input_data_pattern." % (len(paths), paths[0]))
-    progress.finish()
+def classes_of(args):
+    """The classes to score, as an array."""
+    if not args.segment_labels:
+        return np.arange(inspection.NUM_CLASSES)
+    return np.array(segments.read_label_ids(args.segment_label_ids_file))
 
 
-def write_pairs(batches, classes, top_k, outputs):
-    """Writes each example's top_k classes with their scores, batch by batch, to one CSV a shift."""
-    with contextlib.ExitStack() as stack:
-        writers = [stack.enter_context(video_csv.writing(path)) for path in outputs]
-        for batch in batches:
-            columns = top_columns(batch["scores"], top_k)
-            scores = batch["scores"][np.arange(len(columns))[:, np.newaxis], columns]
-            writers[batch.get("shift", 0)].add(batch["id"], classes[columns], scores)
-
-
-def write_ranked(batches, classes, top_k, max_segments, outputs):
-    """Writes each class's best segments to one CSV a shift."""
-    best = [TopSegments(len(classes), max_segments) for _ in outputs]
-    for batch in batches:
-        best[batch["shift"]].add(batch["id"], batch["scores"], top_k)
-    for path, collected in zip(outputs, best):
-        ranked_csv.write(path, ((classes[column], ids) for column, ids in collected.ranked()))
-        if collected.num_empty:
-            log.info("%s: %d of the %d classes have no segment, since of each segment the best --top_k=%d classes "
-                     "count: raise it", path, collected.num_empty, len(classes), top_k)
+def predict(args, job, outputs):
+    """Predicts here or on a cluster."""
+    if not args.scheduler and args.num_gpu < 2:
+        devices.count_gpus()
+        predictions.predict(job, outputs)
+        return
+    from src.submission import cluster  # which imports Dask
+    connected = (cluster.connected(args.scheduler, args.cluster_timeout_secs) if args.scheduler
+                 else cluster.of_gpus(args.num_gpu, args.cluster_timeout_secs))
+    with connected as workers:
+        workers.predict(job, outputs)
 
 
 def main(args):
@@ -125,25 +111,15 @@ def main(args):
     model_dir, checkpoint = bundle.find(args.train_dir, args.input_model_tgz, args.untar_model_dir)
     values = model_flags.adopt(model_dir, args)
     log.info("%s of step %d, from %s", values["model"], checkpoints.step_of(checkpoint), model_dir)
-    model = model_flags.create_model(values)
-    reader = readers.create(values["feature_names"], values["feature_sizes"], values["frame_features"],
-                            max_frames=args.max_frames)
-    if args.segment_labels and not model.frame_level:
+    if args.segment_labels and not model_flags.create_model(values).frame_level:
         raise InputError("--segment_labels needs a frame-level model, and %s holds %s." % (model_dir, values["model"]))
-    classes = np.arange(reader.num_classes)
-    if args.segment_labels:
-        classes = np.array(segments.read_label_ids(args.segment_label_ids_file))
+    job = predictions.Job(
+        paths, checkpoint, values, args.max_frames, args.batch_size, args.num_readers,
+        frame_shifts if args.segment_labels else None, classes_of(args), args.segment_labels and not args.output_prob,
+        args.top_k, args.segment_max_pred)
     for path in outputs + [args.output_model_tgz] * bool(args.output_model_tgz):
         atomic.check_writable(path)
-    devices.count_gpus()
-    scorer = Scorer(model, reader, paths, args.batch_size, args.num_readers,
-                    *((frame_shifts, classes) if args.segment_labels else ()))
-    batches = scored(scorer, lambda session: export.restore_model(session, checkpoint, scorer.variables), paths,
-                     "segments" if args.segment_labels else "videos", len(frame_shifts))
-    if args.segment_labels and not args.output_prob:
-        write_ranked(batches, classes, args.top_k, args.segment_max_pred, outputs)
-    else:
-        write_pairs(batches, classes, args.top_k, outputs)
+    predict(args, job, outputs)
     for path in outputs:
         log.info("written: %s", path)
     if args.output_model_tgz:

@@ -3,6 +3,7 @@ import tensorflow as tf
 
 from src.common import program
 from src.common.errors import InputError
+from src.data import passes
 from src.data import pipeline
 from src.data import readers
 from src.data import tfrecord
@@ -53,7 +54,7 @@ def of_segments(paths):
     def score():
         reader = reader_of("frame")
         with tfrecord.explained(paths, reader.form):
-            records.fetch(pipeline.segment_batches(reader, paths, [0, 1], 4, 2))
+            records.fetch(pipeline.segment_batches(reader, passes.Pass(paths, reader.form), [0, 1], 4, 2))
     return sentence(score)
 
 

@@ -138,6 +138,12 @@ def total_bytes(paths):
         return sum(pool.map(size, paths))
 
 
+def absolute(path):
+    """The absolute path of one on this machine; others as they are."""
+    local = places.local(path)
+    return path if local is None else os.path.abspath(local)
+
+
 def beside_project(path):
     """`path` as given if it exists, else the project's own file of that name.
 

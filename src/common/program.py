@@ -17,6 +17,7 @@ MARKED = "<<%s>>"
 SENTENCE = re.compile(MARKED % "(.*?)", re.DOTALL)
 _OF_GRAPH = re.compile(r"\n\s*\[\[|\n\n")  # begins what an error's message tells of the graph
 _MOST_CHARACTERS = 1000  # of a sentence
+_NO_PLACES = {"scheduler"}  # flags that hold other addresses
 
 
 def sentence(error):
@@ -53,7 +54,7 @@ def check_places(parsed):
     Raises:
       InputError: one leads nowhere, or is not UTF-8 as TensorFlow wants it.
     """
-    for name in sorted(parsed):
+    for name in sorted(set(parsed) - _NO_PLACES):
         values = parsed[name].value
         for value in ",".join(values if isinstance(values, list) else [values] * isinstance(values, str)).split(","):
             if any("\ud800" <= character <= "\udfff" for character in value):  # what Python makes of such bytes

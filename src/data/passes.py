@@ -23,6 +23,11 @@ MAX_LINES = 10  # about videos that are left out
 _numbers = itertools.count()
 
 
+def place(shard, index):
+    """Numbers of shards times 2**32, plus indices of records in them: tensors or NumPy arrays."""
+    return tf.cast(shard, tf.int64) * (1 << 32) + index
+
+
 class Pass(object):
     """Reads shards from the first to the last, again for each iterator.
 
@@ -32,14 +37,16 @@ class Pass(object):
     Memory: where videos are told apart, some 100 bytes each.
 
     Args:
-      paths: shards.
+      paths: shards, a list or a string tensor.
       form: the `inspection.Form` of their records.
       purpose: of the reading. TRAINING and EVALUATION stop with a sentence at the end of a pass that met videos and no
         label; if it met ratings and none is positive, EVALUATION stops and TRAINING says so.
+      left_out: int64 tensor of the places of records that `first_of_each_video` leaves out without a word; None: of
+        none. A place is the number of a shard times 2**32, plus the index of a record in it.
     """
 
-    def __init__(self, paths, form, purpose=None):
-        self._paths, self._form, self._purpose = paths, form, purpose or ""
+    def __init__(self, paths, form, purpose=None, left_out=None):
+        self._paths, self._form, self._purpose, self._left_out = paths, form, purpose or "", left_out
         self._name = "pass_%d" % next(_numbers)
 
     def shards(self, shuffle=False):
@@ -50,8 +57,9 @@ class Pass(object):
                     tf.raw_ops.AssignVariableOp(resource=self._counts(), value=zeros),
                     tf.raw_ops.LookupTableImportV2(table_handle=self._places(), keys=tf.zeros([0], tf.string),
                                                    values=zeros[:0])]):
-                shards = tf.data.Dataset.from_tensor_slices((tf.identity(self._paths), tf.range(len(self._paths))))
-            return shards.shuffle(len(self._paths)) if shuffle else shards
+                paths = tf.identity(self._paths)
+            shards = tf.data.Dataset.from_tensor_slices((paths, tf.range(tf.size(paths))))
+            return shards.shuffle(tf.size(paths, out_type=tf.int64)) if shuffle else shards
 
         return tf.data.Dataset.from_tensors(0).flat_map(tfrecord.plain(begin))
 
@@ -66,7 +74,7 @@ class Pass(object):
 
         def compare(*fields):
             record, video = tfrecord.Record(*fields[:-1]), fields[-1]
-            here = tf.bitwise.left_shift(tf.cast(record.shard, tf.int64), 32) + record.index
+            here = place(record.shard, record.index)
             before = tf.raw_ops.LookupTableFindV2(table_handle=self._places(), keys=video,
                                                   default_value=tf.constant(-1, tf.int64))
             first = before < 0
@@ -77,9 +85,16 @@ class Pass(object):
             with tf.control_dependencies([kept, left_out]):
                 return tuple(record) + (tf.identity(first),)
 
+        if self._left_out is not None:
+            records = records.filter(tfrecord.plain(lambda serialized, path, index, shard: ~tf.reduce_any(
+                tf.equal(self._left_out, place(shard, index)))))
         identified = tfrecord.parallel_map(records, identify)
         compared = identified.map(tfrecord.plain(compare)).filter(tfrecord.plain(lambda *fields: fields[-1]))
         return compared.map(tfrecord.plain(lambda *fields: fields[:-1]))
+
+    def videos(self):
+        """Ids of the videos that `first_of_each_video` has met, string [videos], and their places, int64 [videos]."""
+        return tf.raw_ops.LookupTableExportV2(table_handle=self._places(), Tkeys=tf.string, Tvalues=tf.int64)
 
     def _leave_out(self, record, video, before):
         """Op that counts and names a record whose video stands at place `before`."""
@@ -110,9 +125,15 @@ class Pass(object):
         return tf.raw_ops.VarHandleOp(dtype=tf.int64, shape=[len(COUNTS)], shared_name=self._name + "_counts")
 
     def _places(self):
-        """The table video -> shard * 2**32 + index in the shard."""
+        """The table video -> its place."""
         return tf.raw_ops.MutableHashTableV2(key_dtype=tf.string, value_dtype=tf.int64,
                                              shared_name=self._name + "_places")
+
+
+def stands_twice(video, first_path, first_index, path, index):
+    """The line about a video, bytes, that is there twice."""
+    return "video %s stands in %s, record %d, and again in %s, record %d: the first is kept" % (
+        text.quoted(video), first_path, first_index, path, index)
 
 
 @functools.lru_cache(maxsize=1000)
@@ -125,8 +146,7 @@ def _say(name, line):
 @tfrecord.for_graph
 def _name_both(name, lines, video, first_path, first_index, path, index):
     if lines < MAX_LINES:
-        _say(name, "video %s stands in %s, record %d, and again in %s, record %d: the first is kept"
-             % (text.quoted(video), first_path.decode(), first_index, path.decode(), index))
+        _say(name, stands_twice(video, first_path.decode(), first_index, path.decode(), index))
 
 
 @tfrecord.for_graph

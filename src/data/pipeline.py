@@ -13,10 +13,12 @@ from src.data import readers
 from src.data import segments
 from src.data import tfrecord
 
+GROUP_SHARDS = 4
+
 
 def define_flags():
     """Flags of reading."""
-    flags.DEFINE_integer("num_readers", 8, "Shards read side by side.", lower_bound=1)
+    flags.DEFINE_integer("num_readers", 8, "Shards read side by side; by inference, looked at ahead.", lower_bound=1)
 
 
 def training_batches(reader, paths, batch_size, frame_indices, num_epochs, num_readers):
@@ -26,8 +28,8 @@ def training_batches(reader, paths, batch_size, frame_indices, num_epochs, num_r
     example harms no training.
     """
     reading = passes.Pass(paths, reader.form, passes.TRAINING)
-    records = tfrecord.records(reading.shards(shuffle=True), num_readers)
-    examples = reader.examples(reading, records, frame_indices).repeat(num_epochs)
+    records = _records(reading, num_readers, shuffle=True)
+    examples = reading.to_its_end(reader.examples(reading, records, frame_indices)).repeat(num_epochs)
     return examples.shuffle(readers.shuffle_size(examples, batch_size)).batch(batch_size).prefetch(2)
 
 
@@ -39,7 +41,7 @@ def check_examples(reader, paths, num_readers):
     """
     with tf.Graph().as_default(), tf.device("/cpu:0"), tfrecord.explained(paths, reader.form):
         reading = passes.Pass(paths, reader.form, passes.TRAINING)
-        examples = reader.examples(reading, tfrecord.records(reading.shards(), num_readers))
+        examples = reading.to_its_end(reader.examples(reading, _records(reading, num_readers)))
         has_label = examples.map(tfrecord.plain(lambda example: tf.reduce_any(example["labels"].values > 0)))
         if not _any(has_label.filter(tfrecord.plain(lambda found: found))) and not _any(has_label):
             raise InputError("The %d training shards such as %s hold no example: check the patterns, and with "
@@ -58,38 +60,67 @@ def _any(dataset):
 def evaluation_batches(reader, paths, batch_size, frame_indices, num_readers, purpose=None):
     """One pass over the shards in a fixed order, each video once; see the reader's `examples` and `passes.Pass`."""
     reading = passes.Pass(paths, reader.form, purpose)
-    examples = reader.examples(reading, _videos(reading, num_readers), frame_indices)
-    return examples.batch(batch_size).prefetch(2)
+    records = reading.first_of_each_video(_records(reading, num_readers))
+    return reading.to_its_end(reader.examples(reading, records, frame_indices)).batch(batch_size).prefetch(2)
 
 
-def _videos(reading, num_readers):
-    """The Records of a pass in a fixed order, each video once."""
-    return reading.first_of_each_video(tfrecord.records(reading.shards(), num_readers))
+def _records(reading, num_readers, shuffle=False):
+    return tfrecord.records(tfrecord.looked_at(reading.shards(shuffle), num_readers), num_readers)
 
 
-def segment_batches(reader, paths, shifts, batch_size, num_readers):
-    """All segments of all videos, once for each of `shifts`, in one pass over the shards.
+def video_batches(reader, reading, batch_size, frame_indices, num_readers):
+    """Batches of whole videos for predictions, cut as `_in_groups` says; see the reader's `examples`.
+
+    Args:
+      reader: see `data.readers`.
+      reading: a `passes.Pass`.
+      batch_size: videos a batch.
+      frame_indices: see `examples`.
+      num_readers: shards looked at ahead.
+    """
+    return _in_groups(reading, num_readers, lambda records: reader.examples(
+        reading, records, frame_indices).batch(batch_size))
+
+
+def segment_batches(reader, reading, shifts, batch_size, num_readers):
+    """Batches of all segments of all videos, once for each of `shifts`, cut as `_in_groups` says.
 
     Args:
       reader: a YT8MFrameFeatureReader.
-      paths: shards.
+      reading: a `passes.Pass`.
       shifts: list of ints, frames; see `segments.cut`.
       batch_size: segments a batch, about; a batch holds whole videos.
-      num_readers: shards read side by side.
+      num_readers: shards looked at ahead.
 
     Returns:
       Dataset of `segments.cut`'s dict plus `shift`, an index into `shifts`; the batches of one
       group of videos at each shift follow one another.
     """
     videos = max(1, batch_size * segments.SEGMENT_FRAMES // reader.max_frames)
-    reading = passes.Pass(paths, reader.form)
-    whole = reader.examples(reading, _videos(reading, num_readers))
 
     def at_each_shift(batch):
         every = tf.data.Dataset.from_tensor_slices((list(range(len(shifts))), shifts))
         return every.map(tfrecord.plain(lambda index, shift: dict(segments.cut(batch, shift), shift=index)))
 
-    return whole.batch(videos).flat_map(tfrecord.plain(at_each_shift)).prefetch(2)
+    return _in_groups(reading, num_readers, lambda records: reader.examples(reading, records).batch(videos).flat_map(
+        tfrecord.plain(at_each_shift)))
+
+
+def _in_groups(reading, num_readers, batches_of):
+    """One pass, each video once, in the order of the shards and of their records, whatever `num_readers` is.
+
+    No batch holds videos of two groups of GROUP_SHARDS shards. So those of a group are the same, and their scores to
+    the last bit, whichever other groups are read, here or on other machines.
+
+    Args:
+      batches_of: function from a dataset of Records to one of batches.
+    """
+    def of_group(paths, numbers):
+        records = tfrecord.records_in_order(tf.data.Dataset.zip((paths, numbers)))
+        return batches_of(reading.first_of_each_video(records))
+
+    groups = tfrecord.looked_at(reading.shards(), num_readers).window(GROUP_SHARDS)
+    return reading.to_its_end(groups.flat_map(tfrecord.plain(of_group))).prefetch(2)
 
 
 def read_ratings(paths, num_readers=8):
@@ -114,7 +145,8 @@ def read_ratings(paths, num_readers=8):
             return tf.strings.join([video, ":", tf.strings.as_string(ratings.starts)]), ratings.labels, ratings.scores
 
     with tf.Graph().as_default(), tfrecord.explained(paths, form):
-        of_videos = reading.to_its_end(tfrecord.parallel_map(_videos(reading, num_readers), parse))
+        records = reading.first_of_each_video(_records(reading, num_readers))
+        of_videos = reading.to_its_end(tfrecord.parallel_map(records, parse))
         each = of_videos.apply(tf.data.experimental.unbatch())
         chunk = tf.compat.v1.data.make_one_shot_iterator(each.batch(4096)).get_next()
         chunks = []

@@ -120,7 +120,7 @@ class YT8MAggregatedFeatureReader(object):
                 return dict(group, id=tf.identity(group["id"]))
 
         groups = tfrecord.parallel_map(records.batch(VIDEO_LEVEL_GROUP), parse)
-        return reading.to_its_end(groups).apply(tf.data.experimental.unbatch())
+        return groups.apply(tf.data.experimental.unbatch())
 
     def parse(self, record):
         """Parses a batch of records; see `examples`."""
@@ -203,9 +203,9 @@ class YT8MFrameFeatureReader(object):
         if self.segment_labels:
             parsed = tfrecord.parallel_map(
                 records, lambda *fields: self.parse_segments(tfrecord.Record(*fields), reading))
-            return reading.to_its_end(parsed).apply(tf.data.experimental.unbatch())
-        return reading.to_its_end(tfrecord.parallel_map(
-            records, lambda *fields: self.parse_video(tfrecord.Record(*fields), frame_indices, reading)))
+            return parsed.apply(tf.data.experimental.unbatch())
+        return tfrecord.parallel_map(
+            records, lambda *fields: self.parse_video(tfrecord.Record(*fields), frame_indices, reading))
 
     def parse_video(self, record, frame_indices=None, reading=None):
         """One video as one example; see `examples`."""

@@ -72,6 +72,15 @@ def ranks(paths):
     return result
 
 
+def ordered(paths):
+    """The shards by folder and name, those of a partition in canonical order."""
+    def key(path):
+        name = parse(path)
+        return (os.path.dirname(path), name.stem if name else "", name.rank if name else 0, path)
+
+    return sorted(paths, key=key)
+
+
 def holdout(paths, size):
     """The shards among the first `size` of the partition, in canonical order; all when `size` is 0.
 

@@ -42,14 +42,31 @@ plain = tf.autograph.experimental.do_not_convert
 
 def records(shards, num_readers):
     """Dataset of `Record` over a dataset of (path, number) of shards, `num_readers` shards interleaved."""
-    def of_shard(path, number):
-        with tf.control_dependencies([tf.numpy_function(_check_lengths, [path], tf.bool)]):
-            serialized = tf.data.TFRecordDataset(tf.identity(path)).enumerate()
-        return serialized.map(plain(lambda index, record: (record, path, index, number))).prefetch(2)
-
     # Each shard's prefetch reads ahead in a thread of its own. TensorFlow 1.15's parallel interleave is
     # no faster, and sometimes crashes the process when a session closes before the data ends.
-    return shards.interleave(plain(of_shard), cycle_length=num_readers)
+    return shards.interleave(plain(_of_shard), cycle_length=num_readers)
+
+
+def records_in_order(shards):
+    """Dataset of `Record` over a dataset of (path, number) of shards, one shard after the other."""
+    return shards.flat_map(plain(_of_shard))
+
+
+def _of_shard(path, number):
+    serialized = tf.data.TFRecordDataset(path).enumerate()
+    return serialized.map(plain(lambda index, record: (record, path, index, number))).prefetch(2)
+
+
+def looked_at(shards, num_ahead):
+    """A dataset of (path, number) of shards whose lengths are checked, `num_ahead` of them before they are needed.
+
+    See `_check_lengths`, which has the system read them then.
+    """
+    def check(path, number):
+        with tf.control_dependencies([tf.numpy_function(_check_lengths, [path], tf.bool)]):
+            return tf.identity(path), number
+
+    return shards.map(plain(check), num_parallel_calls=num_ahead)
 
 
 def parallel_map(dataset, function):

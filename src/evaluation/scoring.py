@@ -4,6 +4,7 @@ import contextlib
 import tensorflow as tf
 
 from src.common.errors import InputError
+from src.data import passes
 from src.data import pipeline
 from src.data import readers
 from src.data import tfrecord
@@ -29,9 +30,7 @@ def run(graph, iterator, fetches, paths, form, restore):
       form: the `inspection.Form` of their records.
       restore: function that restores the variables into the session it is given.
     """
-    config = tf1.ConfigProto(allow_soft_placement=True)
-    config.gpu_options.allow_growth = True
-    with graph.as_default(), tfrecord.explained(paths, form), tf1.Session(config=config) as session:
+    with graph.as_default(), tfrecord.explained(paths, form), tf1.Session(config=_config()) as session:
         restore(session)
         session.run(iterator.initializer)
         with contextlib.suppress(tf.errors.OutOfRangeError):
@@ -39,32 +38,41 @@ def run(graph, iterator, fetches, paths, form, restore):
                 yield session.run(fetches)
 
 
+def _config():
+    config = tf1.ConfigProto(allow_soft_placement=True)
+    config.gpu_options.allow_growth = True
+    return config
+
+
 class Scorer(object):
-    """A model and the records whose classes it is to score.
+    """A model that scores the classes of records: a graph, and from `open` on a session.
 
     Args:
       model: see `models.create`.
       reader: see `data.readers`; must not be one of rated segments.
-      paths: shards.
       batch_size: videos a batch; segments, about, where `shifts` are given.
-      num_readers: shards read side by side.
+      num_readers: shards looked at ahead.
       shifts: score every segment of every video at each of these shifts (frames); None: score
         whole videos.
       classes: the classes to score, or None for all.
     """
 
-    def __init__(self, model, reader, paths, batch_size, num_readers, shifts=None, classes=None):
-        self._paths, self._form = paths, reader.form
+    def __init__(self, model, reader, batch_size, num_readers, shifts=None, classes=None):
+        self._form, self._session = reader.form, None
         self._graph = tf.Graph()
         with self._graph.as_default():
             frame_indices = evaluation_indices(model, reader) if shifts is None else None
             with tf.device("/cpu:0"):
+                self._shards = tf1.placeholder(tf.string, [None])
+                self._left_out = tf1.placeholder(tf.int64, [None])
+                reading = passes.Pass(self._shards, reader.form, left_out=self._left_out)
                 if shifts is None:
-                    batches = pipeline.evaluation_batches(reader, paths, batch_size, frame_indices, num_readers)
+                    batches = pipeline.video_batches(reader, reading, batch_size, frame_indices, num_readers)
                 else:
-                    batches = pipeline.segment_batches(reader, paths, shifts, batch_size, num_readers)
+                    batches = pipeline.segment_batches(reader, reading, shifts, batch_size, num_readers)
                 self._iterator = tf1.data.make_initializable_iterator(batches)
                 batch = self._iterator.get_next()
+                self._videos = reading.videos()
             with tf1.variable_scope("tower"):
                 predictions = model.create_model(
                     readers.normalize(reader.model_input_raw(batch)), vocab_size=reader.num_classes,
@@ -80,10 +88,32 @@ class Scorer(object):
                 self._fetches["shift"] = batch["shift"]
         self.variables = self._graph.get_collection(tf1.GraphKeys.GLOBAL_VARIABLES)
 
-    def batches(self, restore):
-        """Yields dicts of NumPy arrays: `id` [n], `scores` [n, classes], `bytes`, and `shift`, an index.
+    def open(self, restore):
+        """Opens the session; `close` closes it.
 
         Args:
           restore: function that restores `variables` into the session it is given.
         """
-        return run(self._graph, self._iterator, self._fetches, self._paths, self._form, restore)
+        with self._graph.as_default():
+            self._session = tf1.Session(config=_config())
+            restore(self._session)
+
+    def close(self):
+        if self._session:
+            self._session.close()
+
+    def batches(self, paths, left_out=()):
+        """Yields dicts of NumPy arrays: `id` [n], `scores` [n, classes], `bytes`, and `shift`, an index.
+
+        Args:
+          paths: shards, in the order in which they are to be read.
+          left_out: places of records to leave out; see `passes.Pass`.
+        """
+        with tfrecord.explained(paths, self._form), contextlib.suppress(tf.errors.OutOfRangeError):
+            self._session.run(self._iterator.initializer, {self._shards: paths, self._left_out: left_out})
+            while True:
+                yield self._session.run(self._fetches)
+
+    def videos(self):
+        """Ids of the videos of the last `batches`, bytes [videos], and their places, int64 [videos]; in no order."""
+        return self._session.run(self._videos)

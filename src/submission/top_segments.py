@@ -1,10 +1,17 @@
 """The best segments of each class, out of a stream of scored segments, in bounded memory."""
+import collections
+
 import numpy as np
 
 from src.common.errors import InputError
 
 BLOCK_SCORES = 1 << 17  # scores taken at a time, so that their temporary arrays stay in the cache
 MAX_STREAM = 1 << 32  # a key has 32 bits for a segment's number
+_NUMBER = np.uint64(MAX_STREAM - 1)  # these
+
+# The best of some segments for some classes. ids: bytes array of the segments; ends: int64 [classes], where the keys of
+# each class end; keys: uint64, class by class, of each class in no order. See TopSegments on keys.
+Ranking = collections.namedtuple("Ranking", "ids ends keys")
 
 
 class TopSegments(object):
@@ -41,11 +48,6 @@ class TopSegments(object):
     def memory_bound(self):
         """Bytes that the keys take, at most."""
         return self._keys.nbytes
-
-    @property
-    def num_empty(self):
-        """How many classes have no segment yet."""
-        return np.count_nonzero(self._counts == 0)
 
     def add(self, segment_ids, scores, top_k=None):
         """Adds segments; at equal scores they rank below those added before, in their own order.
@@ -99,12 +101,50 @@ class TopSegments(object):
         self._counts[column] = self._max_segments
 
     def ranked(self):
-        """Yields (column, segment ids best first, at most max_segments) for every class in order."""
-        self._segment_ids = [np.concatenate(self._segment_ids)]
+        """Yields the segment ids, best first, at most max_segments, of every class in order."""
+        segment_ids = np.concatenate(self._segment_ids)
         for column, count in enumerate(self._counts):
             row = self._keys[column, :count]
             row.sort()
-            yield column, self._segment_ids[0][row[:self._max_segments] & np.uint64(MAX_STREAM - 1)]
+            yield segment_ids[row[:self._max_segments] & _NUMBER]
+
+    def rankings(self, num_classes):
+        """Yields a `Ranking` of each `num_classes` classes in order."""
+        segment_ids = np.concatenate(self._segment_ids)
+        for column in np.flatnonzero(self._counts > self._max_segments):
+            self._cut(column)
+        for first in range(0, len(self._counts), num_classes):
+            counts = self._counts[first:first + num_classes]
+            rows = self._keys[first:first + num_classes, :counts.max()]
+            yield Ranking(segment_ids, np.cumsum(counts), rows[np.arange(rows.shape[1]) < counts[:, np.newaxis]])
+
+
+def merged(rankings, max_segments):
+    """The `Ranking` of the segments of several of the same classes.
+
+    Memory: the rankings', once more.
+
+    Args:
+      rankings: `Ranking`s, in the order of their segments.
+      max_segments: segments to keep a class.
+    """
+    firsts = np.cumsum([0] + [len(ranking.ids) for ranking in rankings])
+    if firsts[-1] > MAX_STREAM:
+        raise ValueError("more than %d segments" % MAX_STREAM)
+    rows = [np.split(ranking.keys + np.uint64(first), ranking.ends[:-1]) for ranking, first in zip(rankings, firsts)]
+    rows = [np.concatenate(of_class) for of_class in zip(*rows)]
+    for row in rows:
+        if len(row) > max_segments:
+            row.partition(max_segments - 1)
+    rows = [row[:max_segments] for row in rows]
+    return Ranking(np.concatenate([ranking.ids for ranking in rankings]), np.cumsum(list(map(len, rows))),
+                   np.concatenate(rows))
+
+
+def row(ranking, column):
+    """The segment ids of a class of a `Ranking`, best first."""
+    keys = ranking.keys[ranking.ends[column - 1] if column else 0:ranking.ends[column]]
+    return ranking.ids[np.sort(keys) & _NUMBER]
 
 
 def top_columns(scores, top_k):

@@ -11,36 +11,29 @@ HEADER = b"VideoId,LabelConfidencePairs\n"
 _LINE_BYTES = 1 << 20  # all classes with their scores take up to 70,000
 
 
-class Writer(object):
-    """Writes lines `id,label score label score` to a binary stream; see `writing`."""
+def lines(ids, labels, scores):
+    """The lines `id,label score label score` of n videos or segments, as bytes.
 
-    def __init__(self, stream):
-        self._stream = stream
-        stream.write(HEADER)
-
-    def add(self, ids, labels, scores):
-        """Writes a line each for n videos or segments.
-
-        Args:
-          ids: bytes array [n].
-          labels: int [n, k], best first.
-          scores: float [n, k], written with six digits.
-        """
-        pairs = np.stack([labels, scores], axis=2).reshape(len(ids), 2 * labels.shape[1])
-        line = b"%b," + b" ".join([b"%i %g"] * labels.shape[1]) + b"\n"
-        rows = zip(ids.tolist(), pairs.tolist())
-        self._stream.write(b"".join(line % (name, *values) for name, values in rows))
+    Args:
+      ids: bytes array [n].
+      labels: int [n, k], best first.
+      scores: float [n, k], written with six digits.
+    """
+    pairs = np.stack([labels, scores], axis=2).reshape(len(ids), 2 * labels.shape[1])
+    line = b"%b," + b" ".join([b"%i %g"] * labels.shape[1]) + b"\n"
+    return b"".join(line % (name, *values) for name, values in zip(ids.tolist(), pairs.tolist()))
 
 
 @contextlib.contextmanager
 def writing(path):
-    """Context of a `Writer`; what stood at `path` is replaced only if the block succeeds.
+    """Context of a binary stream for `lines`; what stood at `path` is replaced only if the block succeeds.
 
     Raises:
       InputError: the file cannot be written.
     """
     with atomic.replacing(path, "wb") as stream:
-        yield Writer(stream)
+        stream.write(HEADER)
+        yield stream
 
 
 def read_video(path, video):

@@ -88,6 +88,12 @@ def read(train_dir):
     return recorded
 
 
+def absolute(values):
+    """Recorded flags in which files on this machine have absolute paths, so that they are found from other folders."""
+    return {name: files.absolute(value) if name in _PLACES and files.exists(value) else value
+            for name, value in values.items()}
+
+
 def create_model(values):
     """The model that recorded flags describe."""
     return models.create(values["model"], **{name: value for name, value in values.items()

@@ -59,7 +59,8 @@ def test_of_an_id_that_comes_twice_the_first_video_is_kept_and_both_are_named(tm
 
 def test_of_an_id_that_comes_twice_the_first_videos_segments_are_scored(tmp_path, said):
     paths, told = twice("frame", tmp_path)
-    found = ids(records.fetch(pipeline.segment_batches(reader_of("frame"), paths, [0, 1], 4, 1)))
+    reading = passes.Pass(paths, reader_of("frame").form)
+    found = ids(records.fetch(pipeline.segment_batches(reader_of("frame"), reading, [0, 1], 4, 1)))
     assert sorted(found) == sorted(2 * [b"v%03d:%d" % (video, start) for video in range(4) for start in (0, 5, 10)])
     assert said() == [told]
 

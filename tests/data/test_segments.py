@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from src.common.errors import InputError
+from src.data import passes
 from src.data import pipeline
 from src.data import readers
 from src.data import segments
@@ -30,7 +31,7 @@ def test_segments_equal_those_of_the_rolled_video_at_every_shift(tmp_path, max_f
     reader = readers.create("rgb,audio", "24,8", frame_features=True, max_frames=max_frames)
     found = {}
     for batch in records.fetch(
-            pipeline.segment_batches(reader, [path], SHIFTS, 2 * max_frames // 5, num_readers=2),
+            pipeline.segment_batches(reader, passes.Pass([path], reader.form), SHIFTS, 2 * max_frames // 5, 2),
             lambda batch: dict(batch, input=reader.model_input_raw(batch))):
         for segment in zip(batch["id"], batch["input"], batch["num_frames"]):
             key = batch["shift"], segment[0]

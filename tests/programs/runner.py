@@ -15,8 +15,17 @@ import time
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TIMEOUT = 120  # seconds, far more than any run takes
 
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["src.train", "src.eval", "src.inference", "src.ensemble"])
+context = multiprocessing.get_context("forkserver")
+context.set_forkserver_preload(["src.train", "src.eval", "src.inference", "src.ensemble",
+                                "tests.programs.dask_processes"])
+
+
+def wait_until(condition):
+    """Waits until condition() is true."""
+    deadline = time.time() + TIMEOUT
+    while not condition():
+        assert time.time() < deadline
+        time.sleep(.02)
 
 
 def arguments(flags):
@@ -41,7 +50,7 @@ class Run(object):
         self._output, self._errors = (os.path.join(self._folder, name) for name in ("output", "errors"))
         for path in self._output, self._errors:
             open(path, "w").close()
-        self._process = _context.Process(target=_main, args=(
+        self._process = context.Process(target=_main, args=(
             program, list(words) + arguments(flags), self._output, self._errors, tf_config))
         self._process.start()
         self.pid = self._process.pid

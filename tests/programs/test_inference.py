@@ -1,4 +1,5 @@
 """inference.py: rankings at each shift, scores of videos and segments, models bundled in a tgz."""
+import contextlib
 import os
 import re
 import tarfile
@@ -173,10 +174,11 @@ def evaluation_scores(evaluated, data):
 def test_evaluation_and_inference_score_a_segment_alike(evaluated, data):
     reader = readers.create("rgb,audio", "%d,%d" % (RGB, AUDIO), True)
     paths = [os.path.join(data.folder, "validate0000.tfrecord")]
-    scorer = Scorer(models.create("FrameLevelLogisticModel"), reader, paths, 40, 1, [0], np.arange(3862))
-    batches = scorer.batches(lambda session: export.restore_model(
-        session, os.path.join(evaluated, "inference_model", "inference_model"), scorer.variables))
-    scored = {name: scores for batch in batches for name, scores in zip(batch["id"], batch["scores"])}
+    scorer = Scorer(models.create("FrameLevelLogisticModel"), reader, 40, 1, [0], np.arange(3862))
+    with contextlib.closing(scorer):
+        scorer.open(lambda session: export.restore_model(
+            session, os.path.join(evaluated, "inference_model", "inference_model"), scorer.variables))
+        scored = {name: scores for batch in scorer.batches(paths) for name, scores in zip(batch["id"], batch["scores"])}
     evaluations = evaluation_scores(evaluated, data)
     assert len(evaluations) > 60
     for name, scores in evaluations.items():

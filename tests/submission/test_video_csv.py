@@ -10,11 +10,11 @@ from src.submission import video_csv
 
 def test_lines_are_id_and_label_score_pairs(tmp_path):
     path = str(tmp_path / "new" / "videos.csv")
-    with video_csv.writing(path) as writer:
-        writer.add(np.array([b"abcd", b"ef"]), np.array([[3861, 5], [0, 12]]),
-                   np.array([[.75, .1], [1, 1.234567891e-7]], "f4"))
-        writer.add(np.array([b"gh:35"], object), np.array([[7]]), np.array([[.3333333333]]))
-        writer.add(np.zeros(0, "S1"), np.zeros((0, 2), int), np.zeros((0, 2)))
+    with video_csv.writing(path) as stream:
+        stream.write(video_csv.lines(np.array([b"abcd", b"ef"]), np.array([[3861, 5], [0, 12]]),
+                                     np.array([[.75, .1], [1, 1.234567891e-7]], "f4")))
+        stream.write(video_csv.lines(np.array([b"gh:35"], object), np.array([[7]]), np.array([[.3333333333]])))
+        stream.write(video_csv.lines(np.zeros(0, "S1"), np.zeros((0, 2), int), np.zeros((0, 2))))
     with open(path) as stream:
         assert stream.read() == ("VideoId,LabelConfidencePairs\nabcd,3861 0.75 5 0.1\nef,0 1 12 1.23457e-07\n"
                                  "gh:35,7 0.333333\n")
@@ -24,8 +24,8 @@ def test_a_failure_leaves_the_old_file_alone(tmp_path):
     path = tmp_path / "videos.csv"
     path.write_text("old")
     with pytest.raises(InputError):
-        with video_csv.writing(str(path)) as writer:
-            writer.add(np.array([b"abcd"]), np.array([[1]]), np.array([[.5]]))
+        with video_csv.writing(str(path)) as stream:
+            stream.write(video_csv.lines(np.array([b"abcd"]), np.array([[1]]), np.array([[.5]])))
             raise InputError("a shard is corrupt")
     assert path.read_text() == "old"
     assert os.listdir(str(tmp_path)) == ["videos.csv"]
@@ -33,9 +33,9 @@ def test_a_failure_leaves_the_old_file_alone(tmp_path):
 
 def test_one_videos_segments_are_read_back(tmp_path):
     path = str(tmp_path / "segments.csv")
-    with video_csv.writing(path) as writer:
-        writer.add(np.array([b"ab:10", b"abc:0", b"ab:5"]), np.array([[7, 3], [9, 8], [3, 5]]),
-                   np.array([[.5, .25], [.9, .8], [.75, .125]]))
+    with video_csv.writing(path) as stream:
+        stream.write(video_csv.lines(np.array([b"ab:10", b"abc:0", b"ab:5"]), np.array([[7, 3], [9, 8], [3, 5]]),
+                                     np.array([[.5, .25], [.9, .8], [.75, .125]])))
     starts, labels, scores = video_csv.read_video(path, b"ab")
     assert starts.tolist() == [5, 10] and labels.tolist() == [3, 5, 7]
     assert scores.tolist() == [[.75, .125, 0], [.25, 0, .5]]
@@ -53,7 +53,8 @@ def test_a_malformed_line_is_named(line, tmp_path):
 
 def test_a_line_of_all_classes_is_read_back(tmp_path):
     path = str(tmp_path / "segments.csv")
-    with video_csv.writing(path) as writer:
-        writer.add(np.array([b"ab:10"]), np.arange(3862)[np.newaxis], np.full([1, 3862], 1.234567e-05))
+    with video_csv.writing(path) as stream:
+        stream.write(video_csv.lines(np.array([b"ab:10"]), np.arange(3862)[np.newaxis],
+                                     np.full([1, 3862], 1.234567e-05)))
     assert os.path.getsize(path) > 64000
     assert video_csv.read_video(path, b"ab")[1].tolist() == list(range(3862))

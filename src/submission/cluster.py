@@ -1,0 +1,288 @@
+"""Predictions on a Dask cluster (https://distributed.dask.org), with the bytes that one process would write.
+
+Tasks score groups of shards and keep what they found on their worker. Rankings are merged there, a block of classes at
+a time, in the order of the shards, and come here class by class. A task whose worker is lost is done again elsewhere.
+"""
+import asyncio
+import collections
+import concurrent.futures
+import contextlib
+import logging
+import time
+import uuid
+
+import distributed
+from distributed.comm.core import CommClosedError
+from distributed.scheduler import KilledWorker
+
+from src.common import files
+from src.common.errors import InputError
+from src.data import passes
+from src.data import pipeline
+from src.submission import cluster_tasks
+from src.submission import predictions
+from src.submission import video_csv
+from src.trained import model_flags
+
+log = logging.getLogger("yt8m")
+
+MAX_TASKS = 500  # that score; each costs the scheduler some milliseconds a shift and block of classes
+BLOCK_BYTES = 1 << 27  # of a block's keys, at most
+FAN_IN = 4  # rankings that are merged at a time
+SEGMENTS = 100000  # that come here together, of as many classes as they are, or else of one
+WAITING = 4  # times as many on their way
+MOST_LOSSES = 10  # of workers at one task
+_LOOK_SECONDS = 2.0  # between looks whether the cluster is there
+_GONE = (asyncio.CancelledError, concurrent.futures.CancelledError, CommClosedError, OSError)
+
+# Shards that a task scores: `first` is the number of the first of `paths`.
+Part = collections.namedtuple("Part", "first paths num_bytes")
+
+
+@contextlib.contextmanager
+def connected(address, timeout):
+    """Context of a `Cluster` at the scheduler's address.
+
+    Args:
+      address: tcp://HOST:PORT.
+      timeout: seconds to wait for it, and for a first worker.
+
+    Raises:
+      InputError: there is none.
+    """
+    try:
+        client = distributed.Client(address, timeout=timeout, set_as_default=False)
+    except (OSError, ValueError, asyncio.TimeoutError) as error:
+        raise InputError("No scheduler answers at %s (%.200s): start dask-scheduler there, or correct the "
+                         "address." % (address, error))
+    try:
+        yield Cluster(client, address, timeout)
+    finally:
+        with contextlib.suppress(*_GONE):
+            client.close()
+
+
+@contextlib.contextmanager
+def of_gpus(num_gpu, timeout):
+    """Context of a `Cluster` on this machine of one worker process a GPU, each of which sees its own."""
+    workers = {number: {"cls": distributed.Nanny, "options": {
+        "nthreads": 1, "host": "127.0.0.1", "dashboard": False, "env": {"CUDA_VISIBLE_DEVICES": str(number)},
+        "silence_logs": logging.ERROR}} for number in range(num_gpu)}
+    scheduler = {"cls": distributed.Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}}
+    with distributed.SpecCluster(workers, scheduler, silence_logs=logging.ERROR) as here:
+        with connected(here.scheduler_address, timeout) as cluster:
+            yield cluster
+
+
+class Cluster(object):
+    """Workers that predict; see `connected`."""
+
+    def __init__(self, client, address, timeout):
+        self._client, self._address, self._timeout, self._seen = client, address, timeout, time.time()
+
+    def predict(self, job, outputs):
+        """As `predictions.predict`, on the workers.
+
+        Memory: ranked segments as many as the CSV's largest row holds, or SEGMENTS if that is more, WAITING + 1 times,
+        each of some 30 bytes; else the lines of one task at one shift. And some 200 bytes a video. Together the workers
+        hold at most 8 bytes a segment, class and shift, and 5 GB a shift where 100,000 segments of 1,000 classes are
+        kept; Dask moves to the disk what a worker cannot hold.
+        """
+        job = job._replace(paths=list(map(files.absolute, job.paths)), checkpoint=files.absolute(job.checkpoint),
+                           values=model_flags.absolute(job.values))  # workers are in other folders
+        scored = self._scored(job)
+        if job.ranked:
+            self._write_ranked(job, outputs, scored)
+        else:
+            self._write_pairs(outputs, scored)
+
+    def _scored(self, job):
+        """Yields the future of each part's Scored, in their order, with progress."""
+        key, version = uuid.uuid4().hex, cluster_tasks.version()
+        self._wait_for_workers()
+        self._check_workers(version, job)
+        parts = _parts(job)
+
+        def submit(number, left_out):
+            return self._submit(cluster_tasks.score, key, job._replace(paths=parts[number].paths), version, left_out,
+                                _classes_a_block(job), priority=-number)
+
+        waiting = collections.deque(submit(number, []) for number in range(len(parts)))
+        progress, read, total, first_places = predictions.new_progress(job), 0, sum(part[-1] for part in parts), {}
+        for number, part in enumerate(parts):
+            scored = waiting.popleft()
+            summary = self._summary(scored)
+            repeated = _repeated(job, part, summary, first_places)
+            if repeated:  # which one process would not have scored, so that its batches are cut otherwise
+                scored = submit(number, repeated)
+                summary = self._summary(scored)
+            for line in summary.said:
+                log.info("%s", line)
+            read += part.num_bytes
+            progress.add(summary.num_predicted, "%d workers" % self._num_workers(), read / max(total, 1))
+            yield scored
+        predictions.check_any(job, progress.done)
+        progress.finish()
+
+    def _summary(self, scored):
+        return self._result(self._submit(cluster_tasks.summary, scored))
+
+    def _write_ranked(self, job, outputs, scored):
+        num_blocks = -(-len(job.classes) // _classes_a_block(job))
+        merging = [[_Merging(self, job.max_segments) for _ in range(num_blocks)] for _ in outputs]
+        for future in scored:
+            for shift, blocks in enumerate(merging):
+                for number, block in enumerate(blocks):
+                    block.add(self._submit(cluster_tasks.part, future, shift, number, priority=1))
+        for path, blocks in zip(outputs, merging):
+            predictions.write_ranked(job, path, self._rows(job, blocks))
+
+    def _rows(self, job, blocks):
+        """Yields the segment ids of each class, best first."""
+        rankings = [block.result() for block in blocks]
+        counts = [self._result(self._submit(cluster_tasks.counts, ranking, priority=2)) for ranking in rankings]
+        most = max([SEGMENTS] + [of_block.max() for of_block in counts])
+        waiting = collections.deque()
+        for ranking, of_block in zip(rankings, counts):
+            for begin, end in _runs(of_block, most):
+                if len(waiting) == WAITING:
+                    yield from self._result(waiting.popleft())
+                waiting.append(self._submit(cluster_tasks.rows, ranking, begin, end, priority=2))
+        while waiting:
+            yield from self._result(waiting.popleft())
+
+    def _write_pairs(self, outputs, scored):
+        with contextlib.ExitStack() as stack:
+            streams = [stack.enter_context(video_csv.writing(path)) for path in outputs]
+            for future in scored:
+                for shift, stream in enumerate(streams):
+                    stream.write(self._result(self._submit(cluster_tasks.lines_of, future, shift)))
+
+    def _submit(self, function, *args, priority=0):
+        try:
+            return self._client.submit(function, *args, priority=priority, pure=False)
+        except _GONE:
+            raise self._gone()
+
+    def _result(self, future):
+        """A future's result.
+
+        Raises:
+          InputError: as the task, or workers or the scheduler are gone.
+        """
+        losses = 0
+        while True:
+            try:
+                return future.result(timeout=_LOOK_SECONDS)
+            except asyncio.TimeoutError:
+                self._num_workers()
+            except KilledWorker:
+                losses += 1
+                if losses == MOST_LOSSES:
+                    raise InputError("The cluster has lost %d workers at one task, as happens when memory runs out: "
+                                     "lower --batch_size, or give them more." % losses)
+                future.retry()
+            except ImportError as error:
+                raise _without_code(error)
+            except _GONE:
+                raise self._gone()
+
+    def _num_workers(self):
+        """How many workers there are.
+
+        Raises:
+          InputError: none for too long, or the scheduler is gone.
+        """
+        try:
+            workers = self._client.scheduler_info()["workers"]
+        except _GONE + (KeyError, asyncio.TimeoutError):
+            raise self._gone()
+        if workers:
+            self._seen = time.time()
+        elif time.time() - self._seen > self._timeout:
+            raise InputError("%s has had no worker for %d s: start dask-worker %s, or raise --cluster_timeout_secs." % (
+                self._address, self._timeout, self._address))
+        return len(workers)
+
+    def _wait_for_workers(self):
+        while not self._num_workers():
+            time.sleep(0.1)
+
+    def _check_workers(self, version, job):
+        try:
+            self._client.run(cluster_tasks.check, version, job.paths[0], job.checkpoint)
+        except ImportError as error:
+            raise _without_code(error)
+        except _GONE:
+            raise self._gone()
+
+    def _gone(self):
+        return InputError("The scheduler at %s is gone: start it and its workers again, and run again." % self._address)
+
+
+class _Merging(object):
+    """The ranking of a block of classes, merged from those of the parts as they come, FAN_IN of a size at a time."""
+
+    def __init__(self, cluster, max_segments):
+        self._cluster, self._max_segments, self._levels = cluster, max_segments, [[]]
+
+    def add(self, ranking):
+        """Adds the future of the next part's ranking."""
+        for level in self._levels:
+            level.append(ranking)
+            if len(level) < FAN_IN:
+                return
+            ranking = self._merged(level)
+            level.clear()
+        self._levels.append([ranking])
+
+    def result(self):
+        """The future of the whole ranking."""
+        return self._merged([ranking for level in reversed(self._levels) for ranking in level])
+
+    def _merged(self, rankings):
+        return self._cluster._submit(cluster_tasks.merge, self._max_segments, *rankings, priority=1)
+
+
+def _parts(job):
+    """The Parts of a Job: some groups of shards each, where segments are ranked, and else one, as lines take more."""
+    groups = -(-len(job.paths) // pipeline.GROUP_SHARDS)
+    size = pipeline.GROUP_SHARDS * (-(-groups // MAX_TASKS) if job.ranked else 1)
+    return [Part(first, job.paths[first:first + size], files.total_bytes(job.paths[first:first + size]))
+            for first in range(0, len(job.paths), size)]
+
+
+def _runs(counts, most):
+    """Yields (begin, end) of runs of numbers, of which each adds up to `most` at most."""
+    begin = total = 0
+    for end, count in enumerate(counts.tolist()):
+        if total + count > most:
+            yield begin, end
+            begin, total = end, 0
+        total += count
+    yield begin, len(counts)
+
+
+def _classes_a_block(job):
+    return max(1, BLOCK_BYTES // (8 * job.max_segments))
+
+
+def _repeated(job, part, summary, first_places):
+    """Places in a part of the records whose video stands in a part before; a line names both for each.
+
+    Args:
+      first_places: {video: (number of its shard, index)}, to which the part's others are added.
+    """
+    repeated = []
+    for place, video in sorted(zip(summary.places.tolist(), summary.ids.tolist())):
+        shard, index = divmod(place, 1 << 32)
+        before = first_places.setdefault(video, (part.first + shard, index))
+        if before != (part.first + shard, index):
+            log.info("%s", passes.stands_twice(video, job.paths[before[0]], before[1], part.paths[shard], index))
+            repeated.append(place)
+    return repeated
+
+
+def _without_code(error):
+    return InputError("A worker lacks a part of the code (%s): start dask-worker with PYTHONPATH=. in a copy of this "
+                      "project, with its requirements.txt installed." % error)

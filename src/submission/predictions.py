@@ -1,0 +1,122 @@
+"""What is to be predicted, and how this process does it; `cluster` has others do it."""
+import collections
+import contextlib
+import logging
+
+import numpy as np
+
+from src.common import files
+from src.common.errors import InputError
+from src.common.progress import Progress
+from src.data import readers
+from src.evaluation.scoring import Scorer
+from src.submission import ranked_csv
+from src.submission import video_csv
+from src.submission.top_segments import TopSegments
+from src.submission.top_segments import top_columns
+from src.trained import export
+from src.trained import model_flags
+
+log = logging.getLogger("yt8m")
+
+# paths: shards in their order; checkpoint: of the model; values: its model_flags; max_frames, batch_size, num_readers:
+# see the reader and `Scorer`; shifts: frames, or None for whole videos; classes: int array of those to score; ranked:
+# whether segments are ranked for each class, else classes for each segment or video; top_k: classes of a segment or
+# video that count; max_segments: segments that are kept of a class.
+Job = collections.namedtuple("Job", "paths checkpoint values max_frames batch_size num_readers shifts classes ranked "
+                             "top_k max_segments")
+
+
+def create_reader(job):
+    """The reader of a Job's records."""
+    return readers.create(job.values["feature_names"], job.values["feature_sizes"], job.values["frame_features"],
+                          max_frames=job.max_frames)
+
+
+def open_scorer(job):
+    """A Scorer with the model of a Job restored; to be closed."""
+    scorer = Scorer(model_flags.create_model(job.values), create_reader(job), job.batch_size, job.num_readers,
+                    *([job.shifts, job.classes] if job.shifts is not None else []))
+    scorer.open(lambda session: export.restore_model(session, job.checkpoint, scorer.variables))
+    return scorer
+
+
+def predict(job, outputs):
+    """Predicts in this process.
+
+    Memory: 1 GB a shift at most where segments are ranked, see `TopSegments`.
+
+    Args:
+      outputs: path of the CSV of each shift, or of the one of whole videos.
+
+    Raises:
+      InputError: a shard, a record or the model is not as it should be, or an output cannot be written.
+    """
+    with contextlib.closing(open_scorer(job)) as scorer:
+        batches = _with_progress(job, scorer.batches(job.paths))
+        if job.ranked:
+            for path, best in zip(outputs, best_segments(job, batches)):
+                write_ranked(job, path, best.ranked())
+            return
+        with contextlib.ExitStack() as stack:
+            streams = [stack.enter_context(video_csv.writing(path)) for path in outputs]
+            for shift, lines in pairs(job, batches):
+                streams[shift].write(lines)
+
+
+def _with_progress(job, batches):
+    """The batches, with progress."""
+    total, read, progress = files.total_bytes(job.paths), 0.0, new_progress(job)
+    for batch in batches:
+        yield batch
+        read += batch["bytes"].sum() / len(job.shifts or [0])
+        progress.add(len(batch["id"]), share=read / total)
+    check_any(job, progress.done)
+    progress.finish()
+
+
+def new_progress(job):
+    """The Progress of a Job, which counts segments, those of each shift, or videos."""
+    return Progress("inference", "videos" if job.shifts is None else "segments")
+
+
+def check_any(job, num_predicted):
+    """Checks that there was something to predict."""
+    if not num_predicted:
+        raise InputError("The %d shards such as %s hold no video: check --input_data_pattern." % (
+            len(job.paths), job.paths[0]))
+
+
+def best_segments(job, batches):
+    """The TopSegments of each shift."""
+    best = [TopSegments(len(job.classes), job.max_segments) for _ in job.shifts]
+    for batch in batches:
+        best[batch["shift"]].add(batch["id"], batch["scores"], job.top_k)
+    return best
+
+
+def pairs(job, batches):
+    """Yields (index of the shift, lines of `video_csv`) of each batch."""
+    for batch in batches:
+        columns = top_columns(batch["scores"], job.top_k)
+        scores = batch["scores"][np.arange(len(columns))[:, np.newaxis], columns]
+        yield batch.get("shift", 0), video_csv.lines(batch["id"], job.classes[columns], scores)
+
+
+def write_ranked(job, path, rows):
+    """Writes a ranked CSV, and says how many classes no segment counts for.
+
+    Args:
+      rows: iterable of the segment ids of each class, best first.
+    """
+    counts = []
+
+    def counted():
+        for label, ids in zip(job.classes, rows):
+            counts.append(len(ids))
+            yield label, ids
+
+    ranked_csv.write(path, counted())
+    if 0 in counts:
+        log.info("%s: %d of the %d classes have no segment, since of each segment the best --top_k=%d classes "
+                 "count: raise it", path, counts.count(0), len(counts), job.top_k)

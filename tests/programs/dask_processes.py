@@ -1,0 +1,105 @@
+"""A Dask cluster whose processes, like the programs', are forked from one that has imported TensorFlow."""
+import asyncio
+import logging
+import os
+import random
+import shutil
+import signal
+import tempfile
+import time
+
+import distributed
+import tensorflow as tf
+
+from src.submission import cluster_tasks
+from tests.programs import runner
+
+
+class Cluster(object):
+    """A scheduler and workers on this machine, for a `with` block."""
+
+    def __init__(self, num_workers=0):
+        self._folder, self._num_workers, self.workers = tempfile.mkdtemp(), num_workers, []
+        self.address = None
+
+    def __enter__(self):
+        place = os.path.join(self._folder, "address")
+        self.scheduler = _start(_schedule, place)
+        runner.wait_until(lambda: os.path.exists(place))
+        with open(place) as stream:
+            self.address = stream.read()
+        for _ in range(self._num_workers):
+            self.add_worker()
+        return self
+
+    def __exit__(self, *unused):
+        for process in self.workers + [self.scheduler]:
+            kill(process)
+        shutil.rmtree(self._folder)
+
+    def add_worker(self, version=None, hidden=None):
+        """Starts a worker in another folder than the programs'.
+
+        Args:
+          version: of its code, if not the same.
+          hidden: end of the name of a file that it does not find.
+        """
+        folder = os.path.join(self._folder, str(len(self.workers)))
+        self.workers.append(_start(_work, self.address, folder, version, hidden))
+        return self.workers[-1]
+
+
+def kill(process):
+    """Kills a process and waits for its end."""
+    if process.is_alive():
+        os.kill(process.pid, signal.SIGKILL)
+    process.join()
+
+
+def _start(function, *args):
+    process = runner.context.Process(target=_quietly, args=(function,) + args)
+    process.start()
+    return process
+
+
+def _quietly(function, *args):
+    logging.getLogger("distributed").setLevel(logging.ERROR)
+    function(*args)
+
+
+def _schedule(place):
+    async def serve():
+        async with distributed.Scheduler(host="127.0.0.1", port=0, dashboard=False) as scheduler:
+            with open(place + ".new", "w") as stream:
+                stream.write(scheduler.address)
+            os.rename(place + ".new", place)
+            await scheduler.finished()
+
+    asyncio.get_event_loop().run_until_complete(serve())
+
+
+def _work(address, folder, version, hidden):
+    if version:
+        cluster_tasks.version = lambda: version
+    if hidden:
+        opened = tf.io.gfile.GFile
+        tf.io.gfile.GFile = lambda path, mode: opened(path + "?" if path.endswith(hidden) else path, mode)
+    os.chdir("/")
+
+    async def serve():
+        async with distributed.Worker(address, host="127.0.0.1", nthreads=1, dashboard=False,
+                                      local_directory=folder) as worker:
+            await worker.finished()
+
+    asyncio.get_event_loop().run_until_complete(serve())
+
+
+def kill_after(seconds, cluster, scheduler=False):
+    """Kills the scheduler, or one of the workers, which another one replaces."""
+    time.sleep(seconds)
+    if scheduler:
+        kill(cluster.scheduler)
+        return
+    alive = [process for process in cluster.workers if process.is_alive()]
+    kill(random.choice(alive))
+    cluster.add_worker()

@@ -1,0 +1,167 @@
+"""inference.py on a Dask cluster: the bytes of a single process, whatever becomes of the workers."""
+import os
+import random
+import re
+import subprocess
+import sys
+
+import pytest
+
+from src.data import pipeline
+from tests import records
+from tests.programs import dask_processes
+from tests.programs import runner
+from tests.programs.conftest import make_video
+from tests.programs.conftest import serialized
+
+SHARDS = 5 * pipeline.GROUP_SHARDS - 1
+SHIFTS = "-1,0,2"
+TWICE = re.compile(r"video .* stands in .* and again in .*: the first is kept")
+
+
+def write_shards(folder):
+    """Glob of new shards of two videos each, and some that were there before."""
+    for shard in range(SHARDS):
+        videos = [make_video(2 * shard + number, 17 + 3 * number + shard % 7) for number in range(2)]
+        if shard == 9:
+            videos.insert(0, make_video(3, 40))  # which is in shard 1, and longer here
+        if shard == 11:
+            videos.append(videos[0])
+        records.write(folder / ("test%04d.tfrecord" % shard), map(serialized, videos))
+    return str(folder / "test*.tfrecord")
+
+
+@pytest.fixture(scope="module")
+def flags(evaluated, data, tmp_path_factory):
+    """Flags of inference.py that rank the segments, in batches of two videos."""
+    return dict(train_dir=evaluated, input_data_pattern=write_shards(tmp_path_factory.mktemp("archive")),
+                segment_labels=True, batch_size=120, segment_label_ids_file=data.label_ids, top_k=5,
+                segment_max_pred=40, shift=SHIFTS)
+
+
+def outputs(folder, **flags):
+    """-> {name: content} of what inference.py writes, what it says."""
+    said = runner.succeed("inference", output_file=folder / "out.csv", **flags)
+    return {path.name: path.read_bytes() for path in folder.iterdir()}, said
+
+
+@pytest.fixture(scope="module")
+def alone(flags, tmp_path_factory):
+    """What one process writes."""
+    return outputs(tmp_path_factory.mktemp("alone"), **flags)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with dask_processes.Cluster(num_workers=2) as started:
+        yield started
+
+
+def test_readers_ahead_change_nothing(flags, alone, tmp_path):
+    assert sorted(alone[0]) == ["out.csv", "out_shift-1.csv", "out_shift2.csv"]
+    assert outputs(tmp_path, num_readers=1, **flags)[0] == alone[0]
+
+
+def test_a_cluster_ranks_as_one_process_does(flags, alone, cluster, tmp_path):
+    written, said = outputs(tmp_path, scheduler=cluster.address, **flags)
+    assert written == alone[0]
+    assert len(TWICE.findall(said)) == 2 and set(TWICE.findall(said)) == set(TWICE.findall(alone[1]))
+    segments = re.compile(r"inference: \d+ segments in")
+    assert segments.findall(said) == segments.findall(alone[1])
+
+
+@pytest.mark.parametrize("changed", [dict(output_prob=True), dict(segment_labels=False, shift="0", batch_size=3)])
+def test_a_cluster_writes_scores_as_one_process_does(flags, changed, cluster, tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir(), there.mkdir()
+    flags = dict(flags, **changed)
+    assert outputs(here, **flags)[0] == outputs(there, scheduler=cluster.address, **flags)[0]
+
+
+def test_workers_are_started_and_stopped_as_dask_does(flags, alone, tmp_path):
+    place, dask = str(tmp_path / "scheduler.json"), os.path.join(os.path.dirname(sys.executable), "dask-")
+    (tmp_path / "out").mkdir()
+    common = dict(cwd=runner.PROJECT, env=dict(os.environ, PYTHONPATH="."), stdout=subprocess.DEVNULL,
+                  stderr=subprocess.DEVNULL)
+    scheduler = subprocess.Popen([dask + "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
+                                  "--scheduler-file", place], **common)
+    worker = subprocess.Popen([dask + "worker", "--scheduler-file", place, "--nthreads", "1", "--no-dashboard",
+                               "--local-directory", str(tmp_path)], **common)
+    try:
+        runner.wait_until(lambda: os.path.exists(place))
+        address = re.search(r"tcp://[0-9.:]+", open(place).read()).group()
+        assert outputs(tmp_path / "out", scheduler=address, **flags)[0] == alone[0]
+    finally:
+        for process in worker, scheduler:
+            process.terminate()
+            process.wait(30)
+
+
+def test_a_worker_process_a_gpu(flags, alone, tmp_path):
+    assert outputs(tmp_path, num_gpu=2, **flags)[0] == alone[0]
+
+
+def test_killed_workers_change_nothing(flags, alone, tmp_path):
+    with dask_processes.Cluster(num_workers=2) as cluster:
+        for number in range(3):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            with runner.Run("inference", output_file=folder / "out.csv", scheduler=cluster.address, **flags) as run:
+                dask_processes.kill_after(random.Random(number).uniform(1, 4), cluster)
+                assert run.wait() == 0, run.errors
+            assert {path.name: path.read_bytes() for path in folder.iterdir()} == alone[0]
+
+
+# One sentence for what is not as it should be.
+
+
+def sentence(folder, **flags):
+    """The sentence with which inference.py ends that writes nothing."""
+    folder.mkdir(exist_ok=True)
+    code, errors = runner.run("inference", output_file=folder / "out.csv", **flags)
+    assert code == 1 and not list(folder.iterdir()), errors
+    assert "Traceback" not in errors
+    return errors.splitlines()[-1]
+
+
+def test_a_corrupt_shard_gets_the_sentence_of_one_process(flags, data, cluster, tmp_path):
+    pattern = write_shards(tmp_path)
+    shard = tmp_path / "test0013.tfrecord"
+    shard.write_bytes(shard.read_bytes()[:-5])
+    flags = dict(flags, input_data_pattern=pattern)
+    told = sentence(tmp_path / "out", **flags)
+    assert "test0013.tfrecord, record 1 (byte" in told
+    assert sentence(tmp_path / "out", scheduler=cluster.address, **flags) == told
+
+
+def test_no_scheduler_and_no_worker(flags, tmp_path):
+    assert "No scheduler answers at tcp://127.0.0.1:1 (" in sentence(
+        tmp_path, scheduler="tcp://127.0.0.1:1", cluster_timeout_secs=2, **flags)
+    assert "No scheduler answers at nonsense://x (" in sentence(tmp_path, scheduler="nonsense://x", **flags)
+    with dask_processes.Cluster() as cluster:
+        assert "%s has had no worker for 2 s: start dask-worker" % cluster.address in sentence(
+            tmp_path, scheduler=cluster.address, cluster_timeout_secs=2, **flags)
+
+
+def test_a_worker_of_another_version_or_place(flags, tmp_path):
+    with dask_processes.Cluster() as cluster:
+        other = cluster.add_worker(version="another")
+        assert "runs another version of the code: start it in a copy" in sentence(
+            tmp_path, scheduler=cluster.address, **flags)
+        dask_processes.kill(other)
+        cluster.add_worker(hidden="test0000.tfrecord")
+        assert re.search("worker tcp://.* cannot read what this process can [(].*test0000.tfrecord does not exist.*[)] "
+                         "Give it the same files", sentence(tmp_path, scheduler=cluster.address, **flags))
+
+
+def test_a_scheduler_that_is_killed(flags, tmp_path):
+    with dask_processes.Cluster() as cluster:
+        with runner.Run("inference", output_file=tmp_path / "out.csv", scheduler=cluster.address,
+                        cluster_timeout_secs=3, **flags) as run:
+            run.wait_to_say("of step")
+            cluster.add_worker()
+            dask_processes.kill_after(1.5, cluster, scheduler=True)
+            assert run.wait() == 1
+            assert "The scheduler at %s is gone: start it" % cluster.address in run.errors
+            assert "Traceback" not in run.errors
+    assert not list(tmp_path.iterdir())
