@@ -38,7 +38,8 @@ From the environment (default):
   BATCH_SIZE          videos or segments of a training step (128)
   HOLDOUT_SHARDS      first shards of the validation partition, held out (300)
   NUM_GPU             GPUs to train on, of the job's machine too (1; ai-platform: 1 or 4)
-  WORKERS, PARAMETER_SERVERS   more machines for a cloud training, both or neither (0, 0)
+  WORKERS, PARAMETER_SERVERS   more machines for a cloud training, both or neither (0, 0); vertex: WORKERS alone score
+                      for infer-oof and infer-test, then the job's first machine has no GPU
   EXECUTOR_IMAGE      vertex: container with TensorFlow 1.15 (tensorflow/tensorflow:1.15.0-gpu-py3)
 END
 }
@@ -107,10 +108,6 @@ set_paths() {
   num_gpu=${NUM_GPU:-1}
   workers=${WORKERS:-0}
   parameter_servers=${PARAMETER_SERVERS:-0}
-  case "$workers $parameter_servers" in
-    '0 0' | [1-9]*' '[1-9]*) ;;
-    *) fail "WORKERS=$workers and PARAMETER_SERVERS=$parameter_servers: set both or neither" ;;
-  esac
 }
 
 # Sets program and flags to those of a step.
@@ -170,9 +167,17 @@ copy_files_to_bucket() {
   run "${copy[@]}" bert_config.json segment_label_ids.csv "$bucket/"
 }
 
+check_machines() {
+  case "$workers $parameter_servers" in
+    '0 0' | [1-9]*' '[1-9]*) ;;
+    *) fail "WORKERS=$workers and PARAMETER_SERVERS=$parameter_servers: set both or neither" ;;
+  esac
+}
+
 submit_to_ai_platform() {
   local machines=() machine=standard_p100
   if [ "$program" = train ]; then
+    check_machines
     case $num_gpu in
       1) ;;
       4)
@@ -192,17 +197,28 @@ submit_to_ai_platform() {
 }
 
 submit_to_vertex() {
-  local IFS='|' gpus=1 gpu pools
+  local IFS='|' gpus=1 gpu first pools
   [ "$program" != train ] || gpus=$num_gpu
-  gpu=accelerator-type=NVIDIA_TESLA_P100,accelerator-count=$gpus
-  pools=("--worker-pool-spec=machine-type=n1-standard-8,replica-count=1,$gpu,$(
+  gpu=,accelerator-type=NVIDIA_TESLA_P100,accelerator-count=$gpus
+  first=$gpu
+  pools=()
+  case $program in
+    train)
+      check_machines
+      [ "$workers" = 0 ] || pools+=("--worker-pool-spec=machine-type=n1-standard-8,replica-count=$workers$gpu"
+        "--worker-pool-spec=machine-type=n1-highmem-8,replica-count=$parameter_servers")
+      ;;
+    inference)
+      [ "$workers" = 0 ] || {
+        pools+=("--worker-pool-spec=machine-type=n1-standard-8,replica-count=$workers$gpu")
+        first=  # it has the others score
+      }
+      ;;
+  esac
+  # The first pool's image serves all.
+  pools=("--worker-pool-spec=machine-type=n1-standard-8,replica-count=1$first,$(
     )executor-image-uri=${EXECUTOR_IMAGE:-tensorflow/tensorflow:1.15.0-gpu-py3},local-package-path=.,$(
-    )python-module=src.$program")
-  if [ "$program" = train ] && [ "$workers" != 0 ]; then
-    # The first pool's image serves all.
-    pools+=("--worker-pool-spec=machine-type=n1-standard-8,replica-count=$workers,$gpu"
-      "--worker-pool-spec=machine-type=n1-highmem-8,replica-count=$parameter_servers")
-  fi
+    )python-module=src.$program" ${pools[@]+"${pools[@]}"})
   # ^|^ makes | the separator of the list: --feature_names=rgb,audio holds a comma.
   run gcloud ai custom-jobs create --region="$region" --display-name="$job" "${pools[@]}" --args="^|^${flags[*]}"
 }

@@ -22,6 +22,7 @@ from src.common import atomic
 from src.common import devices
 from src.common import files
 from src.common import program
+from src.common import tf_config
 from src.common.errors import InputError
 from src.data import inspection
 from src.data import pipeline
@@ -88,21 +89,32 @@ def classes_of(args):
     return np.array(segments.read_label_ids(args.segment_label_ids_file))
 
 
-def predict(args, job, outputs):
+def predict(args, config, job, outputs):
     """Predicts here or on a cluster."""
-    if not args.scheduler and args.num_gpu < 2:
+    if not args.scheduler and args.num_gpu == 1 and config.num_tasks < 2:
         devices.count_gpus()
         predictions.predict(job, outputs)
         return
     from src.submission import cluster  # which imports Dask
-    connected = (cluster.connected(args.scheduler, args.cluster_timeout_secs) if args.scheduler
-                 else cluster.of_gpus(args.num_gpu, args.cluster_timeout_secs))
+    if args.scheduler:
+        connected = cluster.connected(args.scheduler, args.cluster_timeout_secs)
+    elif config.num_tasks > 1:
+        connected = cluster.of_job(config, args.cluster_timeout_secs)
+    else:
+        connected = cluster.of_gpus(args.num_gpu, args.cluster_timeout_secs)
     with connected as workers:
         workers.predict(job, outputs)
 
 
 def main(args):
-    """Predicts as the flags say."""
+    """Predicts as the flags say, or works for the chief of the cluster that TF_CONFIG describes."""
+    config = tf_config.parse(os.environ.get("TF_CONFIG"))
+    if config.num_tasks > 1:
+        tf_config.check_one_chief(config)
+        tf_config.check_addresses(config)
+        if not config.is_chief:
+            from src.submission import cluster  # which imports Dask
+            return cluster.work(config, args.cluster_timeout_secs)
     if not args.output_file:
         raise InputError("--output_file is empty: say where the CSV goes.")
     frame_shifts = shifts.parse(args.shift, args.segment_labels)
@@ -119,7 +131,7 @@ def main(args):
         args.top_k, args.segment_max_pred)
     for path in outputs + [args.output_model_tgz] * bool(args.output_model_tgz):
         atomic.check_writable(path)
-    predict(args, job, outputs)
+    predict(args, config, job, outputs)
     for path in outputs:
         log.info("written: %s", path)
     if args.output_model_tgz:

@@ -73,16 +73,14 @@ class Scorer(object):
                 self._iterator = tf1.data.make_initializable_iterator(batches)
                 batch = self._iterator.get_next()
                 self._videos = reading.videos()
+            if classes is not None and max(classes) >= reader.num_classes:
+                raise InputError("--segment_label_ids_file lists class %d, but the model knows 0..%d only."
+                                 % (max(classes), reader.num_classes - 1))
             with tf1.variable_scope("tower"):
                 predictions = model.create_model(
                     readers.normalize(reader.model_input_raw(batch)), vocab_size=reader.num_classes,
                     num_frames=batch.get("num_frames"), is_training=False,
-                    frames_sampled=frame_indices is not None)["predictions"]
-            if classes is not None:
-                if max(classes) >= reader.num_classes:
-                    raise InputError("--segment_label_ids_file lists class %d, but the model knows 0..%d only."
-                                     % (max(classes), reader.num_classes - 1))
-                predictions = tf.gather(predictions, classes, axis=1)
+                    frames_sampled=frame_indices is not None, classes=classes)["predictions"]
             self._fetches = {"id": batch["id"], "scores": predictions, "bytes": batch["bytes"]}
             if shifts is not None:
                 self._fetches["shift"] = batch["shift"]

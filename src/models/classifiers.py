@@ -24,21 +24,22 @@ HEAD_HPARAMS = [
 ] + LOGISTIC_HPARAMS + MOE_HPARAMS
 
 
-def logistic_model(model_input, vocab_size, l2_penalty):
+def logistic_model(model_input, vocab_size, l2_penalty, classes=None):
     """One dense layer and a sigmoid.
 
     Args:
       model_input: [batch, features].
+      classes: int array of the classes to predict; None: all.
 
     Returns:
-      dict of `predictions` and `logits`, [batch, vocab_size].
+      dict of `predictions` and `logits`, [batch, classes].
     """
     logits = dense(model_input, vocab_size, "fully_connected", l2_penalty, bias_l2_penalty=l2_penalty,
-                   initializer=tf.compat.v1.variance_scaling_initializer())
+                   initializer=tf.compat.v1.variance_scaling_initializer(), groups=classes, num_groups=vocab_size)
     return {"predictions": tf.nn.sigmoid(logits), "logits": logits}
 
 
-def moe_model(model_input, vocab_size, is_training, hparams):
+def moe_model(model_input, vocab_size, is_training, hparams, classes=None):
     """Mixture of logistic experts, one mixture a class (Jordan and Jacobs, 1994).
 
     The softmax over a class's gates has one dummy expert that always says no. Probability
@@ -47,20 +48,26 @@ def moe_model(model_input, vocab_size, is_training, hparams):
     Args:
       model_input: [batch, features].
       hparams: dict holding MOE_HPARAMS.
+      classes: int array of the classes to predict; None: all. With probability gating, for which all are needed, only
+        these are given back.
 
     Returns:
-      dict of `predictions` [batch, vocab_size].
+      dict of `predictions` [batch, classes].
     """
     check_at_least(hparams, 1, "moe_num_mixtures")
+    if hparams["moe_prob_gating"] and classes is not None:
+        every = moe_model(model_input, vocab_size, is_training, hparams)["predictions"]
+        return {"predictions": tf.gather(every, classes, axis=1)}
+    some, num_predicted = {"groups": classes, "num_groups": vocab_size}, vocab_size if classes is None else len(classes)
     mixtures, l2_penalty = hparams["moe_num_mixtures"], hparams["moe_l2"]
     if hparams["moe_low_rank_gating"] > 0:
         low_rank = dense(model_input, hparams["moe_low_rank_gating"], "gates1", l2_penalty, use_bias=False)
-        gates = dense(low_rank, vocab_size * (mixtures + 1), "gates2", l2_penalty, use_bias=False)
+        gates = dense(low_rank, vocab_size * (mixtures + 1), "gates2", l2_penalty, use_bias=False, **some)
     else:
-        gates = dense(model_input, vocab_size * (mixtures + 1), "gates", l2_penalty, use_bias=False)
-    experts = dense(model_input, vocab_size * mixtures, "experts", l2_penalty)
-    gates = tf.nn.softmax(tf.reshape(gates, [-1, vocab_size, mixtures + 1]))
-    experts = tf.nn.sigmoid(tf.reshape(experts, [-1, vocab_size, mixtures]))
+        gates = dense(model_input, vocab_size * (mixtures + 1), "gates", l2_penalty, use_bias=False, **some)
+    experts = dense(model_input, vocab_size * mixtures, "experts", l2_penalty, **some)
+    gates = tf.nn.softmax(tf.reshape(gates, [-1, num_predicted, mixtures + 1]))
+    experts = tf.nn.sigmoid(tf.reshape(experts, [-1, num_predicted, mixtures]))
     probabilities = tf.reduce_sum(gates[:, :, :mixtures] * experts, axis=2)
     if hparams["moe_prob_gating"]:
         probabilities *= _probability_gates(model_input, probabilities, is_training, hparams)
@@ -94,9 +101,10 @@ class LogisticModel(object):
     def __init__(self, hparams):
         self.hparams = hparams
 
-    def create_model(self, model_input, vocab_size, num_frames=None, is_training=True, labels=None, **unused):
-        """Args: model_input [batch, features]. Returns: dict of `predictions`, `logits` [batch, vocab_size]."""
-        return logistic_model(model_input, vocab_size, self.hparams["l2_penalty"])
+    def create_model(self, model_input, vocab_size, num_frames=None, is_training=True, labels=None,
+                     classes=None, **unused):
+        """Builds the model; see `logistic_model`."""
+        return logistic_model(model_input, vocab_size, self.hparams["l2_penalty"], classes)
 
 
 class MoeModel(object):
@@ -108,16 +116,20 @@ class MoeModel(object):
     def __init__(self, hparams):
         self.hparams = hparams
 
-    def create_model(self, model_input, vocab_size, num_frames=None, is_training=True, labels=None, **unused):
-        """Args: model_input [batch, features]. Returns: dict of `predictions` [batch, vocab_size]."""
-        return moe_model(model_input, vocab_size, is_training, self.hparams)
+    def create_model(self, model_input, vocab_size, num_frames=None, is_training=True, labels=None,
+                     classes=None, **unused):
+        """Builds the model; see `moe_model`."""
+        return moe_model(model_input, vocab_size, is_training, self.hparams, classes)
 
 
 HEADS = {"LogisticModel": LogisticModel, "MoeModel": MoeModel}
 
 
-def head(model_input, vocab_size, is_training, hparams):
+def head(model_input, vocab_size, is_training, hparams, classes=None):
     """Classifies [batch, features] with the head that `video_level_classifier_model` names.
+
+    Args:
+      classes: int array of the classes to predict; None: all.
 
     Raises:
       InputError: there is no such head.
@@ -126,4 +138,4 @@ def head(model_input, vocab_size, is_training, hparams):
     if name not in HEADS:
         raise InputError("--video_level_classifier_model=%s is unknown: choose one of %s."
                          % (name, ", ".join(sorted(HEADS))))
-    return HEADS[name](hparams).create_model(model_input, vocab_size, is_training=is_training)
+    return HEADS[name](hparams).create_model(model_input, vocab_size, is_training=is_training, classes=classes)

@@ -52,7 +52,7 @@ class FrameLevelModel(object):
                                      is_training)
 
     def create_model(self, model_input, vocab_size, num_frames, is_training=True, labels=None, frames_sampled=False,
-                     **unused):
+                     classes=None, **unused):
         """Builds the model.
 
         Args:
@@ -61,9 +61,10 @@ class FrameLevelModel(object):
           num_frames: int32 [batch], frames that are not padding.
           is_training: a bool.
           frames_sampled: model_input holds just the frames that `frame_indices` picked.
+          classes: int array of the classes to predict; None: all.
 
         Returns:
-          dict of `predictions` [batch, vocab_size] and, where there are, `logits` and
+          dict of `predictions` [batch, classes] and, where there are, `logits` and
           `regularization_loss`.
         """
         model_input.shape.assert_has_rank(3)
@@ -73,7 +74,7 @@ class FrameLevelModel(object):
         if indices is not None and not self._are_repeats(model_input, indices, is_training):
             model_input, indices = sampling.gather_frames(model_input, indices), None
         pooled = self.pool(model_input, is_training, indices)
-        return self.classify(pooled, vocab_size, is_training)
+        return self.classify(pooled, vocab_size, is_training, classes)
 
     def _are_repeats(self, model_input, indices, is_training):
         """Whether the model sees frames many times over, so that each is better computed once.
@@ -96,9 +97,9 @@ class FrameLevelModel(object):
         """
         raise NotImplementedError
 
-    def classify(self, pooled, vocab_size, is_training):
+    def classify(self, pooled, vocab_size, is_training, classes=None):
         """[batch, pooled features] -> dict of `predictions` and more."""
-        return classifiers.head(pooled, vocab_size, is_training, self.hparams)
+        return classifiers.head(pooled, vocab_size, is_training, self.hparams, classes)
 
 
 class FrameLevelLogisticModel(FrameLevelModel):
@@ -112,5 +113,5 @@ class FrameLevelLogisticModel(FrameLevelModel):
         counts = sampling.repetitions(indices, tf.shape(frames)[1])
         return tf.reduce_sum(frames * counts, axis=1) / self.hparams["iterations"]
 
-    def classify(self, pooled, vocab_size, is_training):
-        return classifiers.logistic_model(pooled, vocab_size, self.hparams["l2_penalty"])
+    def classify(self, pooled, vocab_size, is_training, classes=None):
+        return classifiers.logistic_model(pooled, vocab_size, self.hparams["l2_penalty"], classes)

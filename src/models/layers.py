@@ -8,7 +8,8 @@ def normal_weights(name, shape, fan_in):
                                      tf.compat.v1.random_normal_initializer(stddev=fan_in ** -0.5))
 
 
-def dense(inputs, units, scope, l2_penalty=0.0, use_bias=True, bias_l2_penalty=0.0, initializer=None):
+def dense(inputs, units, scope, l2_penalty=0.0, use_bias=True, bias_l2_penalty=0.0, initializer=None, groups=None,
+          num_groups=None):
     """Linear layer with variables `weights` and `biases` under `scope`.
 
     Args:
@@ -17,18 +18,26 @@ def dense(inputs, units, scope, l2_penalty=0.0, use_bias=True, bias_l2_penalty=0
       l2_penalty: times half the squared weights is added to the regularization losses.
       bias_l2_penalty: the same for the biases.
       initializer: of the weights, Glorot's uniform by default.
+      groups: int array of those to compute of the `num_groups` equal groups of neighbouring units; None: all.
 
     Returns:
-      [batch, units].
+      [batch, units], or [batch, units of the groups].
     """
+    def wanted(variable):
+        if groups is None:
+            return variable
+        shape = variable.shape.as_list()[:-1]
+        grouped = tf.reshape(variable, shape + [num_groups, units // num_groups])
+        return tf.reshape(tf.gather(grouped, groups, axis=len(shape)), shape + [len(groups) * (units // num_groups)])
+
     with tf.compat.v1.variable_scope(scope):
         weights = tf.compat.v1.get_variable(
             "weights", [inputs.shape[-1], units], tf.float32,
             initializer or tf.compat.v1.glorot_uniform_initializer(), regularizer=_l2(l2_penalty))
-        outputs = tf.matmul(inputs, weights)
+        outputs = tf.matmul(inputs, wanted(weights))
         if use_bias:
-            outputs += tf.compat.v1.get_variable("biases", [units], tf.float32, tf.compat.v1.zeros_initializer(),
-                                                 regularizer=_l2(bias_l2_penalty))
+            outputs += wanted(tf.compat.v1.get_variable("biases", [units], tf.float32, tf.compat.v1.zeros_initializer(),
+                                                        regularizer=_l2(bias_l2_penalty)))
         return outputs
 
 

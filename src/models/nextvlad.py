@@ -128,14 +128,14 @@ class MixNeXtVLAD(NeXtVLAD):
     def pool(self, frames, is_training, indices=None):
         return frames, indices
 
-    def classify(self, pooled, vocab_size, is_training):
+    def classify(self, pooled, vocab_size, is_training, classes=None):
         (frames, indices), branches = pooled, []
         check_at_least(self.hparams, 1, "mix_number")
         check_at_most(self.hparams, 100, "mix_number")
         for index in range(self.hparams["mix_number"]):
             with tf.compat.v1.variable_scope("branch_%d" % index):
                 result = classifiers.head(super(MixNeXtVLAD, self).pool(frames, is_training, indices), vocab_size,
-                                          is_training, self.hparams)
+                                          is_training, self.hparams, classes)
             if "logits" not in result:
                 raise InputError("--model=MixNeXtVLAD mixes logits, which %s does not have: add "
                                  "--video_level_classifier_model=LogisticModel."

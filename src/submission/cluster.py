@@ -16,6 +16,7 @@ from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
 
 from src.common import files
+from src.common import tf_config
 from src.common.errors import InputError
 from src.data import passes
 from src.data import pipeline
@@ -74,6 +75,55 @@ def of_gpus(num_gpu, timeout):
             yield cluster
 
 
+@contextlib.contextmanager
+def of_job(config, timeout):
+    """Context of a `Cluster` of which this process, the chief of TF_CONFIG, is the scheduler; its workers end with it.
+
+    Raises:
+      InputError: there are no workers in TF_CONFIG, or the scheduler cannot serve at its address.
+    """
+    if not config.cluster.get("worker"):
+        raise InputError("TF_CONFIG has a chief and no workers: add them.")
+    (_, address), = config.chiefs
+    host, port = tf_config.host_and_port(address)
+    try:
+        here = distributed.SpecCluster({}, {"cls": distributed.Scheduler, "options": {
+            "host": host, "port": port, "dashboard": False}}, silence_logs=logging.ERROR)
+    except OSError as error:
+        raise InputError("TF_CONFIG's chief cannot serve at %s (%.200s): is the port in use? Give another one." % (
+            address, error))
+    with here, connected(here.scheduler_address, timeout) as cluster:
+        try:
+            yield cluster
+        finally:
+            cluster.say_done()
+
+
+def work(config, timeout):
+    """A worker's part in the cluster of `of_job`: returns when the chief is done.
+
+    Raises:
+      InputError: the chief is not there in time, or is gone.
+    """
+    (_, address), = config.chiefs
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+
+    async def serve():
+        async with distributed.Worker("tcp://" + address, nthreads=1, dashboard=False, reconnect=False,
+                                      death_timeout=timeout) as worker:
+            log.info("worker at %s: at work for the chief at %s", worker.address, address)
+            await worker.finished()
+
+    try:
+        asyncio.get_event_loop().run_until_complete(serve())
+    except (OSError, asyncio.TimeoutError) as error:
+        raise InputError("No chief answers at %s (%.200s): start it, or raise --cluster_timeout_secs." % (
+            address, error))
+    if not cluster_tasks.is_done():
+        raise InputError("The chief at %s is gone: start all tasks again." % address)
+    log.info("the chief is done")
+
+
 class Cluster(object):
     """Workers that predict; see `connected`."""
 
@@ -98,7 +148,7 @@ class Cluster(object):
 
     def _scored(self, job):
         """Yields the future of each part's Scored, in their order, with progress."""
-        key, version = uuid.uuid4().hex, cluster_tasks.version()
+        key, version = uuid.uuid4().hex, cluster_tasks.VERSION
         self._wait_for_workers()
         self._check_workers(version, job)
         parts = _parts(job)
@@ -215,6 +265,11 @@ class Cluster(object):
             raise _without_code(error)
         except _GONE:
             raise self._gone()
+
+    def say_done(self):
+        """Tells the workers that the end of the scheduler is the end of the job."""
+        with contextlib.suppress(*_GONE):
+            self._client.run(cluster_tasks.set_done)
 
     def _gone(self):
         return InputError("The scheduler at %s is gone: start it and its workers again, and run again." % self._address)

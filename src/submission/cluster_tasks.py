@@ -21,6 +21,7 @@ from src.submission import predictions
 from src.submission import top_segments
 
 _lock = threading.Lock()
+_done = threading.Event()
 _opened = {}  # {key: Scorer} of the last job
 
 # What a task gives back. num_predicted: videos, or segments at each shift; ids, places: of its videos, see
@@ -51,8 +52,8 @@ def _lines_said():
         log.removeHandler(handler)
 
 
-def version():
-    """Of the code: a digest of the package's modules."""
+def _digest():
+    """Of the package's modules."""
     digest, root = hashlib.sha256(), os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     for folder, _, names in sorted(os.walk(root)):
         for name in sorted(names):
@@ -60,6 +61,9 @@ def version():
                 with open(os.path.join(folder, name), "rb") as stream:
                     digest.update(name.encode() + b"\0" + hashlib.sha256(stream.read()).digest())
     return digest.hexdigest()
+
+
+VERSION = _digest()  # as this process has loaded it
 
 
 def _in_one_sentence(function):
@@ -82,7 +86,7 @@ def check(expected_version, shard, checkpoint):
       InputError: it has not, or does not.
     """
     worker = distributed.get_worker().address
-    if version() != expected_version:
+    if VERSION != expected_version:
         raise InputError("The worker %s runs another version of the code: start it in a copy of this project." % worker)
     for path in shard, checkpoint + ".index":
         try:
@@ -137,6 +141,16 @@ def _results(job, batches, classes_a_block):
     for shift, of_batch in predictions.pairs(job, batches):
         lines[shift].append(of_batch)
     return list(map(b"".join, lines))
+
+
+def set_done():
+    """Says on a worker that the job is done."""
+    _done.set()
+
+
+def is_done():
+    """Whether that was said here."""
+    return _done.is_set()
 
 
 def summary(scored):

@@ -5,7 +5,6 @@ waiting for each other, and the chief alone saves the model. TensorFlow 1.15's s
 chief says on each parameter server when it is done, and the others look whether it is still there.
 """
 import contextlib
-import json
 import logging
 import socket
 import threading
@@ -13,12 +12,12 @@ import time
 
 import tensorflow as tf
 
+from src.common import tf_config
 from src.common.errors import InputError
 
 tf1 = tf.compat.v1
 log = logging.getLogger("yt8m")
 
-CHIEFS, JOBS = ("master", "chief"), ("master", "chief", "worker", "ps", "evaluator")
 GONE_SECONDS = 60.0  # without an answer until the chief counts as gone: it may be started again meanwhile
 _CALL_SECONDS = 5.0  # a call to another task
 _WORKERS_SECONDS = 30.0  # for the workers to end before their parameter servers do
@@ -28,20 +27,21 @@ class Task(object):
     """This process's part in the cluster that TF_CONFIG describes; alone without one, or as its only task.
 
     Args:
-      tf_config: JSON as AI Platform and Vertex AI set it, or None.
+      text: TF_CONFIG, JSON as AI Platform and Vertex AI set it, or None.
 
     Raises:
       InputError: it is not so, or the task cannot serve at its address.
     """
 
-    def __init__(self, tf_config):
-        cluster, self.job, self.index = _parsed(tf_config)
+    def __init__(self, text):
+        config = _parsed(text)
+        cluster, self.job, self.index = config
         self.cluster_spec = self.server = None
         self.target, self.prefix = "", ""
         self.is_chief = True
-        if sum(map(len, cluster.values())) > 1:
-            _check(cluster, self.job, self.index)
-            self.is_chief = self.job in CHIEFS
+        if config.num_tasks > 1:
+            _check(config)
+            self.is_chief = config.is_chief
             self._cluster = cluster
             self.cluster_spec = tf.train.ClusterSpec(cluster)
             self.prefix = "/job:%s/task:%d" % (self.job, self.index)
@@ -58,63 +58,33 @@ class Task(object):
         return [address for job in jobs for address in self._cluster.get(job, [])]
 
 
-def _parsed(tf_config):
-    """-> {job: addresses} of those that train; this task's job and index."""
-    try:
-        config = json.loads(tf_config or "{}")
-        cluster, task = config.get("cluster", {}), config.get("task", {})
-        job, index = task.get("type", "master"), int(task.get("index", 0))
-        cluster = {name: list(addresses) for name, addresses in cluster.items() if addresses}
-    except (ValueError, AttributeError, TypeError, RecursionError):
-        raise InputError("TF_CONFIG is not a JSON object with cluster and task: %.200s." % tf_config)
-    unknown = [name for name in [job] + list(cluster) if name not in JOBS]
-    if unknown:
-        raise InputError("TF_CONFIG has the job %.200s: known are %s." % (unknown[0], ", ".join(JOBS)))
-    cluster.pop("evaluator", None)
-    if job == "evaluator" and cluster:
+def _parsed(text):
+    """The Config of those that train."""
+    config = tf_config.parse(text)
+    config.cluster.pop("evaluator", None)
+    if config.job == "evaluator" and config.cluster:
         raise InputError("TF_CONFIG makes this task an evaluator, which train.py has no part for: run eval.py "
                          "--norun_once there instead.")
-    return cluster, job, index
+    return config
 
 
-def _check(cluster, job, index):
+def _check(config):
     """Checks a cluster of several tasks.
 
     Raises:
       InputError: it cannot train, or this task is not in it.
     """
-    chiefs = ["%s %s" % (name, address) for name in CHIEFS for address in cluster.get(name, [])]
-    if len(chiefs) > 1:
-        raise InputError("TF_CONFIG has %d chiefs, %s, which would both save the model: leave one." % (
-            len(chiefs), " and ".join(chiefs)))
-    if not (chiefs and cluster.get("ps")):
+    tf_config.check_one_chief(config)
+    if not (config.chiefs and config.cluster.get("ps")):
         raise InputError("TF_CONFIG has several tasks, but not both a master (or chief), which saves the model, and "
                          "a parameter server (ps): add them.")
-    seen = set()
-    for name, addresses in cluster.items():
-        for number, address in enumerate(addresses):
-            if _host_and_port(address) is None:
-                raise InputError("TF_CONFIG's task %s %d has the address %.200s: give host:port."
-                                 % (name, number, address))
-            if address in seen:
-                raise InputError("TF_CONFIG has the address %s twice: give each task its own." % address)
-            seen.add(address)
-    if not 0 <= index < len(cluster.get(job, [])):
-        raise InputError("TF_CONFIG's task %s %d is not in its cluster." % (job, index))
-
-
-def _host_and_port(address):
-    """(host, port) of host:port, or None if it is not so."""
-    host, colon, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
-    if not (host and colon and port.isdigit() and 0 < int(port[:6]) < 65536):
-        return None
-    return host.strip("[]"), int(port)
+    tf_config.check_addresses(config)
 
 
 def _answers(address):
     """Whether a task listens at its address."""
     with contextlib.suppress(OSError), contextlib.closing(
-            socket.create_connection(_host_and_port(address), timeout=_CALL_SECONDS)):
+            socket.create_connection(tf_config.host_and_port(address), timeout=_CALL_SECONDS)):
         return True
     return False
 
@@ -177,7 +147,7 @@ class ChiefWatch(object):
     """
 
     def __init__(self, task):
-        self._address, = task.others(*CHIEFS)
+        self._address, = task.others(*tf_config.CHIEFS)
         self._answered = None  # when it did last
         self._done = threading.Event()
         threading.Thread(target=self._look_for_mark, args=(task,), daemon=True).start()
@@ -211,6 +181,6 @@ def serve(task):
     while not chief_is_done():
         time.sleep(1.0)
     deadline = time.time() + _WORKERS_SECONDS
-    while time.time() < deadline and any(map(_answers, task.others("worker", *CHIEFS))):
+    while time.time() < deadline and any(map(_answers, task.others("worker", *tf_config.CHIEFS))):
         time.sleep(.5)
     log.info("the chief is done")

@@ -157,3 +157,23 @@ def test_an_unknown_head_lists_the_known_ones():
         model.create_model(tf.constant(INPUT[:, np.newaxis]), VOCAB, tf.ones([BATCH], tf.int32), False)
     assert str(error.value) == ("--video_level_classifier_model=Moe is unknown: choose one of LogisticModel, "
                                 "MoeModel.")
+
+
+@pytest.mark.parametrize("name, hparams", [
+    ("LogisticModel", {}), ("MoeModel", dict(moe_num_mixtures=2)), ("MoeModel", dict(moe_low_rank_gating=3)),
+    ("MoeModel", dict(moe_prob_gating=True)), ("FrameLevelLogisticModel", {}),
+    ("Bert", dict(bert_hidden_layer=1, bert_attention_heads=1)),
+    ("MixNeXtVLAD", dict(video_level_classifier_model="LogisticModel", nextvlad_cluster_size=4, nextvlad_hidden_size=16,
+                         mix_number=2))])
+def test_some_classes_have_the_scores_that_they_have_among_all(name, hparams):
+    model, classes = models.create(name, **hparams), np.array([0, 3, 9, 19])
+    frames = np.random.RandomState(5).randn(*([4, 3, 1152] if model.frame_level else [4, 1152])).astype("f4")
+    scores = []
+    for wanted in None, classes:
+        with tf1.variable_scope("tower", reuse=wanted is not None):
+            scores.append(model.create_model(tf.constant(frames), 20, num_frames=tf.fill([4], 3), is_training=False,
+                                             classes=wanted)["predictions"])
+    with tf1.Session() as session:
+        session.run(tf1.global_variables_initializer())
+        every, some = session.run(scores)
+    np.testing.assert_allclose(some, every[:, classes], atol=1e-6)

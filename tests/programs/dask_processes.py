@@ -80,7 +80,7 @@ def _schedule(place):
 
 def _work(address, folder, version, hidden):
     if version:
-        cluster_tasks.version = lambda: version
+        cluster_tasks.VERSION = version
     if hidden:
         opened = tf.io.gfile.GFile
         tf.io.gfile.GFile = lambda path, mode: opened(path + "?" if path.endswith(hidden) else path, mode)

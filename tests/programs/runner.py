@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -26,6 +27,17 @@ def wait_until(condition):
     while not condition():
         assert time.time() < deadline
         time.sleep(.02)
+
+
+def free_addresses(count):
+    """host:port of ports that nobody uses."""
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("localhost", 0))
+    addresses = ["localhost:%d" % each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return addresses
 
 
 def arguments(flags):

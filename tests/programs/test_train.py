@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import types
@@ -278,18 +277,8 @@ def test_divergence_stops_training_and_keeps_the_last_good_checkpoint(video_leve
 # In a cluster.
 
 
-def free_addresses(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("localhost", 0))
-    addresses = ["localhost:%d" % each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return addresses
-
-
 def test_master_worker_and_parameter_server_train_together(video_level, tmp_path):
-    cluster = {job: [address] for job, address in zip(("master", "worker", "ps"), free_addresses(3))}
+    cluster = {job: [address] for job, address in zip(("master", "worker", "ps"), runner.free_addresses(3))}
 
     def start(job):
         tf_config = json.dumps({"cluster": cluster, "task": {"type": job, "index": 0}})
@@ -321,7 +310,7 @@ program.run(train.define_flags, train.main)
 
 
 def test_the_other_tasks_end_with_an_error_when_the_chief_is_gone(video_level, tmp_path):
-    cluster = {job: [address] for job, address in zip(("chief", "worker", "ps"), free_addresses(3))}
+    cluster = {job: [address] for job, address in zip(("chief", "worker", "ps"), runner.free_addresses(3))}
     flags = runner.arguments(dict(VIDEO_LEVEL, train_data_pattern=video_level, train_dir=tmp_path, num_epochs=0,
                                   export_model_steps=10 ** 6))
 
@@ -364,7 +353,7 @@ def test_a_pass_without_examples_is_the_last(tmp_path, kind, sentence, num_epoch
 
 
 def test_a_task_that_waits_for_its_cluster_can_be_stopped(video_level, tmp_path):
-    cluster = {job: [address] for job, address in zip(("master", "worker", "ps"), free_addresses(3))}
+    cluster = {job: [address] for job, address in zip(("master", "worker", "ps"), runner.free_addresses(3))}
     tf_config = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": 0}})
     with runner.Run("train", tf_config=tf_config, train_data_pattern=video_level, train_dir=tmp_path,
                     max_steps=1, **VIDEO_LEVEL) as waiting:

@@ -287,6 +287,27 @@ def test_more_machines_train(workplace):
     assert "WORKERS=3 and PARAMETER_SERVERS=0: set both or neither" in errors
 
 
+def test_more_machines_rank(workplace, cloud_jobs, data_dir):
+    """The first has no GPU and is the scheduler of the others, which end when it does."""
+    script, bucket = "bert_mean_l2h12", cloud_jobs["bert_mean_l2h12"][0]
+    with open(os.path.join(bucket, "predictions", script + "_test_shift-2.csv"), "rb") as stream:
+        expected = stream.read()
+    job = workplace.submit(script, "infer-test", "vertex", WORKERS="2", DATA_DIR=data_dir,
+                           MODELS_DIR=os.path.join(bucket, "models"))
+    assert [(pool["replica-count"], "accelerator-type" in pool) for pool in job["machines"]] == [
+        ("1", False), ("2", True)]
+    chief, *workers = runner.free_addresses(3)
+    with contextlib.ExitStack() as stack:
+        runs = []
+        for kind, index in ("chief", 0), ("worker", 0), ("worker", 1):
+            tf_config = {"cluster": {"chief": [chief], "worker": workers}, "task": {"type": kind, "index": index}}
+            runs.append(stack.enter_context(runner.Run("inference", *job["args"], tf_config=json.dumps(tf_config))))
+        assert [run.wait() for run in runs] == [0, 0, 0], [run.errors for run in runs]
+        assert all("the chief is done" in run.errors for run in runs[1:])
+    with open(os.path.join(workplace.bucket, "predictions", script + "_test_shift-2.csv"), "rb") as stream:
+        assert stream.read() == expected
+
+
 def test_gs_bucket(workplace):
     output = workplace.run("bert_l2h12", "pretrain", "--on=vertex", "--dry_run", BUCKET="gs://mine/")[0]
     commands = printed_commands(output)[1]

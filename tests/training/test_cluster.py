@@ -5,6 +5,7 @@ import socket
 import pytest
 
 from src.common.errors import InputError
+from src.common.tf_config import JOBS
 from src.training import cluster
 
 TWO = {"master": ["a:1"], "ps": ["b:1"]}
@@ -43,7 +44,7 @@ def test_a_cluster_that_cannot_train_is_refused(tf_config, sentence):
 
 
 @pytest.mark.parametrize("tf_config", [None, "", "{}", '{"cluster": {}}'] + [
-    task({job: ["localhost:1"]}, job) for job in cluster.JOBS])
+    task({job: ["localhost:1"]}, job) for job in JOBS])
 def test_a_lone_task_trains(tf_config):
     alone = cluster.Task(tf_config)
     assert alone.is_chief and alone.server is None and alone.cluster_spec is None and alone.target == ""

@@ -1,0 +1,81 @@
+"""TF_CONFIG: which processes make a cluster, and which of them this one is."""
+import collections
+import json
+
+from src.common.errors import InputError
+
+CHIEFS, JOBS = ("master", "chief"), ("master", "chief", "worker", "ps", "evaluator")
+
+
+class Config(collections.namedtuple("Config", "cluster job index")):
+    """cluster: {job: list of addresses}; job, index: of this process in it."""
+
+    @property
+    def num_tasks(self):
+        return sum(map(len, self.cluster.values()))
+
+    @property
+    def is_chief(self):
+        return self.job in CHIEFS
+
+    @property
+    def chiefs(self):
+        """[(job, address)]"""
+        return [(job, address) for job in CHIEFS for address in self.cluster.get(job, [])]
+
+
+def parse(text):
+    """The Config of JSON as AI Platform and Vertex AI set it; of "" or None that of a lone master.
+
+    Raises:
+      InputError: it is not so.
+    """
+    try:
+        config = json.loads(text or "{}")
+        cluster, task = config.get("cluster", {}), config.get("task", {})
+        job, index = task.get("type", "master"), int(task.get("index", 0))
+        cluster = {name: list(addresses) for name, addresses in cluster.items() if addresses}
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        raise InputError("TF_CONFIG is not a JSON object with cluster and task: %.200s." % text)
+    unknown = [name for name in [job] + list(cluster) if name not in JOBS]
+    if unknown:
+        raise InputError("TF_CONFIG has the job %.200s: known are %s." % (unknown[0], ", ".join(JOBS)))
+    return Config(cluster, job, index)
+
+
+def check_one_chief(config):
+    """Checks that no two processes would write the same.
+
+    Raises:
+      InputError: there are several chiefs.
+    """
+    if len(config.chiefs) > 1:
+        raise InputError("TF_CONFIG has %d chiefs, %s, which would both save the model: leave one." % (
+            len(config.chiefs), " and ".join("%s %s" % chief for chief in config.chiefs)))
+
+
+def check_addresses(config):
+    """Checks that each process has an address of its own, this one as well.
+
+    Raises:
+      InputError: one has not.
+    """
+    seen = set()
+    for name, addresses in config.cluster.items():
+        for number, address in enumerate(addresses):
+            if host_and_port(address) is None:
+                raise InputError("TF_CONFIG's task %s %d has the address %.200s: give host:port."
+                                 % (name, number, address))
+            if address in seen:
+                raise InputError("TF_CONFIG has the address %s twice: give each task its own." % address)
+            seen.add(address)
+    if not 0 <= config.index < len(config.cluster.get(config.job, [])):
+        raise InputError("TF_CONFIG's task %s %d is not in its cluster." % (config.job, config.index))
+
+
+def host_and_port(address):
+    """(host, port) of host:port, or None if it is not so."""
+    host, colon, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
+    if not (host and colon and port.isdigit() and 0 < int(port[:6]) < 65536):
+        return None
+    return host.strip("[]"), int(port)
