@@ -22,6 +22,7 @@ from src.common import atomic
 from src.common import devices
 from src.common import files
 from src.common import program
+from src.common import sessions
 from src.common import tf_config
 from src.common.errors import InputError
 from src.data import inspection
@@ -44,6 +45,7 @@ def define_flags():
     readers.define_flags()
     pipeline.define_flags()
     shards.define_flags()
+    sessions.define_flags()
     flags.DEFINE_string("train_dir", "", "The folder of a trained model; eval.py must have left inference_model there.")
     flags.DEFINE_string("input_model_tgz", "", "Instead of --train_dir: a tgz that --output_model_tgz wrote.")
     flags.DEFINE_string("untar_model_dir", "/tmp/yt8m-model", "Folder for what --input_model_tgz holds.")
@@ -128,7 +130,7 @@ def main(args):
     job = predictions.Job(
         paths, checkpoint, values, args.max_frames, args.batch_size, args.num_readers,
         frame_shifts if args.segment_labels else None, classes_of(args), args.segment_labels and not args.output_prob,
-        args.top_k, args.segment_max_pred)
+        args.top_k, args.segment_max_pred, sessions.options(args))
     for path in outputs + [args.output_model_tgz] * bool(args.output_model_tgz):
         atomic.check_writable(path)
     predict(args, config, job, outputs)

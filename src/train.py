@@ -22,6 +22,7 @@ from src import models
 from src.common import devices
 from src.common import files
 from src.common import program
+from src.common import sessions
 from src.common.errors import InputError
 from src.data import pipeline
 from src.data import readers
@@ -54,6 +55,7 @@ def define_flags():
     readers.define_flags()
     pipeline.define_flags()
     shards.define_flags()
+    sessions.define_flags()
     flags.DEFINE_string("train_dir", "/tmp/yt8m_model/", "Where the model, its checkpoints and summaries go.")
     flags.DEFINE_string("train_data_pattern", "", "Glob of the training TFRecords.")
     flags.DEFINE_bool("train_all", False, "Train on --train_valid_data_pattern's shards outside the holdout, too.")
@@ -155,7 +157,7 @@ def make_optimizer_function(args, examples_per_step):
             seen = tf.cast(global_step, tf.int64) * examples_per_step
             rate = optimizers.step_decay(args.base_learning_rate, args.learning_rate_decay,
                                          args.learning_rate_decay_examples, seen)
-        return optimizers.create(args.optimizer, args.custom_optimizer, rate), rate
+        return optimizers.create(args.optimizer, args.custom_optimizer, rate, args.mixed_precision), rate
 
     return make
 
@@ -275,7 +277,8 @@ def train(args, task, stop, model, reader, label_loss):
                                args.max_to_keep, args.export_saved_models)
         log.info("training %s on %d shards, %d examples a step", args.model, len(paths), examples_per_step)
         trainer.train(graph, args.train_dir, task, stop, args.max_steps, examples_per_step, args.export_model_steps,
-                      start_from, after_save, batch_metrics, args.log_device_placement)
+                      start_from, after_save, batch_metrics,
+                      sessions.config(sessions.options(args), args.log_device_placement))
     if task.is_chief and not stop.requested:
         cluster.announce_end(task)
     return 128 + stop.signal if stop.signal else None

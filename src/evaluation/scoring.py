@@ -3,6 +3,7 @@ import contextlib
 
 import tensorflow as tf
 
+from src.common import sessions
 from src.common.errors import InputError
 from src.data import passes
 from src.data import pipeline
@@ -30,18 +31,12 @@ def run(graph, iterator, fetches, paths, form, restore):
       form: the `inspection.Form` of their records.
       restore: function that restores the variables into the session it is given.
     """
-    with graph.as_default(), tfrecord.explained(paths, form), tf1.Session(config=_config()) as session:
+    with graph.as_default(), tfrecord.explained(paths, form), tf1.Session(config=sessions.config()) as session:
         restore(session)
         session.run(iterator.initializer)
         with contextlib.suppress(tf.errors.OutOfRangeError):
             while True:
                 yield session.run(fetches)
-
-
-def _config():
-    config = tf1.ConfigProto(allow_soft_placement=True)
-    config.gpu_options.allow_growth = True
-    return config
 
 
 class Scorer(object):
@@ -55,10 +50,12 @@ class Scorer(object):
       shifts: score every segment of every video at each of these shifts (frames); None: score
         whole videos.
       classes: the classes to score, or None for all.
+      options: of the session; see `sessions`.
     """
 
-    def __init__(self, model, reader, batch_size, num_readers, shifts=None, classes=None):
-        self._form, self._session = reader.form, None
+    def __init__(self, model, reader, batch_size, num_readers, shifts=None, classes=None,
+                 options=sessions.PLAIN):
+        self._form, self._options, self._session = reader.form, options, None
         self._graph = tf.Graph()
         with self._graph.as_default():
             frame_indices = evaluation_indices(model, reader) if shifts is None else None
@@ -93,7 +90,7 @@ class Scorer(object):
           restore: function that restores `variables` into the session it is given.
         """
         with self._graph.as_default():
-            self._session = tf1.Session(config=_config())
+            self._session = tf1.Session(config=sessions.config(self._options))
             restore(self._session)
 
     def close(self):

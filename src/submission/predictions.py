@@ -22,9 +22,9 @@ log = logging.getLogger("yt8m")
 # paths: shards in their order; checkpoint: of the model; values: its model_flags; max_frames, batch_size, num_readers:
 # see the reader and `Scorer`; shifts: frames, or None for whole videos; classes: int array of those to score; ranked:
 # whether segments are ranked for each class, else classes for each segment or video; top_k: classes of a segment or
-# video that count; max_segments: segments that are kept of a class.
+# video that count; max_segments: segments that are kept of a class; options: see `sessions`.
 Job = collections.namedtuple("Job", "paths checkpoint values max_frames batch_size num_readers shifts classes ranked "
-                             "top_k max_segments")
+                             "top_k max_segments options")
 
 
 def create_reader(job):
@@ -36,7 +36,7 @@ def create_reader(job):
 def open_scorer(job):
     """A Scorer with the model of a Job restored; to be closed."""
     scorer = Scorer(model_flags.create_model(job.values), create_reader(job), job.batch_size, job.num_readers,
-                    *([job.shifts, job.classes] if job.shifts is not None else []))
+                    *([job.shifts, job.classes] if job.shifts is not None else []), options=job.options)
     scorer.open(lambda session: export.restore_model(session, job.checkpoint, scorer.variables))
     return scorer
 

@@ -21,17 +21,25 @@ def linear_decay(base_learning_rate, step, max_steps):
     return base_learning_rate * tf.maximum(0.0, 1.0 - tf.cast(step, tf.float32) / max_steps)
 
 
-def create(name, custom, learning_rate):
+def create(name, custom, learning_rate, scale_loss=False):
     """An optimizer.
 
     Args:
       name: one of OPTIMIZERS, used unless `custom` is given.
       custom: '', `bert` (AdamW) or `radam`.
       learning_rate: scalar tensor.
+      scale_loss: scale the loss before its gradients are computed, as far as they stay finite, so that small ones do
+        not vanish in float16 (Micikevicius et al., "Mixed precision training", section 3.2). The scale is kept in two
+        more variables; a step whose gradients are not finite lowers it and updates nothing else.
 
     Raises:
       InputError: there is no such optimizer.
     """
+    optimizer = _create(name, custom, learning_rate)
+    return _LossScaleOptimizer(optimizer, "dynamic") if scale_loss else optimizer
+
+
+def _create(name, custom, learning_rate):
     if custom not in CUSTOM_OPTIMIZERS:
         raise InputError("--custom_optimizer=%s is unknown: leave it empty or choose bert or radam." % custom)
     if custom == "bert":
@@ -41,6 +49,15 @@ def create(name, custom, learning_rate):
     if name not in OPTIMIZERS:
         raise InputError("--optimizer=%s is unknown: choose one of %s." % (name, ", ".join(sorted(OPTIMIZERS))))
     return OPTIMIZERS[name](learning_rate)
+
+
+class _LossScaleOptimizer(tf1.train.experimental.MixedPrecisionLossScaleOptimizer):
+    """TensorFlow's, but the variables of the optimizer within have the names that they have without it."""
+
+    def apply_gradients(self, grads_and_vars, global_step=None, name=None):
+        with tf.init_scope():  # TensorFlow's creates them within a tf.cond, whose name they bear then
+            self._optimizer._create_slots([variable for _, variable in grads_and_vars])
+        return super(_LossScaleOptimizer, self).apply_gradients(grads_and_vars, global_step, name)
 
 
 class _MomentsOptimizer(tf1.train.Optimizer):

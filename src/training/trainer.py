@@ -6,6 +6,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
+from src.common import sessions
 from src.common.errors import InputError
 from src.common.progress import Progress
 from src.trained import checkpoints
@@ -72,7 +73,7 @@ class _CheckpointHook(tf1.train.SessionRunHook):
 
 
 def train(graph, train_dir, task, stop, max_steps, examples_per_step, export_model_steps, start_from=None,
-          after_save=None, batch_metrics=None, log_device_placement=False):
+          after_save=None, batch_metrics=None, config=None):
     """Trains until max_steps, the end of the data, or a request to stop.
 
     Args:
@@ -87,7 +88,7 @@ def train(graph, train_dir, task, stop, max_steps, examples_per_step, export_mod
       after_save: called with (checkpoint, step) after each save.
       batch_metrics: function from NumPy (predictions, labels) to {name: value}, for progress lines
         and TensorBoard.
-      log_device_placement: log where each op runs.
+      config: ConfigProto of the session; see `sessions.config`.
 
     Raises:
       InputError: the loss is not finite, the checkpoint does not fit, there is no data.
@@ -99,7 +100,7 @@ def train(graph, train_dir, task, stop, max_steps, examples_per_step, export_mod
         log.info("%s is at step %d of --max_steps=%d: nothing left to train.", checkpoint, first_step, max_steps)
         return
     saver = tf1.train.Saver(max_to_keep=0)
-    session_creator = _session_creator(graph, saver, train_dir, task, start_from, log_device_placement)
+    session_creator = _session_creator(graph, saver, train_dir, task, start_from, config or sessions.config())
     saving = _CheckpointHook(saver, train_dir, graph, export_model_steps, after_save or (lambda *_: None))
     report = _Report(graph, train_dir if task.is_chief else None, max_steps, first_step, examples_per_step,
                      batch_metrics)
@@ -125,10 +126,8 @@ def _latest(train_dir, otherwise):
     return checkpoints.path(train_dir, saved[-1]) if saved else otherwise
 
 
-def _session_creator(graph, saver, train_dir, task, start_from, log_device_placement):
+def _session_creator(graph, saver, train_dir, task, start_from, config):
     """Creates sessions that begin at the latest checkpoint, or at `start_from`, or with fresh variables."""
-    config = tf1.ConfigProto(allow_soft_placement=True, log_device_placement=log_device_placement)
-    config.gpu_options.allow_growth = True
     if task.cluster_spec:
         # Without the filter each task would wait for all others, those that have not begun or are done included.
         config.device_filters.extend(["/job:ps", task.prefix])

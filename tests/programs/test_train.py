@@ -274,6 +274,15 @@ def test_divergence_stops_training_and_keeps_the_last_good_checkpoint(video_leve
     assert all(np.isfinite(value).all() for value in variables(folder, 2).values())
 
 
+def test_checkpoints_travel_between_runs_with_and_without_mixed_precision(video_level, tmp_path):
+    common = dict(VIDEO_LEVEL, train_data_pattern=video_level, train_dir=tmp_path, num_epochs=0)
+    for step, gpu_flags in (1, {}), (2, dict(mixed_precision=True, xla=True)), (3, dict(mixed_precision=True)), (4, {}):
+        said = runner.succeed("train", max_steps=step, **dict(common, **gpu_flags))
+        assert ("such as current_loss_scale: they start afresh" in said) == (step == 2), said
+    names = [set(variables(str(tmp_path), step)) for step in (1, 2, 3, 4)]
+    assert names[0] == names[3] and names[1] == names[2] == names[0] | {"current_loss_scale", "good_steps"}
+
+
 # In a cluster.
 
 

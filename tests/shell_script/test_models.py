@@ -287,7 +287,7 @@ def test_more_machines_train(workplace):
     assert "WORKERS=3 and PARAMETER_SERVERS=0: set both or neither" in errors
 
 
-def test_more_machines_rank(workplace, cloud_jobs, data_dir):
+def test_more_machines_rank(workplace, cloud_jobs, data_dir, small):
     """The first has no GPU and is the scheduler of the others, which end when it does."""
     script, bucket = "bert_mean_l2h12", cloud_jobs["bert_mean_l2h12"][0]
     with open(os.path.join(bucket, "predictions", script + "_test_shift-2.csv"), "rb") as stream:
@@ -301,7 +301,8 @@ def test_more_machines_rank(workplace, cloud_jobs, data_dir):
         runs = []
         for kind, index in ("chief", 0), ("worker", 0), ("worker", 1):
             tf_config = {"cluster": {"chief": [chief], "worker": workers}, "task": {"type": kind, "index": index}}
-            runs.append(stack.enter_context(runner.Run("inference", *job["args"], tf_config=json.dumps(tf_config))))
+            runs.append(stack.enter_context(runner.Run("inference", *(job["args"] + small[:1]),
+                                                       tf_config=json.dumps(tf_config))))
         assert [run.wait() for run in runs] == [0, 0, 0], [run.errors for run in runs]
         assert all("the chief is done" in run.errors for run in runs[1:])
     with open(os.path.join(workplace.bucket, "predictions", script + "_test_shift-2.csv"), "rb") as stream:

@@ -6,6 +6,7 @@ import tensorflow as tf
 from src import models
 from src.trained import checkpoints
 from src.training import losses
+from src.training import optimizers
 from src.training import towers
 from tests.variables import assign
 
@@ -154,3 +155,22 @@ def test_several_towers_share_variables_on_the_cpu_or_the_parameter_server(clust
             variable, constant = tf1.get_variable("v%d" % index, [1]), tf.constant(0)
         placed.append((variable.device, constant.device))
     assert placed == expected
+
+
+@pytest.mark.parametrize("num_towers", [1, 2])
+@pytest.mark.parametrize("name, custom", [("AdamOptimizer", ""), ("GradientDescentOptimizer", ""), ("", "bert"),
+                                          ("", "radam")])
+def test_a_scaled_loss_trains_to_the_same_weights(num_towers, name, custom):
+    (_, plain, losses_), (_, scaled, scaled_losses) = (
+        train(4, num_towers, clip=.1, penalty=1.0, model="MoeModel",
+              optimizer=lambda rate: optimizers.create(name, custom, .1 * rate, scale_loss=scale))
+        for scale in (False, True))
+    assert losses_ == scaled_losses  # to the last bit, as the scale is a power of two
+    assert set(plain) == set(scaled) and all(np.array_equal(plain[name], scaled[name]) for name in plain)
+
+
+def test_a_step_without_finite_gradients_updates_nothing(monkeypatch):
+    monkeypatch.setattr(losses.CrossEntropyLoss, "calculate_loss",
+                        lambda self, predictions, labels, weights=None: tf.reduce_sum(predictions) * 1e37)
+    start, end, _ = train(1, optimizer=lambda rate: optimizers.create("AdamOptimizer", "", rate, scale_loss=True))
+    assert all(np.array_equal(start[name], end[name]) for name in start)
