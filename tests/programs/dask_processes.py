@@ -37,15 +37,16 @@ class Cluster(object):
             kill(process)
         shutil.rmtree(self._folder)
 
-    def add_worker(self, version=None, hidden=None):
+    def add_worker(self, version=None, hidden=None, core=None):
         """Starts a worker in another folder than the programs'.
 
         Args:
           version: of its code, if not the same.
           hidden: end of the name of a file that it does not find.
+          core: the only one that it runs on.
         """
         folder = os.path.join(self._folder, str(len(self.workers)))
-        self.workers.append(_start(_work, self.address, folder, version, hidden))
+        self.workers.append(_start(_work, self.address, folder, version, hidden, core))
         return self.workers[-1]
 
 
@@ -78,7 +79,9 @@ def _schedule(place):
     asyncio.get_event_loop().run_until_complete(serve())
 
 
-def _work(address, folder, version, hidden):
+def _work(address, folder, version, hidden, core):
+    if core is not None:
+        os.sched_setaffinity(0, [core])
     if version:
         cluster_tasks.VERSION = version
     if hidden:

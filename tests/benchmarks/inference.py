@@ -1,0 +1,109 @@
+"""Segments a second of inference.py, against the forward pass alone, and of two workers of a cluster against one.
+
+  python tests/benchmarks/inference.py [videos]
+
+BERTMean(L2H12) with random weights on videos of 300 frames that it writes itself, one shift, 1,000 rated classes. Runs
+alternate; medians and ratios are printed:
+
+  all classes        the forward pass on a constant batch, of all 3,862 classes
+  forward pass       the same of the rated classes alone
+  inference.py       its loop: reading, scoring and collecting each class's best
+  1 worker           a Dask cluster on this machine, of one process on one core, up to the CSV
+  2 workers          of two
+"""
+import contextlib
+import logging
+import os
+import statistics
+import sys
+import tempfile
+import time
+
+if __name__ == "__main__":  # run as a file
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import numpy as np
+import tensorflow as tf
+
+from src import models
+from src.common import sessions
+from src.data import segments
+from src.evaluation.scoring import Scorer
+from src.submission import cluster
+from src.submission import predictions
+from tests import records
+from tests.programs import dask_processes
+
+tf1 = tf.compat.v1
+RUNS, VIDEOS, BATCH = 3, 64, 480
+MODEL = dict(model="Bert", bert_hidden_layer=2, bert_attention_heads=12, pooling_strategy="mean")
+
+
+def make_job(folder, videos):
+    """A Job on new records, with a checkpoint of random weights."""
+    paths = records.write_shards(folder, num_shards=max(videos // 2, 1), videos=2, frames=300)
+    hparams = {name: value for name, value in MODEL.items() if name != "model"}
+    values = dict(models.create(MODEL["model"], **hparams).hparams, model=MODEL["model"], frame_features=True,
+                  feature_names="rgb,audio", feature_sizes="1024,128", label_loss="CrossEntropyLoss")
+    classes = np.array(segments.read_label_ids("segment_label_ids.csv"))
+    job = predictions.Job(paths, os.path.join(folder, "model"), values, 300, BATCH, 8, [0], classes, True, 1000, 100000,
+                          sessions.PLAIN)
+    scorer = Scorer(models.create(MODEL["model"], **hparams), predictions.create_reader(job), BATCH, 8, [0], classes)
+    with scorer.variables[0].graph.as_default(), tf1.Session() as session:
+        session.run(tf1.global_variables_initializer())
+        tf1.train.Saver(scorer.variables).save(session, job.checkpoint)
+    return job
+
+
+@contextlib.contextmanager
+def forward_pass(classes):
+    """Context of a function that scores a constant batch so many times."""
+    with tf.Graph().as_default(), tf1.Session() as session:
+        batch = tf1.get_variable("batch", [BATCH, segments.SEGMENT_FRAMES, 1152], trainable=False)
+        hparams = {name: value for name, value in MODEL.items() if name != "model"}
+        scores = models.create(MODEL["model"], **hparams).create_model(
+            batch, 3862, num_frames=tf.fill([BATCH], segments.SEGMENT_FRAMES), is_training=False,
+            classes=classes)["predictions"]
+        session.run(tf1.global_variables_initializer())
+        yield lambda times: [session.run(scores) for _ in range(times)]
+
+
+def rate(num_segments, work, *args):
+    """Segments a second."""
+    start = time.perf_counter()
+    work(*args)
+    return num_segments / (time.perf_counter() - start)
+
+
+def main():
+    videos = int(sys.argv[1]) if len(sys.argv) > 1 else VIDEOS
+    logging.getLogger("yt8m").setLevel(logging.ERROR)
+    rates = {name: [] for name in ("all classes", "forward pass", "inference.py", "1 worker", "2 workers")}
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        job = make_job(folder, videos)
+        output, num_segments = os.path.join(folder, "out.csv"), videos * 300 // segments.SEGMENT_FRAMES
+        every, rated = (stack.enter_context(forward_pass(classes)) for classes in (None, job.classes))
+        scorer = stack.enter_context(contextlib.closing(predictions.open_scorer(job)))
+        clusters = []
+        for cores in [0], [0, 1]:
+            processes = stack.enter_context(dask_processes.Cluster())
+            for core in cores:
+                processes.add_worker(core=core)
+            clusters.append(stack.enter_context(cluster.connected(processes.address, 60)))
+        clusters = [one.predict for one in clusters]
+        for run in range(RUNS + 1):
+            found = [rate(3 * BATCH, every, 3), rate(3 * BATCH, rated, 3),
+                     rate(num_segments, predictions.best_segments, job, scorer.batches(job.paths))]
+            found += [rate(num_segments, predict, job, [output]) for predict in clusters]
+            if run:  # the first has sessions opened
+                for values, value in zip(rates.values(), found):
+                    values.append(value)
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    for name, floor in (("all classes", "all classes"), ("forward pass", "all classes"),
+                        ("inference.py", "forward pass"), ("1 worker", "1 worker"), ("2 workers", "1 worker")):
+        print("%-13s %6.0f segments/s (%.0f to %.0f), %.2f of %s" % (
+            name, medians[name], min(rates[name]), max(rates[name]), medians[name] / medians[floor], floor))
+
+
+if __name__ == "__main__":
+    main()
