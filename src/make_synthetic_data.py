@@ -2,9 +2,9 @@
 
   python src/make_synthetic_data.py --output_dir=data
 
-Labels can be learnt, and segment labels change within a video (see data/synthetic.py). Two ranked
-CSVs go beside the records for comparison: what chance reaches on 3/frame/validate, and what
-knowledge of every video's labels reaches without any of the time.
+Labels can be learnt, and segment labels change within a video (see data/synthetic.py). Beside the records go the
+names of their classes, made up, in vocabulary.csv, and two ranked CSVs for comparison: what chance reaches on
+3/frame/validate, and what knowledge of every video's labels reaches without any of the time.
 """
 import os
 import sys
@@ -15,6 +15,9 @@ if __name__ == "__main__":
     from src.common import interrupts
     interrupts.end_quietly()  # while the modules below load
 
+import collections
+import csv
+import itertools
 import logging
 
 from absl import flags
@@ -30,6 +33,7 @@ from src.data import segment_ids
 from src.data import segments
 from src.data import shards
 from src.data import synthetic
+from src.data import vocabulary
 from src.submission import ranked_csv
 
 log = logging.getLogger("yt8m")
@@ -42,7 +46,7 @@ MIN_FRAMES = synthetic.RATED_SEGMENTS * segments.SEGMENT_FRAMES  # a video has s
 
 def define_flags():
     flags.DEFINE_string("output_dir", "", "Folder for 2/frame/train, 2/frame/validate, 3/frame/validate, "
-                        "3/frame/test and the two CSVs.")
+                        "3/frame/test and the three CSVs.")
     flags.DEFINE_enum("naming", "cloud", sorted(shards.SUFFIXES),
                       "Shard names: cloud = train00, train10, ..; local = train0000, train0001, ..")
     flags.DEFINE_integer("seed", 0, "The same seed and flags give the same files.", lower_bound=0)
@@ -116,18 +120,31 @@ def write_records(planned, world, args):
     """Writes all shards.
 
     Returns:
-      List of (id, number of frames, labels) of the videos with ratings.
+      OrderedDict partition -> list of (id, number of frames, labels) of its videos.
     """
-    rated = []
+    videos = collections.OrderedDict((partition, []) for partition in synthetic.PARTITIONS)
     progress = Progress("synthetic records", "videos", len(planned) * args.videos_per_shard)
     for partition, rank, path in planned:
         written = synthetic.write_shard(path, partition, rank, world, args.videos_per_shard,
                                         (args.min_frames, args.max_frames), args.seed)
         progress.add(len(written))
-        if partition.ratings:
-            rated += written
+        videos[partition] += written
     progress.finish()
-    return rated
+    return videos
+
+
+def write_vocabulary(path, world, trained):
+    """Writes the classes' names as YouTube-8M's vocabulary.csv has them.
+
+    Args:
+      trained: list of (id, number of frames, labels) of the training videos.
+    """
+    counts = collections.Counter(itertools.chain.from_iterable(labels for _, _, labels in trained))
+    with atomic.replacing(path) as stream:
+        writer = csv.DictWriter(stream, vocabulary.HEADER, restval="", lineterminator="\n")
+        writer.writeheader()
+        for label, (name, theme) in zip(world.classes.tolist(), synthetic.titles(world)):
+            writer.writerow({"Index": label, "TrainVideoCount": counts[label], "Name": name, "Vertical1": theme})
 
 
 def write_baselines(output_dir, rated, classes, seed):
@@ -165,8 +182,10 @@ def main(args):
     planned = planned_shards(args)
     claim(args.output_dir, planned, {name: getattr(args, name) for name in RECORDED})
     world = synthetic.create_world(rated_classes, args.num_classes, args.seed)
-    rated = write_records(planned, world, args)
-    write_baselines(args.output_dir, rated, world.classes, args.seed)
+    videos = write_records(planned, world, args)
+    write_vocabulary(os.path.join(args.output_dir, vocabulary.DEFAULT), world, videos[synthetic.PARTITIONS[0]])
+    write_baselines(args.output_dir, sum((videos[partition] for partition in videos if partition.ratings), []),
+                    world.classes, args.seed)
     log.info("written: %s: %d shards, %d classes", args.output_dir, len(planned), len(world.classes))
 
 

@@ -42,6 +42,13 @@ FRESH_NOISE = 0.1  # new each second
 LASTING_NOISE = 0.1  # drifts within NOISE_SECONDS
 NOISE_SECONDS = 8
 
+# What the classes are called: a theme is a scene, Harbour or Old harbour, and a class a thing in it.
+_KINDS = ["", "Old", "Little", "Northern", "Busy", "Quiet", "Summer", "Winter", "Painted", "Hidden"]
+_SCENES = ["Harbour", "Kitchen", "Orchard", "Workshop", "Meadow", "Station", "Theatre", "Market", "Library", "Glacier",
+           "Bakery", "Lighthouse", "Stadium", "Desert", "Aquarium", "Village", "Forest", "Airfield", "Museum", "Canal",
+           "Vineyard", "Quarry", "Garden", "Island", "Tunnel"]
+_THINGS = ["lantern", "rope", "bell", "wheel", "kite", "drum", "ladder", "basket", "mirror", "whistle", "compass"]
+
 _ID_CHARACTERS = np.frombuffer((string.digits + string.ascii_letters).encode(), np.uint8)
 _ID_LENGTH = 4
 _NUM_IDS = len(_ID_CHARACTERS) ** _ID_LENGTH
@@ -86,6 +93,18 @@ def create_world(rated_classes, num_classes, seed):
               np.array_split(rng.permutation(num_classes), -(-num_classes // THEME_CLASSES))]
     prototypes, contexts = rng.standard_normal([2, num_classes, FRAME_BYTES], np.float32)
     return World(classes, themes, PROTOTYPE * prototypes, CONTEXT * contexts)
+
+
+def titles(world):
+    """List of each class's name in a world and its theme's, such as ("Old harbour: rope", "Old harbour")."""
+    found = [None] * len(world.classes)
+    for number, theme in enumerate(world.themes):
+        kinds, scene = divmod(number, len(_SCENES))
+        again, kind = divmod(kinds, len(_KINDS))
+        name = " ".join(filter(None, [_KINDS[kind], _SCENES[scene], str(again + 1) * bool(again)])).capitalize()
+        for place, column in enumerate(theme):
+            found[column] = "%s: %s" % (name, _THINGS[(number + place) % len(_THINGS)]), name
+    return found
 
 
 def create_video(world, num_frames, rng):

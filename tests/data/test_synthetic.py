@@ -17,6 +17,7 @@ from src.data import segment_ids
 from src.data import segments
 from src.data import shards
 from src.data import synthetic
+from src.data import vocabulary
 from src.evaluation import ranking_metrics
 from src.evaluation import ratings
 from src.submission import ranked_csv
@@ -248,6 +249,12 @@ def test_baselines_rank_every_segment_once_for_every_class(folder, partitions):
     for class_id, ids in rows:  # of the second file
         labelled = [class_id in labels[one.split(b":")[0]] for one in ids]
         assert labelled == sorted(labelled, reverse=True)
+
+
+def test_the_vocabulary_names_the_classes_that_occur(folder, partitions):
+    occurring = {label for name in FOLDERS[:3] for record in partitions[name] for label in context(record)["labels"]}
+    names = vocabulary.find("", os.path.join(folder, "3/frame/validate/validate*"))
+    assert set(names) == occurring and len(set(names.values())) == len(occurring)
 
 
 @pytest.mark.parametrize("flags, sentence", [

@@ -1,0 +1,113 @@
+"""Names of classes: YouTube-8M's vocabulary.csv, in either of the forms in which it is published.
+
+The 3,862 classes are published with the header Index,TrainVideoCount,KnowledgeGraphId,Name,WikiUrl,Vertical1,.., the
+1,000 rated at segment level with Index,KnowledgeGraphId,Name,PositiveSegmentCount,TotalSegmentCount. The columns Index
+and Name are read, wherever they stand.
+"""
+import csv
+import logging
+import os
+
+from absl import flags
+
+from src.common import files
+from src.common import text
+from src.common.errors import InputError
+
+log = logging.getLogger("yt8m")
+
+DEFAULT = "vocabulary.csv"
+HEADER = ["Index", "TrainVideoCount", "KnowledgeGraphId", "Name", "WikiUrl", "Vertical1", "Vertical2", "Vertical3",
+          "WikiDescription"]
+_FOLDERS = 4  # that may hold it: that of the records, 3/frame/validate, and the three above
+
+
+def define_flags():
+    flags.DEFINE_string("vocabulary_file", "", "YouTube-8M's vocabulary.csv, of all classes or of those rated at "
+                        "segment level, for their names. Empty: vocabulary.csv where the program runs or in the data's "
+                        "folder; without one, classes have numbers alone.")
+
+
+def find(given, data_pattern=""):
+    """The names that a program is to show.
+
+    Args:
+      given: the flag --vocabulary_file.
+      data_pattern: glob of records, in whose folder or the three above vocabulary.csv is looked for.
+
+    Returns:
+      dict class -> name, empty without a vocabulary.
+
+    Raises:
+      InputError: the file is malformed; or it was given, and is missing.
+    """
+    folder, places = os.path.dirname(data_pattern), [""]
+    while folder and folder != "/" and len(places) <= _FOLDERS and not files.is_glob(folder):
+        places.append(folder)
+        folder = os.path.dirname(folder)
+    found = given or next((path for path in (os.path.join(place, DEFAULT) for place in places)
+                           if files.exists(path)), None)
+    if not found:
+        return {}
+    names = read(found)
+    log.info("names of %d classes: %s", len(names), found)
+    return names
+
+
+def name_of(names, label):
+    """What people are to read of a class: its name, or its number where it has none."""
+    return names.get(label) or "class %d" % label
+
+
+def read(path):
+    """dict class -> name of the classes that have one; blanks and control characters in a name become one blank.
+
+    Raises:
+      InputError: the file is missing, not UTF-8 or malformed; names the line.
+    """
+    rows, names = _rows(path), {}
+    number, header = next(rows, (1, []))
+    if not {"Index", "Name"} <= set(header):
+        raise InputError("%s, line %d: there is no header with the columns Index and Name, as YouTube-8M's "
+                         "vocabulary.csv has: fetch that file." % (path, number))
+    for number, row in rows:
+        if len(row) != len(header):
+            raise _malformed(path, number, "%d columns, where the header has %d" % (len(row), len(header)))
+        index, name = row[header.index("Index")].encode(), row[header.index("Name")]
+        label = text.whole_number(index)
+        if label is None:
+            raise _malformed(path, number, "%s is no class" % text.quoted(index))
+        if label in names:
+            raise _malformed(path, number, "class %d stands there twice" % label)
+        names[label] = " ".join("".join(each if each.isprintable() else " " for each in name).split())
+    if not names:
+        raise InputError("%s holds no class: fetch the file again." % path)
+    return {label: name for label, name in names.items() if name}
+
+
+def _malformed(path, number, flaw):
+    return InputError("%s, line %d: %s: correct the line, or fetch the file again." % (path, number, flaw))
+
+
+def _rows(path):
+    """Yields (number of the line in which it begins, fields) of each row of a CSV."""
+    numbers = []  # of the lines of a row
+
+    def lines():
+        for number, line in text.lines(path):
+            numbers.append(number)
+            try:
+                yield line.decode() + "\n"
+            except UnicodeDecodeError:
+                raise _malformed(path, number, "it is not UTF-8")
+
+    reader = csv.reader(lines(), strict=True)
+    while True:
+        numbers.clear()
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise _malformed(path, numbers[0], "it is no line of CSV, %s" % error)
+        yield numbers[0], [field.strip() for field in row]
