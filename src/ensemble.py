@@ -20,6 +20,7 @@ import collections
 import logging
 
 from absl import flags
+import numpy as np
 import tensorflow as tf
 
 from src.common import atomic
@@ -29,6 +30,8 @@ from src.common import tables
 from src.common import text
 from src.common.errors import InputError
 from src.data import shards
+from src.data import vocabulary
+from src.evaluation import classes
 from src.evaluation import ranking_metrics
 from src.evaluation import ratings
 from src.submission import fusion
@@ -44,13 +47,14 @@ log = logging.getLogger("yt8m")
 def define_flags():
     shards.define_flags()
     ratings.define_flags()
+    vocabulary.define_flags()
     flags.DEFINE_enum("mode", None, ["combine_shifts", "tune", "blend", "report"],
                       "combine_shifts: a model's shifts (NAME.csv, NAME_shift1.csv, ..) become one CSV, with "
                       "equal weights. tune: find w0 and a weight a model. blend: fuse the models. report: print each "
                       "file's mAP.")
     flags.DEFINE_list("input_files", [], "Ranked CSVs: a comma list of paths or globs.")
     flags.DEFINE_string("output_file", "", "combine_shifts: a CSV, or a folder for several models. tune: JSON of the "
-                        "weights. blend: a CSV.")
+                        "weights. blend: a CSV. report: CSV of the classes' figures, or empty.")
     flags.DEFINE_string("weights", "", "blend: a comma list, a weight a file in their order, or the JSON of tune. "
                         "Empty: as published.")
     flags.DEFINE_float("w0", None, "w0 of the fusion, above 0; the smaller, the more the first ranks count. Default: "
@@ -65,24 +69,6 @@ def define_flags():
                          upper_bound=(1 << 31) - 1)
     flags.DEFINE_bool("tune_split", True, "tune: also tune on half of the videos alone and evaluate on the others, "
                       "which shows how much is overfitting.")
-
-
-def input_paths(patterns):
-    """The files of a list of paths and globs.
-
-    Raises:
-      InputError: one matches nothing, or a folder.
-    """
-    paths = []
-    for pattern in filter(None, patterns):
-        found = files.find(pattern, "input_files")
-        paths.extend(path for path in found if path not in paths)
-    for path in paths:
-        if tf.io.gfile.isdir(path):
-            raise InputError("--input_files names the folder %s: give its files, such as %s/*_oof.csv." % (path, path))
-    if not paths:
-        raise InputError("--input_files is empty: give the CSVs that inference.py wrote.")
-    return paths
 
 
 def by_model(paths):
@@ -123,7 +109,7 @@ def check_kept(inputs, outputs):
 
 def combine_shifts(args):
     """Writes a CSV a model."""
-    target, paths = output(args), input_paths(args.input_files)
+    target, paths = output(args), ranked_csv.find(args.input_files)
     models, is_folder = shifts.group(paths), target.endswith("/") or tf.io.gfile.isdir(target)
     if len(models) > 1 and target.endswith(".csv") and not is_folder:
         raise InputError("--output_file=%s is one file and --input_files are of %d models such as %s: give a folder."
@@ -186,7 +172,7 @@ def _number(value, what, above=False):
 
 def blend(args):
     """Writes the models' fusion."""
-    target, paths = output(args), input_paths(args.input_files)
+    target, paths = output(args), ranked_csv.find(args.input_files)
     models = by_model(paths)
     check_kept(paths + [args.weights], [target])
     point = read_weights(args.weights, args.w0, list(models))
@@ -198,7 +184,7 @@ def blend(args):
 
 def tune(args):
     """Writes the best weights as JSON and prints what they bring."""
-    target, paths = output(args), input_paths(args.input_files)
+    target, paths = output(args), ranked_csv.find(args.input_files)
     if not target.endswith(".json"):
         raise InputError("--output_file=%s is to hold JSON: give a name that ends in .json." % target)
     models = by_model(paths)
@@ -217,21 +203,36 @@ def tune(args):
 
 
 def report(args):
-    """Prints the mAP of each file, a model's shifts together."""
-    paths = sum(shifts.group(input_paths(args.input_files)).values(), [])
+    """Prints the mAP of each file, a model's shifts together, and the best and worst classes of the best file."""
+    paths = sum(shifts.group(ranked_csv.find(args.input_files)).values(), [])
+    names = vocabulary.find(args.vocabulary_file, args.eval_data_pattern)
+    if args.output_file:
+        check_kept(paths + [args.label_cache, args.vocabulary_file], [args.output_file])
+        atomic.check_writable(args.output_file)
     rated = ratings.find(args)
-    rows = []
+    rows, precisions, never = [], collections.OrderedDict(), ranking_metrics.Unranked(rated).ids
     for path in paths:
-        mean = None
+        mean, unranked = None, ranking_metrics.Unranked(rated)
         try:
-            mean, _ = ranking_metrics.mean_average_precision(
-                ranked_csv.iterate(path), rated, args.segment_max_pred, path)
+            mean, precisions[path] = ranking_metrics.mean_average_precision(
+                ranked_csv.iterate(path), rated, args.segment_max_pred, path, unranked)
+            unranked.warn(path)
         except ranking_metrics.NothingRated as error:
             if len(paths) == 1:
                 raise
             log.warning("%s", error)
+        never = np.intersect1d(never, unranked.ids)
         rows.append(collections.OrderedDict([("file", path), ("mAP", mean)]))
     tables.print_table(rows)
+    counts = classes.count(rated)
+    if precisions:
+        best = max(precisions, key=lambda path: sum(precisions[path].values()))
+        classes.print_extremes(names, counts, precisions[best], "AP of " + best)
+    print("rated segments: %d, of which in none of the lists: %d" % (unranked.num_rated, len(never)))
+    if args.output_file:
+        classes.write(args.output_file, names, counts, collections.OrderedDict(
+            ("AP of " + path, of_file) for path, of_file in precisions.items()))
+        log.info("written: %s", args.output_file)
 
 
 def main(args):

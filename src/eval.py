@@ -25,6 +25,7 @@ from src.common.errors import InputError
 from src.data import pipeline
 from src.data import readers
 from src.data import shards
+from src.data import vocabulary
 from src.evaluation.evaluator import Evaluator
 from src.evaluation.results import Results
 from src.trained import checkpoints
@@ -40,6 +41,7 @@ def define_flags():
     readers.define_flags()
     pipeline.define_flags()
     shards.define_flags()
+    vocabulary.define_flags()
     flags.DEFINE_string("train_dir", "/tmp/yt8m_model/", "The folder that train.py wrote.")
     flags.DEFINE_string("eval_data_pattern", "", "Glob of labelled TFRecords; their holdout is read.")
     flags.DEFINE_integer("batch_size", 1024, "Examples a batch.", lower_bound=1)
@@ -83,6 +85,7 @@ def main(args):
     model = model_flags.create_model(values)
     reader = readers.create(values["feature_names"], values["feature_sizes"], values["frame_features"],
                             args.segment_labels, args.max_frames)
+    names = vocabulary.find(args.vocabulary_file, args.eval_data_pattern)
     paths = shards.holdout(files.find(args.eval_data_pattern, "eval_data_pattern"), args.holdout_shards)
     chosen = chosen_checkpoints(args)
     devices.count_gpus()
@@ -92,7 +95,7 @@ def main(args):
     results = Results(args.train_dir, {
         "segment_labels": args.segment_labels, "holdout_shards": args.holdout_shards,
         "eval_data_pattern": args.eval_data_pattern, "top_k": args.top_k, "max_frames": args.max_frames,
-        "feature_names": values["feature_names"]})
+        "feature_names": values["feature_names"]}, names)
     found = False
     for checkpoint in chosen:
         found = True

@@ -55,6 +55,8 @@ class Evaluator(object):
                 predictions *= weights
             self._fetches = {"id": batch["id"], "predictions": predictions, "labels": labels, "loss": loss,
                              "bytes": batch["bytes"]}
+            if segment_labels:
+                self._fetches["num_ratings"] = tf.reduce_sum(weights, axis=0)
         self.variables = self._graph.get_collection(tf1.GraphKeys.GLOBAL_VARIABLES)
 
     def batches(self, restore):
@@ -79,7 +81,8 @@ class Evaluator(object):
                 if batch["predictions"].size and not batch["predictions"].min() >= 0:
                     raise InputError("The checkpoint predicts numbers that are no probabilities: it is broken, "
                                      "evaluate an earlier one.")
-                values = self._metrics.accumulate(batch["predictions"], batch["labels"], batch["loss"])
+                values = self._metrics.accumulate(batch["predictions"], batch["labels"], batch["loss"],
+                                                  batch.get("num_ratings"))
                 read += batch["bytes"].sum()
                 progress.add(len(batch["id"]), ", ".join("%s %.4g" % pair for pair in sorted(values.items())),
                              read / self._total_bytes)

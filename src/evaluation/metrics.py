@@ -7,7 +7,15 @@ import collections
 
 import numpy as np
 
-Metrics = collections.namedtuple("Metrics", "examples hit_at_one perr loss map gap aps")
+from src.evaluation.classes import Counts
+
+# aps: of the classes with a positive, ascending; counts: `classes.Counts` of the classes that were rated; curve: Curve.
+Metrics = collections.namedtuple("Metrics", "examples hit_at_one perr loss map gap aps counts curve")
+
+NUM_THRESHOLDS = 201
+# Float arrays [NUM_THRESHOLDS] of how many predictions at or above 0, 1/200, .., 1 are right and wrong, and of those
+# below how many are rightly and wrongly so, over all examples and the classes they were rated for.
+Curve = collections.namedtuple("Curve", "true_positives false_positives true_negatives false_negatives")
 
 
 def _top(predictions, k):
@@ -76,15 +84,17 @@ class EvaluationMetrics(object):
     def clear(self):
         """Forgets all batches."""
         self._sums = collections.Counter()
-        self._num_positives = np.zeros(self._num_class, np.int64)
+        self._num_positives, self._num_ratings = np.zeros([2, self._num_class], np.int64)
         self._classes, self._scores, self._hits = [], [], []
 
-    def accumulate(self, predictions, labels, loss):
+    def accumulate(self, predictions, labels, loss, num_ratings=None):
         """Adds a batch.
 
         Args:
           predictions, labels: [batch, classes].
           loss: its mean loss.
+          num_ratings: [classes], how many examples were rated for each class, of which the labels are the positive
+            ratings; None: all of them.
 
         Returns:
           dict of the batch's hit_at_one, perr and loss.
@@ -98,6 +108,7 @@ class EvaluationMetrics(object):
         self._scores.append(values.astype(np.float32).ravel())
         self._hits.append((np.take_along_axis(labels, columns, axis=1) > 0).ravel())
         self._num_positives += (labels > 0).sum(axis=0)
+        self._num_ratings += len(labels) if num_ratings is None else np.asarray(num_ratings, np.int64)
         return batch
 
     def get(self):
@@ -112,8 +123,19 @@ class EvaluationMetrics(object):
         classes, scores, hits = (np.concatenate(parts) for parts in (self._classes, self._scores, self._hits))
         aps = average_precisions(classes, scores, hits, self._num_positives)[self._num_positives > 0]
         gap = average_precisions(np.zeros_like(classes), scores, hits, [self._num_positives.sum()])[0]
+        rated = np.flatnonzero(self._num_ratings)
         return Metrics(examples, self._sums["hit_at_one"] / examples, self._sums["perr"] / examples,
-                       self._sums["loss"] / examples, float(aps.mean()) if len(aps) else 0.0, float(gap), aps)
+                       self._sums["loss"] / examples, float(aps.mean()) if len(aps) else 0.0, float(gap), aps,
+                       Counts(rated, self._num_ratings[rated], self._num_positives[rated]), self._curve(scores, hits))
+
+    def _curve(self, scores, hits):
+        steps = np.clip(scores * (NUM_THRESHOLDS - 1), 0, NUM_THRESHOLDS - 1).astype(np.int64)
+        right, wrong = (np.cumsum(np.bincount(steps[which], minlength=NUM_THRESHOLDS)[::-1])[::-1].astype(np.float64)
+                        for which in (hits, ~hits))
+        positives = self._num_positives.sum()
+        negatives = self._num_ratings.sum() - positives
+        right[0], wrong[0] = positives, negatives  # those beyond top_k, and none that was not rated
+        return Curve(right, wrong, negatives - wrong, positives - right)
 
 
 def batch_metrics(predictions, labels):

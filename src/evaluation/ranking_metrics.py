@@ -1,9 +1,14 @@
 """How well ranked lists of segments agree with ratings."""
+import logging
+
 import numpy as np
 
 from src.common import text
 from src.common.errors import InputError
 from src.data import segment_ids
+
+log = logging.getLogger("yt8m")
+TOLERATED = 0.1  # share of the rated segments that may stand in no list before a warning
 
 
 class NothingRated(InputError):
@@ -16,7 +21,53 @@ class NothingRated(InputError):
                text.quoted(ratings.segment_ids[0])))
 
 
-def mean_average_precision(ranked, ratings, top_n, where="The ranking"):
+class Unranked(object):
+    """The rated segments that have stood in no list so far, whatever the class.
+
+    Args:
+      ratings: see `ratings.create`.
+    """
+
+    def __init__(self, ratings):
+        self._ratings = ratings
+        self.ids = np.unique(ratings.segment_ids)
+        self.num_rated = len(self.ids)
+
+    def meet(self, ids):
+        """Takes the bytes array of a list's ids; -> those of them that were rated and met for the first time."""
+        _, which = segment_ids.locate(ids, self.ids)
+        met = self.ids[which]
+        self.ids = np.delete(self.ids, which)
+        return met
+
+    def check(self, where, segment=None):
+        """Checks that some list had a rated segment.
+
+        Args:
+          where: begins the error's sentence.
+          segment: one that the lists have, for the error.
+
+        Raises:
+          NothingRated: none had.
+        """
+        if len(self.ids) == self.num_rated:
+            raise NothingRated(where, segment, self._ratings)
+
+    def sentence(self, where):
+        """What is to be said of them, "" if they are no more than TOLERATED."""
+        if len(self.ids) <= TOLERATED * self.num_rated:
+            return ""
+        return ("%s: %d of the %d rated segments, such as %s, stand in no list, so that what is there counts as not "
+                "found: rank the shards that were rated, or give the --holdout_shards that inference.py had and remove "
+                "a --label_cache made with others." % (where, len(self.ids), self.num_rated, text.quoted(self.ids[0])))
+
+    def warn(self, where):
+        """Logs the sentence, if there is one."""
+        if self.sentence(where):
+            log.warning("WARNING: %s", self.sentence(where))
+
+
+def mean_average_precision(ranked, ratings, top_n, where="The ranking", unranked=None):
     """Mean over the classes with a positive rating of their lists' average precision.
 
     Segments that were not rated for a class count neither for nor against it. A class without a
@@ -27,6 +78,7 @@ def mean_average_precision(ranked, ratings, top_n, where="The ranking"):
       ratings: see `ratings.create`.
       top_n: segments of a list that count.
       where: begins the error's sentence.
+      unranked: an `Unranked` that is to meet the lists.
 
     Returns:
       The mean, and a dict class -> average precision.
@@ -35,17 +87,17 @@ def mean_average_precision(ranked, ratings, top_n, where="The ranking"):
       NothingRated: no segment was rated, be it for another class.
       InputError: no rating is positive.
     """
-    rated, rated_ids = rated_classes(ratings), np.unique(ratings.segment_ids)
-    precisions, segment, any_rated = dict.fromkeys(rated, 0.0), None, False
+    rated, segment, unranked = rated_classes(ratings), None, unranked or Unranked(ratings)
+    precisions = dict.fromkeys(rated, 0.0)
     for label, ids in ranked:
-        if not any_rated and len(ids):
-            segment, any_rated = ids[0], bool(len(segment_ids.locate(ids, rated_ids)[0]))
+        unranked.meet(ids)
+        if segment is None and len(ids):
+            segment = ids[0]
         if label in precisions:
             names, positive = rated[label]
             _, found = segment_ids.locate(ids[:top_n], names)
             precisions[label] = average_precision(positive[found], np.count_nonzero(positive))
-    if not any_rated:
-        raise NothingRated(where, segment, ratings)
+    unranked.check(where, segment)
     return float(np.mean(list(precisions.values()))), precisions
 
 
@@ -60,25 +112,26 @@ def average_precision(relevant, num_relevant):
     return float(np.sum(np.arange(1, len(places) + 1) / places) / num_relevant)
 
 
-def rated_classes(ratings):
-    """Ratings by class.
+def by_class(ratings):
+    """dict class -> (bytes array of segment ids, bool array whether positive) of ratings, classes ascending.
 
     Args:
       ratings: see `ratings.create`.
-
-    Returns:
-      dict class -> (bytes array of segment ids, bool array whether positive), of the classes with a
-      positive rating, ascending.
-
-    Raises:
-      InputError: no rating is positive.
     """
     order = np.argsort(ratings.labels, kind="stable")
     labels, starts = np.unique(ratings.labels[order], return_index=True)
     names = np.split(ratings.segment_ids[order], starts[1:])
     positives = np.split(ratings.scores[order] > 0, starts[1:])
-    rated = {label: (ids, positive) for label, ids, positive in zip(labels.tolist(), names, positives)
-             if positive.any()}
+    return dict(zip(labels.tolist(), zip(names, positives)))
+
+
+def rated_classes(ratings):
+    """As `by_class`, of the classes with a positive rating.
+
+    Raises:
+      InputError: no rating is positive.
+    """
+    rated = {label: (ids, positive) for label, (ids, positive) in by_class(ratings).items() if positive.any()}
     if not rated:
         raise InputError("None of the %d segment ratings is positive, so there is no mAP: give more shards."
                          % len(ratings.labels))

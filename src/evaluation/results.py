@@ -1,15 +1,20 @@
-"""What evaluations leave in a model's folder: results.csv, TensorBoard points, the best checkpoint."""
+"""What evaluations leave in a model's folder: results.csv, classes_STEP.csv, TensorBoard points, the best checkpoint.
+"""
+import collections
 import csv
 import logging
 import os
 import zlib
 
+import numpy as np
 import tensorflow as tf
 
 from src.common import atomic
 from src.common import files
 from src.common import text
 from src.common.errors import InputError
+from src.data import vocabulary
+from src.evaluation import classes
 from src.trained import checkpoints
 
 tf1 = tf.compat.v1
@@ -28,13 +33,14 @@ class Results(object):
     Args:
       train_dir: the model's folder.
       kind: {name: value} of KIND.
+      names: dict class -> name.
 
     Raises:
       InputError: results.csv or best_checkpoint.json is damaged, or cannot be written.
     """
 
-    def __init__(self, train_dir, kind):
-        self.train_dir, self._kind = train_dir, kind
+    def __init__(self, train_dir, kind, names=None):
+        self.train_dir, self._kind, self._names = train_dir, kind, names or {}
         self._csv = os.path.join(train_dir, "eval", "results.csv")
         atomic.check_writable(self._csv)
         self._rows()
@@ -48,6 +54,7 @@ class Results(object):
 
     def add(self, checkpoint, step, metrics):
         """Records `metrics.Metrics` of a checkpoint; those of an earlier evaluation of the same kind go."""
+        self._write_classes(step, metrics)
         values = dict(metrics._asdict(), step=step, checkpoint_crc32=_identity(checkpoint), **self._kind)
         # Read anew each time, as another evaluation may be writing, too.
         rows = [row for row in self._rows() if row["step"] != str(step) or not self._is_kind(row)]
@@ -63,6 +70,18 @@ class Results(object):
         self._writer.flush()
         log.info("step %d: %s, %d examples", step, ", ".join("%s %.4f" % point for point in points), metrics.examples)
         self._update_best(rows)
+
+    def _write_classes(self, step, metrics):
+        """Writes each class's AP, and says which are the best and the worst."""
+        path = os.path.join(self.train_dir, "eval", "classes_%d.csv" % step)
+        positive = metrics.counts.labels[metrics.counts.positives > 0]
+        precisions = dict(zip(positive.tolist(), np.asarray(metrics.aps).tolist()))
+        classes.write(path, self._names, metrics.counts, collections.OrderedDict(AP=precisions))
+        for what, labels in zip(("best", "worst"), classes.extremes(precisions)):
+            log.info("step %d: %s classes: %s", step, what, ", ".join(
+                "%s %.4f" % (vocabulary.name_of(self._names, label), precisions[label]) for label in labels) or "-")
+        log.info("step %d: %d classes rated, %d of them without a positive: %s", step, len(metrics.counts.labels),
+                 len(metrics.counts.labels) - len(positive), path)
 
     def _is_kind(self, row):
         return all(row[name] == str(value) for name, value in self._kind.items())

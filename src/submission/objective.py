@@ -35,38 +35,46 @@ def read(paths, ratings, segment_max_pred=100000):
       segment_max_pred: segments that the fusion keeps of a class.
 
     Raises:
-      NothingRated: no list has a segment that was rated for its class; a warning names lists of several that have none.
+      NothingRated: no list has a segment that was rated for its class; a warning names lists of several that have none,
+        another one tells of rated segments that stand in none of them.
       InputError: no rating is positive, or a file is missing or malformed.
     """
-    rated = ranking_metrics.rated_classes(ratings)
-    found = dict(fusion.each_class(
-        paths, lambda label, lists, names: _rate(label, lists, names, rated[label], segment_max_pred),
-        "reading ranks", rated))
+    rated, unranked = ranking_metrics.rated_classes(ratings), ranking_metrics.Unranked(ratings)
+
+    def rate(label, lists, names):
+        met = fusion.meet(lists, names)
+        # Each of the processes that this runs in has an Unranked of its own, which tells of a segment once.
+        return _rate(label, met, len(lists), rated[label], segment_max_pred), unranked.meet(met.ids)
+
+    found = {}
+    for label, (found[label], met) in fusion.each_class(paths, rate, "reading ranks", rated):
+        unranked.meet(met)
     columns = zip(*(rows for rows, _ in found.values()))
     rows = _Rated(*(np.concatenate(column, axis=-1) for column in columns))
-    _check_any_rated(paths, rows.ranks, ratings)
+    where = "%d lists such as %s" % (len(paths), paths[0]) if len(paths) > 1 else paths[0]
+    _check_any_rated(paths, rows.ranks, ratings, where)
+    unranked.warn(where)
     crowds = {label: crowd for label, (_, crowd) in found.items() if crowd is not None}
     return Objective(rows, crowds, segment_max_pred)
 
 
-def _check_any_rated(paths, ranks, ratings):
+def _check_any_rated(paths, ranks, ratings, where):
     unrated = [path for path, of_list in zip(paths, ranks) if np.isinf(of_list).all()]
     if len(unrated) == len(paths):
-        raise ranking_metrics.NothingRated("%d lists such as %s" % (len(paths), paths[0]), None, ratings)
+        raise ranking_metrics.NothingRated(where, None, ratings)
     for path in unrated:
         log.warning("%s", ranking_metrics.NothingRated(path, None, ratings))
 
 
-def _rate(label, lists, names, rated, segment_max_pred):
-    """-> `_Rated` of a class, its `_Crowd` or None."""
-    met = fusion.meet(lists, names)
+def _rate(label, met, num_lists, rated, segment_max_pred):
+    """-> `_Rated` of a class's `fusion.Met` lists, its `_Crowd` or None."""
     ids, positive = rated
     places = np.full(len(ids), -1)
     found, which = segment_ids.locate(met.ids, ids)
     places[which] = found
     order = np.argsort(np.where(places < 0, len(met.ids), places), kind="stable")
     ids, positive, places = ids[order], positive[order], places[order]
-    ranks = np.full([len(lists), len(ids)], np.inf)
+    ranks = np.full([num_lists, len(ids)], np.inf)
     parts = np.split(met.firsts, np.cumsum(met.lengths)[:-1])
     for row, firsts in zip(ranks, parts):
         rank_of = np.full(len(met.firsts), np.inf)

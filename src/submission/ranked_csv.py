@@ -17,6 +17,23 @@ _WIDTHS = np.arange(segment_ids.MAX_BYTES + 1)
 _OWN_BITS = np.where(_WIDTHS[:-1] < _WIDTHS[:, np.newaxis], 255, 0).astype(np.uint8).view(np.int64)
 
 
+def find(patterns):
+    """The ranked CSVs of --input_files, a list of paths and globs, each once.
+
+    Raises:
+      InputError: one matches nothing, or a folder.
+    """
+    paths = []
+    for pattern in filter(None, patterns):
+        paths.extend(path for path in files.find(pattern, "input_files") if path not in paths)
+    for path in paths:
+        if tf.io.gfile.isdir(path):
+            raise InputError("--input_files names the folder %s: give its files, such as %s/*_oof.csv." % (path, path))
+    if not paths:
+        raise InputError("--input_files is empty: give the CSVs that inference.py wrote.")
+    return paths
+
+
 def write(path, rows):
     """Writes a ranked CSV; what stood at `path` is replaced only once all is written.
 

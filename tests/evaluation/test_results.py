@@ -2,9 +2,12 @@
 import json
 import os
 
+import numpy as np
 import pytest
 
 from src.common.errors import InputError
+from src.evaluation.classes import Counts
+from src.evaluation.metrics import Curve
 from src.evaluation.metrics import Metrics
 from src.evaluation.results import Results
 
@@ -31,7 +34,9 @@ def add(recorded, step, values):
 
 
 def metrics(**values):
-    return Metrics(**dict(dict(examples=1, hit_at_one=0, perr=0, loss=0, map=0, gap=0, aps=[]), **values))
+    no_class = Counts(*np.zeros([3, 0], np.int64))
+    return Metrics(**dict(dict(examples=1, hit_at_one=0, perr=0, loss=0, map=0, gap=0, aps=[], counts=no_class,
+                               curve=Curve(*np.zeros([4, 201]))), **values))
 
 
 @pytest.mark.parametrize("segment_labels, metric", [(True, "map"), (False, "gap")])

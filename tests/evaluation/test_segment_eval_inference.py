@@ -1,4 +1,5 @@
 """segment_eval_inference.py from the command line and on records."""
+import csv
 import os
 import subprocess
 import sys
@@ -14,12 +15,22 @@ PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file
 AS_FILE = [os.path.join(PROJECT, "src", "segment_eval_inference.py")]
 RANKED = "Class,Segments\n7,x:0 abcd:5 abcd:35\n9,abcd:0\n"  # average precisions 1/2 and 0 with RATINGS
 RATINGS = "abcd:35,7,1\nabcd:5,7,0\nabcd:35,9,1\n"
+FIRST_LINE = "mAP@100000: 0.250000 over 2 classes\n"
+PRINTED = FIRST_LINE + """
+best classes  class  ratings  positives        AP
+Nike, Inc.        7        2          1  0.500000
+class 9           9        1          1  0.000000
+
+classes rated: 2, of which without a positive rating, and left out: 0
+rated segments: 2, of which in none of the lists: 0
+"""
 
 
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "ranked.csv").write_text(RANKED)
     (tmp_path / "ratings.csv").write_text(RATINGS)
+    (tmp_path / "vocabulary.csv").write_text('Index,Name\n7,"Nike, Inc."\n')
     return tmp_path
 
 
@@ -36,20 +47,20 @@ def run(program, folder, *flags):
 @pytest.mark.parametrize("program", [AS_FILE, ["-m", "src.segment_eval_inference"]])
 def test_prints_the_map(folder, program):
     code, output, errors = run(program, folder, "--submission_file=ranked.csv", "--label_cache=ratings.csv")
-    assert (code, output) == (0, "mAP@100000: 0.250000 over 2 classes\n"), errors
+    assert (code, output) == (0, PRINTED), errors
 
 
 def test_a_malformed_line_ends_with_one_sentence(folder):
     (folder / "ranked.csv").write_text(RANKED + "12;a:0\n")
     code, output, errors = run(AS_FILE, folder, "--submission_file=ranked.csv", "--label_cache=ratings.csv")
     assert (code, output) == (1, "")
-    assert errors == ('error: ranked.csv, line 4: "12;a:0" has no comma: give a class, a comma and its segments, '
-                      'separated by blanks.\n')
+    assert errors.splitlines()[-1] == ('error: ranked.csv, line 4: "12;a:0" has no comma: give a class, a comma and '
+                                       'its segments, separated by blanks.')
 
 
 def arguments(folder, **changes):
     values = dict(submission_file=str(folder / "ranked.csv"), eval_data_pattern="", label_cache="", top_n=100000,
-                  holdout_shards=300)
+                  holdout_shards=300, vocabulary_file="", output_file="")
     return types.SimpleNamespace(**dict(values, **changes))
 
 
@@ -71,12 +82,49 @@ def test_reads_the_holdouts_records_once_and_caches_them(folder, capsys):
     cache = folder / "cache.csv"
     args = arguments(folder, eval_data_pattern=str(folder / "validate*.tfrecord"), label_cache=str(cache))
     segment_eval_inference.main(args)
-    assert capsys.readouterr().out == "mAP@100000: 0.250000 over 2 classes\n"
+    assert capsys.readouterr().out.startswith(FIRST_LINE)
     assert cache.read_text() == RATINGS
     args.eval_data_pattern = "gone*"
     args.top_n = 2
     segment_eval_inference.main(args)
-    assert capsys.readouterr().out == "mAP@2: 0.000000 over 2 classes\n"
+    assert capsys.readouterr().out.startswith("mAP@2: 0.000000 over 2 classes\n")
+
+
+def test_the_figures_of_each_class_go_to_a_file(folder):
+    (folder / "ratings.csv").write_text(RATINGS + "abcd:5,30,0\n")
+    segment_eval_inference.main(arguments(
+        folder, label_cache=str(folder / "ratings.csv"), vocabulary_file=str(folder / "vocabulary.csv"),
+        output_file=str(folder / "classes.csv")))
+    with open(str(folder / "classes.csv")) as stream:
+        assert list(csv.reader(stream)) == [
+            ["class", "name", "ratings", "positives", "AP"], ["7", "Nike, Inc.", "2", "1", "0.500000"],
+            ["9", "", "1", "1", "0.000000"], ["30", "", "1", "0", ""]]
+
+
+def test_of_many_classes_the_best_and_the_worst_are_printed(folder, capsys):
+    starts = {label: range(0, 5 * label, 5) for label in range(1, 13)}
+    (folder / "ranked.csv").write_text("".join("%d,x:0 %s x:5\n" % (label, " ".join(map("abcd:%d".__mod__, of_class)))
+                                               for label, of_class in starts.items()))
+    (folder / "ratings.csv").write_text("".join("abcd:%d,%d,%d\n" % (start, label, start == of_class[-1])
+                                                for label, of_class in starts.items() for start in of_class))
+    segment_eval_inference.main(arguments(folder, label_cache=str(folder / "ratings.csv")))
+    _, best, worst, _ = capsys.readouterr().out.split("\n\n")  # of class n the only positive one comes at place n
+    for printed, heading, labels in (best, "best classes", range(1, 6)), (worst, "worst classes", range(8, 13)):
+        assert printed.splitlines()[0].startswith(heading)
+        assert [line.split()[1:] for line in printed.splitlines()[1:]] == [
+            [str(label), str(label), str(label), "1", "%.6f" % (1 / label)] for label in labels]
+
+
+@pytest.mark.parametrize("missing,warned", [(10, False), (11, True)])
+def test_rated_segments_that_no_list_has_are_warned_of(folder, capsys, caplog, missing, warned):
+    (folder / "ranked.csv").write_text("8,%s\n9,x:5\n" % " ".join("a:%d" % (5 * place) for place in range(90)))
+    (folder / "ratings.csv").write_text("".join("a:%d,7,1\n" % (5 * place) for place in range(90))
+                                        + "".join("other:%d,7,0\n" % (5 * place) for place in range(missing)))
+    segment_eval_inference.main(arguments(folder, label_cache=str(folder / "ratings.csv")))
+    assert capsys.readouterr().out.endswith(
+        "rated segments: %d, of which in none of the lists: %d\n" % (90 + missing, missing))
+    told = 'WARNING: %s/ranked.csv: 11 of the 101 rated segments, such as "other:0", stand in no list' % folder
+    assert [record.getMessage()[:len(told)] for record in caplog.records] == [told] * warned
 
 
 def test_a_ranking_of_another_partition_is_named(folder, capsys):
@@ -92,13 +140,14 @@ def test_a_ranking_of_another_partition_is_named(folder, capsys):
     (dict(submission_file="absent.csv"), "--submission_file=absent.csv does not exist"),
     (dict(), "give --eval_data_pattern, or the --label_cache of an earlier run"),
     (dict(label_cache="absent.csv"), "give --eval_data_pattern"),
+    (dict(vocabulary_file="absent.csv"), "absent.csv does not exist: check the path."),
     (dict(eval_data_pattern="/nowhere/validate*"), "No file matches --eval_data_pattern=/nowhere/validate")])
 def test_bad_input(folder, capsys, changes, sentence):
     with pytest.raises(InputError) as error:
         segment_eval_inference.main(arguments(folder, **changes))
     assert sentence in str(error.value)
     assert capsys.readouterr().out == ""
-    assert sorted(os.listdir(str(folder))) == ["ranked.csv", "ratings.csv"]
+    assert sorted(os.listdir(str(folder))) == ["ranked.csv", "ratings.csv", "vocabulary.csv"]
 
 
 def test_no_cache_is_made_from_half_of_the_ratings(folder):

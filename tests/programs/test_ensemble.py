@@ -1,6 +1,8 @@
 """ensemble.py: shifts combined, weights tuned, models blended, files reported."""
+import csv
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -144,14 +146,31 @@ def test_published_weights_are_the_default(folder, tmp_path):
     assert same_lists(blend, str(tmp_path / "expected.csv"))
 
 
-def report(paths, folder):
-    return runner.output_of("ensemble", mode="report", input_files=paths, label_cache=folder + "/labels.csv")
+def report(paths, folder, **flags):
+    return runner.output_of("ensemble", mode="report", input_files=paths, label_cache=folder + "/labels.csv", **flags)
 
 
-def test_report_lists_each_file_with_its_map(folder):
-    rows = dict(line.rsplit(None, 1) for line in report(folder + "/*_oof.csv", folder).splitlines()[1:])
-    assert {path.strip(): float(value) for path, value in rows.items()} == {
-        path: round(mean_ap(path, folder), 6) for path in (folder + "/%s_oof.csv" % model for model in MODELS)}
+def rows_of(printed):
+    """{file: mAP as text} of what a report printed."""
+    return dict(re.split(" +", line) for line in printed.split("\n\n")[0].splitlines()[1:])
+
+
+def test_report_lists_each_file_with_its_map_and_its_classes(folder, tmp_path):
+    (tmp_path / "vocabulary.csv").write_text("Index,Name\n8,Car\n")
+    printed = report(folder + "/*_oof.csv", folder, vocabulary_file=tmp_path / "vocabulary.csv",
+                     output_file=tmp_path / "report.csv")
+    mean_of = {path: mean_ap(path, folder) for path in (folder + "/%s_oof.csv" % model for model in MODELS)}
+    assert {path: float(value) for path, value in rows_of(printed).items()} == {
+        path: round(value, 6) for path, value in mean_of.items()}
+    best = max(mean_of, key=mean_of.get)
+    assert "AP of " + best in printed and "Car " in printed and "class 40 " in printed
+    assert "rated segments: 96, of which in none of the lists: 0" in printed
+    with open(str(tmp_path / "report.csv")) as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["class"], row["name"], row["ratings"], row["positives"]) for row in rows] == [
+        (str(label), "Car" if label == 8 else "", "96", str(POSITIVE[label].sum())) for label in CLASSES]
+    for path, mean in mean_of.items():
+        assert np.mean([float(row["AP of " + path]) for row in rows]) == pytest.approx(mean, abs=1e-6)
 
 
 @pytest.fixture
@@ -168,7 +187,7 @@ def test_report_names_a_file_that_ranks_no_rated_segment(folder, one_of_another_
     with runner.Run("ensemble", mode="report", input_files=input_files, label_cache=folder + "/labels.csv") as run:
         assert run.wait() == 0, run.errors
         assert told % ' such as "x:0"' in run.errors
-        rows = dict(line.rsplit(None, 1) for line in run.output.splitlines()[1:])
+        rows = rows_of(run.output)
     assert [value for path, value in rows.items() if "other_oof" in path] == ["-"]
     assert all(float(value) > 0 for path, value in rows.items() if "other_oof" not in path)
 
@@ -179,6 +198,17 @@ def test_tuning_names_a_file_that_ranks_no_rated_segment(folder, one_of_another_
                             **dict(tuning_flags(folder), input_files=input_files))
     assert told % "" in errors
     assert json.loads((tmp_path / "weights.json").read_text())["map"] > 0
+
+
+def test_tuning_warns_of_rated_segments_that_no_list_has(folder, tmp_path):
+    with open(folder + "/labels.csv") as stream:
+        (tmp_path / "labels.csv").write_text(stream.read() + "".join("w%d:0,3,1\n" % video for video in range(24)))
+    flags = dict(tuning_flags(folder), label_cache=tmp_path / "labels.csv", output_file=tmp_path / "weights.json")
+    errors = runner.succeed("ensemble", mode="tune", **flags)
+    assert ('WARNING: 3 lists such as %s/bert_l2h12_oof.csv: 24 of the 120 rated segments, such as "w0:0", stand in no '
+            "list" % folder) in errors
+    assert "WARNING" not in runner.succeed("ensemble", mode="tune", **dict(flags, label_cache=folder + "/labels.csv",
+                                                                           output_file=tmp_path / "other.json"))
 
 
 @pytest.mark.parametrize("mode,flags,message", [
@@ -218,6 +248,8 @@ def test_tuning_names_a_file_that_ranks_no_rated_segment(folder, one_of_another_
     ("tune", dict(output_file="{}/labels.csv/weights.json"), "cannot be written"),
     ("tune", dict(label_cache="{}/other.csv"), "_oof.csv: none of the segments is among those of the 2 ratings such"),
     ("report", dict(input_files="{}/labels.csv"), "labels.csv, line 1: "),
+    ("report", dict(output_file="{}/labels.csv"), "labels.csv would be overwritten"),
+    ("report", dict(vocabulary_file="{}/labels.csv"), "labels.csv, line 1: there is no header with the columns Index"),
     ("report", dict(input_files="{}/w0.csv", label_cache="{}/other.csv"), (
         '{}/w0.csv: none of the segments such as "v0:0" is among those of the 2 ratings such as "x:0": rank the ')),
 ])
@@ -299,7 +331,7 @@ def test_a_killed_blend_leaves_no_processes(blending):
 def test_what_a_killed_run_left_is_no_model(folder, tmp_path):
     for name in "bert_l2h12.csv", ".bert_l2h12.csv.77.tmp":
         shutil.copy(folder + "/bert_l2h12_oof.csv", str(tmp_path / name))
-    assert len(report(str(tmp_path / "*"), folder).splitlines()) == 2
+    assert list(rows_of(report(str(tmp_path / "*"), folder))) == [str(tmp_path / "bert_l2h12.csv")]
 
 
 def test_weights_of_other_models_are_refused(tuned, folder, tmp_path):

@@ -65,6 +65,15 @@ def test_segment_metrics_are_those_of_the_models_predictions(evaluated, data):
     assert best(evaluated) == dict(
         step=6, checkpoint="model.ckpt-6", metric="map", value=float(row["map"]), segment_labels=True,
         holdout_shards=1, eval_data_pattern=data.rated, top_k=20, max_frames=300, feature_names="rgb,audio")
+    with open(os.path.join(evaluated, "eval", "classes_6.csv")) as stream:
+        classes = {int(row["class"]): row for row in csv.DictReader(stream)}
+    hits = np.array(labels) * np.array(weights)
+    assert {label: (int(row["ratings"]), int(row["positives"])) for label, row in classes.items()} == {
+        label: (np.sum(weights, axis=0)[label], hits.sum(axis=0)[label])
+        for label in np.flatnonzero(np.sum(weights, axis=0)).tolist()}
+    aps = [float(row["AP"]) for row in classes.values() if row["AP"]]
+    assert np.mean(aps) == pytest.approx(expected["map"], abs=1e-6)
+    assert len(aps) == sum(row["positives"] != "0" for row in classes.values())
     path, = glob.glob(os.path.join(evaluated, "eval", "events.out.tfevents.*"))
     points = {value.tag: value.simple_value for event in tf1.train.summary_iterator(path)
               for value in event.summary.value}
