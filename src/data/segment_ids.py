@@ -25,6 +25,19 @@ def join(video_ids, starts):
     return np.char.add(np.char.add(np.asarray(video_ids, "S"), b":"), np.asarray(starts, np.int64).astype("S"))
 
 
+def split(ids):
+    """-> bytes array of the videos' ids and int64 array of the starts of a bytes array [n] of `VIDEO:START`."""
+    width = ids.dtype.itemsize
+    characters = np.ascontiguousarray(ids).view(np.uint8).reshape(len(ids), width)
+    colons = np.argmax(characters == ord(":"), axis=1)[:, np.newaxis]
+    starts = np.zeros(len(ids), np.int64)
+    for place, column in enumerate(characters.T):
+        digits = (place > colons[:, 0]) & (column > 0)
+        starts[digits] = 10 * starts[digits] + (column[digits] - ord("0"))
+    videos = np.where(np.arange(width) < colons, characters, np.uint8(0))
+    return np.ascontiguousarray(videos).view("S%d" % width).reshape(-1), starts
+
+
 def fingerprints(ids):
     """int64 [n] of a bytes array [n]: equal for equal ids, nearly never for others.
 

@@ -107,7 +107,7 @@ def fuse_files(paths, weights, w0, output, segment_max_pred=100000):
         paths, lambda _, lists, names: _fuse(lists, names, weights, w0, segment_max_pred), "fusion"))
 
 
-def each_class(paths, function, what, classes=None):
+def each_class(paths, function, what, classes=None, also=()):
     """Reads ranked CSVs class by class and yields (class, a function's value), classes ascending.
 
     PROCESSES forked ones read the rows and run the function; NumPy keeps threads waiting for each other
@@ -119,7 +119,7 @@ def each_class(paths, function, what, classes=None):
         class, and names of these lists for errors. Whether the ids are malformed or stand twice in a
         list is found out by `meet`.
       what: is being done, for the progress lines.
-      classes: which to read; None: all that there are.
+      classes: which to read; None: all that there are, and those in `also`.
 
     Raises:
       InputError: a file is missing or malformed, or the function raises it.
@@ -128,7 +128,7 @@ def each_class(paths, function, what, classes=None):
     for path in paths:
         tables.append(ranked_csv.Rows(path))
         reading.add(1)
-    classes = sorted(set().union(*(table.classes for table in tables)) if classes is None else classes)
+    classes = sorted(set(also).union(*(table.classes for table in tables)) if classes is None else classes)
     progress = Progress(what, "classes", len(classes))
     values = processes.map_in_order(functools.partial(_of_class, tables, function), classes, PROCESSES)
     with contextlib.closing(values):

@@ -36,11 +36,33 @@ def writing(path):
         yield stream
 
 
+def iterate(path, videos):
+    """Yields (video, start in seconds, labels int [k], scores float [k]) of segments' lines, in the file's order.
+
+    Args:
+      path: CSV that inference.py --segment_labels --output_prob wrote.
+      videos: a set of ids, bytes; lines of others are passed over.
+
+    Raises:
+      InputError: the file does not read.
+    """
+    for number, line in text.lines(path, line_bytes=_LINE_BYTES):
+        name, _, pairs = line.partition(b",")
+        video, _, start = name.rpartition(b":")
+        if video in videos:
+            try:
+                labels, scores = np.array(pairs.split(b" ")).reshape(-1, 2).T
+                yield video, int(start), labels.astype(int), scores.astype(float)
+            except (ValueError, OverflowError):
+                raise InputError("%s, line %d: %s is not VIDEO:START,label score label score: write the file again."
+                                 % (path, number, text.quoted(line)))
+
+
 def read_video(path, video):
     """The scores of one video's segments.
 
     Args:
-      path: CSV that inference.py --segment_labels --output_prob wrote.
+      path: as `iterate`.
       video: its id, bytes.
 
     Returns:
@@ -50,16 +72,7 @@ def read_video(path, video):
     Raises:
       InputError: the file does not read, or lacks the video.
     """
-    found = {}
-    for number, line in text.lines(path, line_bytes=_LINE_BYTES):
-        if line.startswith(video + b":"):
-            try:
-                name, pairs = line.split(b",")
-                labels, scores = np.array(pairs.split(b" ")).reshape(-1, 2).T
-                found[int(name.rpartition(b":")[2])] = dict(zip(labels.astype(int).tolist(), scores.astype(float)))
-            except (ValueError, OverflowError):
-                raise InputError("%s, line %d: %s is not VIDEO:START,label score label score: write the file again."
-                                 % (path, number, text.quoted(line)))
+    found = {start: dict(zip(labels.tolist(), scores)) for _, start, labels, scores in iterate(path, {video})}
     if not found:
         raise InputError("%s has no segment of the video %s: choose one that it has." % (path, video.decode()))
     labels, starts = sorted(set().union(*found.values())), sorted(found)

@@ -38,3 +38,10 @@ def test_locate_and_first_repeat(monkeypatch, collide):
 def test_segment_ids_join_video_and_start():
     joined = segment_ids.join([b"abcd", b"a:", b"-_"], [0, 295, 5])
     assert joined.tolist() == [b"abcd:0", b"a::295", b"-_:5"]
+
+
+@pytest.mark.parametrize("videos", [[], [b"abcd"], [b"a", b"-_", b"abcd", 64 * b"x"]])
+def test_video_and_start_are_split_again(videos):
+    starts = [1205, 0, 5, 9999999][:len(videos)]
+    found = segment_ids.split(segment_ids.join(np.array(videos, "S64"), starts))
+    assert (found[0].tolist(), found[1].tolist()) == (videos, starts)

@@ -17,7 +17,7 @@ PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file
 TIMEOUT = 120  # seconds, far more than any run takes
 
 context = multiprocessing.get_context("forkserver")
-context.set_forkserver_preload(["src.train", "src.eval", "src.inference", "src.ensemble",
+context.set_forkserver_preload(["src.train", "src.eval", "src.inference", "src.ensemble", "src.explore",
                                 "tests.programs.dask_processes"])
 
 

@@ -1,0 +1,118 @@
+"""What the pages show of ranked lists and their ratings, class by class."""
+import collections
+
+import numpy as np
+
+from src.data import segment_ids
+from src.data import segments
+from src.evaluation import ranking_metrics
+from src.exploration import maps
+from src.submission import fusion
+
+HEAD = 200  # segments of a list that are shown
+MAX_POINTS = 50  # rated segments of a list, of the line of precision over rank
+MAX_MISSED = 200  # positive ratings of a class that are shown as missed
+
+# A class as its lists have it, one a file. heads: bytes arrays of the best HEAD ids; lengths: of the lists; precisions:
+# APs, None where no rating is positive; found, absent: bytes arrays of what is in a head and was rated positive, and
+# negative; ratings, positives: numbers of ratings; points: int arrays of the ranks from 1 of the first MAX_POINTS rated
+# segments, those of negative ones negative; missed: (id, best rank from 1, file) of the positive ones in no head, the
+# best MAX_MISSED first, rank and file None where no list has them; num_missed: of all of these.
+ClassView = collections.namedtuple(
+    "ClassView", "heads lengths precisions found absent ratings positives points missed num_missed")
+
+# Rows of a class for `maps.Maps`; see its `add`.
+_Rows = collections.namedtuple("_Rows", "videos ranks cells is_rated best_scores")
+
+
+def collect(paths, ratings, table, scores, unranked):
+    """Yields (class, ClassView) of the classes that have a list or a rating, ascending, and fills the maps.
+
+    Memory: that of `fusion.fuse_files`, twice.
+
+    Args:
+      paths: ranked CSVs, local or gs://.
+      ratings: see `ratings.create`.
+      table: `maps.Maps` to fill, whose sources are the paths and the files of `scores`.
+      scores: `maps.Scores`.
+      unranked: `ranking_metrics.Unranked` that is to meet the lists.
+
+    Raises:
+      InputError: a file is missing or malformed.
+    """
+    rated = ranking_metrics.by_class(ratings)
+    nothing = np.zeros(0, "S1"), np.zeros(0, bool)
+
+    def look(label, lists, names):
+        met = fusion.meet(lists, names)
+        ranks = _ranks(met, len(lists))
+        ids, positive = rated.get(label, nothing)
+        view = _view(lists, met, ranks, ids, positive)
+        return view, _rows(label, met, ranks, ids, table.videos, scores), unranked.meet(met.ids)
+
+    for label, (view, rows, met) in fusion.each_class(paths, look, "reading lists", also=rated):
+        table.add(label, *rows)
+        unranked.meet(met)
+        yield label, view
+
+
+def _ranks(met, num_lists):
+    """int32 [lists, distinct ids]: the rank from 0 that each list gives each id of `fusion.Met` lists, -1 for none."""
+    ranks = np.full([num_lists, len(met.ids)], -1, np.int32)
+    numbers = np.zeros(len(met.firsts), np.int32)
+    numbers[met.new] = np.arange(len(met.ids))
+    for row, firsts in zip(ranks, np.split(met.firsts, np.cumsum(met.lengths)[:-1])):
+        row[numbers[firsts]] = np.arange(len(firsts))
+    return ranks
+
+
+def _best(ranks):
+    """Least rank of each column, and its row; the greatest int32 where no row has one."""
+    known = np.where(ranks < 0, np.iinfo(np.int32).max, ranks)
+    return known.min(axis=0), known.argmin(axis=0)
+
+
+def _view(lists, met, ranks, ids, positive):
+    places, which = segment_ids.locate(met.ids, ids)
+    of_rated = np.full([len(lists), len(ids)], -1, np.int32)
+    of_rated[:, which] = ranks[:, places]
+    precisions, points = [], []
+    for row in of_rated:
+        order = np.argsort(row, kind="stable")[np.count_nonzero(row < 0):]
+        precisions.append(ranking_metrics.average_precision(positive[order], np.count_nonzero(positive))
+                          if positive.any() else None)
+        points.append((np.where(positive, 1, -1) * (row + 1))[order[:MAX_POINTS]])
+    best, files = _best(of_rated)
+    missed = np.flatnonzero(positive & (best >= HEAD))
+    missed = missed[np.argsort(best[missed], kind="stable")]
+    shown = [(ids[one], best[one] + 1, files[one]) if of_rated[files[one], one] >= 0 else (ids[one], None, None)
+             for one in missed[:MAX_MISSED]]
+    return ClassView([one[:HEAD] for one in lists], met.lengths, precisions, ids[positive & (best < HEAD)],
+                     ids[~positive & (best < HEAD)], len(ids), np.count_nonzero(positive), points, shown, len(missed))
+
+
+def _rows(label, met, ranks, ids, videos, scores):
+    """_Rows of the videos for which a class may matter: it is rated there, in a head, or has scores."""
+    of_ids, starts = segment_ids.split(met.ids)
+    places, which = segment_ids.locate(of_ids, videos)
+    columns = starts[places] // segments.SEGMENT_FRAMES
+    within = columns < maps.MAX_COLUMNS
+    places, which, columns = places[within], which[within], columns[within]
+    best, _ = _best(ranks[:, places])
+    is_rated = np.isin(videos, segment_ids.split(ids)[0]) if len(ids) else np.zeros(len(videos), bool)
+    scored, best_scores, levels = scores.of_class(label)
+    chosen = is_rated.copy()
+    chosen[which[best < HEAD]] = True
+    chosen[scored] = True
+    row_of = np.cumsum(chosen) - 1
+    shown = chosen[which]
+    places, rows, columns = places[shown], row_of[which[shown]], columns[shown]
+    num_columns = max(levels.shape[-1], 1 + columns.max(initial=0))
+    num_lists, num_files = len(ranks), levels.shape[1]
+    cells = np.zeros([np.count_nonzero(chosen), num_lists + num_files, num_columns], np.uint8)
+    cells[rows, :num_lists, columns] = maps.level_of_rank(ranks[:, places]).T
+    cells[row_of[scored], num_lists:, :levels.shape[-1]] = levels
+    ranks_of, scores_of = np.full(len(cells), np.iinfo(np.int32).max), np.full(len(cells), -1.0)
+    np.minimum.at(ranks_of, rows, best[shown])
+    scores_of[row_of[scored]] = best_scores
+    return _Rows(np.flatnonzero(chosen), ranks_of, cells, is_rated[chosen], scores_of)

@@ -1,0 +1,134 @@
+"""Heat maps of videos over time: for the classes that matter in a video, how high rankings put each of its segments."""
+import collections
+
+import numpy as np
+
+from src.common.progress import Progress
+from src.data import segments
+from src.submission import ranked_csv
+from src.submission import video_csv
+
+MAX_VIDEOS = 4000  # that have a map
+MAX_CLASSES = 8  # of a map
+MAX_COLUMNS = 720  # segments of a video, which is an hour
+LEVELS = 61  # 0: nothing is known; of ranks and scores one letter each is kept, 61 for the first rank or for 1
+LETTERS = np.frombuffer(b" 0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", np.uint8)
+_LEVEL_OF_RANK = (1 + (LEVELS - 1) * (1 - np.log1p(np.arange(ranked_csv.MAX_SEGMENTS))
+                                      / np.log1p(ranked_csv.MAX_SEGMENTS))).astype(np.uint8)
+# A class's place in a video's map: the rated ones first, then those of the best scores, then of the best ranks.
+_RATED, _SCORED = -4e9, -1e9
+
+
+def level_of_rank(ranks):
+    """uint8 levels of ranks from 0, 0 where a rank is negative: 60 logarithmic steps of a fifth each."""
+    return np.where(ranks < 0, 0, _LEVEL_OF_RANK[ranks]).astype(np.uint8)
+
+
+def level_of_score(scores):
+    """uint8 levels of scores in 0..1."""
+    return (1 + np.rint((LEVELS - 1) * np.clip(scores, 0, 1))).astype(np.uint8)
+
+
+def choose_videos(ratings):
+    """The rated videos' ids, bytes array [videos], sorted; of more than MAX_VIDEOS those with most positive ratings."""
+    names = np.array([name.rpartition(b":")[0] for name in ratings.segment_ids.tolist()])
+    videos, which = np.unique(names, return_inverse=True)
+    order = np.argsort(-np.bincount(which, ratings.scores > 0, len(videos)), kind="stable")
+    return videos[np.sort(order[:MAX_VIDEOS])]
+
+
+class Maps(object):
+    """The maps of all videos, each with at most MAX_CLASSES classes.
+
+    Memory: for each video, class and source as many bytes as the longest video has segments (17 MB for 4,000 videos of
+    5 minutes and nine sources).
+
+    Args:
+      videos: their ids, bytes array [videos], sorted.
+      num_sources: rankings, and files of scores behind them.
+    """
+
+    def __init__(self, videos, num_sources):
+        self.videos = videos
+        self.classes = np.full([len(videos), MAX_CLASSES], -1)
+        self._keys = np.full([len(videos), MAX_CLASSES], np.inf)  # the smaller, the more a class matters
+        self._cells = np.zeros([len(videos), MAX_CLASSES, num_sources, 1], np.uint8)
+
+    def add(self, label, videos, ranks, cells, is_rated, best_scores):
+        """Enters a class where it matters more than others.
+
+        Args:
+          videos: int array [n], indices of `videos`, each once.
+          ranks: [n], the best of the video's segments.
+          cells: levels, uint8 [n, sources, columns].
+          is_rated: bool [n].
+          best_scores: float [n], -1 where there is none.
+        """
+        more = cells.shape[-1] - self._cells.shape[-1]
+        if more > 0:
+            self._cells = np.pad(self._cells, [(0, 0)] * 3 + [(0, more)], mode="constant")
+        keys = np.where(is_rated, _RATED, np.where(best_scores >= 0, _SCORED * (1 + best_scores), ranks))
+        worst = self._keys[videos].argmax(axis=1)
+        better = keys < self._keys[videos, worst]
+        videos, worst = videos[better], worst[better]
+        self._keys[videos, worst], self.classes[videos, worst] = keys[better], label
+        self._cells[videos, worst] = 0
+        self._cells[videos, worst, :, :cells.shape[-1]] = cells[better]
+
+    def of_video(self, video):
+        """-> classes of a video, those that matter most first, and levels uint8 [classes, sources, columns]."""
+        order = np.argsort(self._keys[video], kind="stable")
+        order = order[self.classes[video, order] >= 0]
+        return self.classes[video, order], self._cells[video, order]
+
+
+def as_text(levels):
+    """Levels of segments [columns] as text of a letter each, without the blanks at its end."""
+    return LETTERS[levels].tobytes().decode().rstrip()
+
+
+# Arrays [entries], those of a class together: `labels` classes, ascending; `videos` indices; `files` and `columns` they
+# are of; `scores`.
+_Entries = collections.namedtuple("_Entries", "labels videos files columns scores")
+
+
+class Scores(object):
+    """What files of inference.py --output_prob say of videos: the scores of the best classes of each segment.
+
+    Memory: about 500 bytes for each segment and file.
+
+    Args:
+      paths: such files.
+      videos: as `Maps`.
+
+    Raises:
+      InputError: a file does not read.
+    """
+
+    def __init__(self, paths, videos):
+        number_of = {video: number for number, video in enumerate(videos.tolist())}
+        parts = [_Entries(*np.zeros([5, 0], np.int64))]
+        for number, path in enumerate(paths):
+            progress = Progress("reading scores", "segments")
+            for video, start, labels, scores in video_csv.iterate(path, number_of):
+                column = start // segments.SEGMENT_FRAMES
+                if 0 <= column < MAX_COLUMNS:
+                    best = np.argsort(-scores, kind="stable")[:2 * MAX_CLASSES]
+                    same = np.full([3, len(best)], [[number_of[video]], [number], [column]], np.int32)
+                    parts.append(_Entries(labels[best].astype(np.int32), *same, scores[best].astype(np.float32)))
+                progress.add(1)
+            progress.finish()
+        entries = _Entries(*map(np.concatenate, zip(*parts)))
+        order = np.argsort(entries.labels, kind="stable")
+        self._num_files, self._entries = len(paths), _Entries(*(column[order] for column in entries))
+
+    def of_class(self, label):
+        """-> of a class: videos int [n], each once, their best scores [n], and levels uint8 [n, files, columns]."""
+        some = slice(*np.searchsorted(self._entries.labels, [label, label + 1]))
+        _, videos, numbers, columns, scores = (column[some] for column in self._entries)
+        videos, which = np.unique(videos, return_inverse=True)
+        levels = np.zeros([len(videos), self._num_files, 1 + columns.max(initial=0)], np.uint8)
+        levels[which, numbers, columns] = level_of_score(scores)
+        best = np.zeros(len(videos))
+        np.maximum.at(best, which, scores)
+        return videos.astype(np.int64), best, levels
