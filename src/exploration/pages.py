@@ -19,8 +19,8 @@ from src.exploration import collecting
 from src.exploration import maps
 from src.submission import ranked_csv
 
-MARK = "explorer.js"  # in a folder that may be replaced
 _HERE = os.path.dirname(os.path.abspath(__file__))
+_STATIC = sorted(os.listdir(os.path.join(_HERE, "static")))
 
 
 def check_folder(output_dir):
@@ -31,10 +31,10 @@ def check_folder(output_dir):
     """
     if not output_dir.strip("/"):
         raise InputError("--output_dir is empty: say where the pages go.")
-    there = files.names(output_dir)
-    if files.exists(output_dir) and not tf.io.gfile.isdir(output_dir) or there and MARK not in there:
-        raise InputError("--output_dir=%s is there already and holds no pages of this program: give a new folder."
-                         % output_dir)
+    others = set(files.names(output_dir)) - {"index.html", "data"} - set(_STATIC)
+    if others or files.exists(output_dir) and not tf.io.gfile.isdir(output_dir):
+        raise InputError("--output_dir=%s is there already and holds more than pages of this program%s: give a new "
+                         "folder." % (output_dir, ", such as " + min(others) if others else ""))
 
 
 def titles(paths):
@@ -120,7 +120,7 @@ class Folder(object):
             warning=unranked.sentence("All files"), head=collecting.HEAD,
             files=list(zip(names, self._paths, means)), score_files=list(zip(titles(self._score_paths),
                                                                              self._score_paths))))
-        for name in sorted(os.listdir(os.path.join(_HERE, "static"))):
+        for name in _STATIC:
             with open(os.path.join(_HERE, "static", name), encoding="utf-8") as stream:
                 self._put(name, stream.read())
 
