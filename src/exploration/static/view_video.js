@@ -118,7 +118,8 @@
       return element("label", {}, button, source.isScore ? "scores of " : "", breakable(source.name));
     });
     choose(first);
-    select(Math.floor((Number(startAt) || 0) / seconds));
+    const [, firstFound] = data.ratings.find(rating => rating[2]) || [0, 0];
+    select(Math.floor((startAt === undefined ? firstFound : Number(startAt) || 0) / seconds));
     const lines = data.classes.flatMap((label, place) => [
       element("a", {class: "name" + (String(label) === chosen ? " chosen" : ""), href: "#class/" + label}, nameOf(label)),
       rows[place]]);
