@@ -120,8 +120,11 @@ def test_a_class_shows_its_lists_side_by_side(page):
     assert set(marks[5:]) == {"\u2715 not found", "not rated"}
     tops = page.evaluate("[...document.querySelectorAll('.lists section')].map(one => one.getBoundingClientRect().top)")
     assert tops[0] == tops[1]
-    curve = page.evaluate("document.querySelectorAll('.curve')[1].getAttribute('points').split(' ').length")
+    curve = page.evaluate("document.querySelectorAll('polyline')[1].getAttribute('points').split(' ').length")
     assert curve == 50
+    seen = "[...document.querySelectorAll('polyline')].map(one => getComputedStyle(one).visibility)"
+    page.click(".legend li:nth-child(2) input")
+    assert page.evaluate(seen) == ["visible", "hidden"]
     page.click("#rated")
     assert len(texts(page, ".lists section:nth-child(2) .mark")) == 60
     go(page, "#class/12", "class 12")

@@ -8,7 +8,7 @@
 
   const splitIds = text => text ? text.split(" ") : [];
   const lineStyle = file => "stroke:var(--series-" + file % COLOURS + ");stroke-dasharray:"
-    + (DASHES[(file + Math.floor(file / COLOURS)) % DASHES.length] || "none");
+    + (DASHES[(file % COLOURS + Math.floor(file / COLOURS)) % DASHES.length] || "none");
 
   // [rank, precision] at each rated segment of a list, of which those rated negative have negative ranks.
   function precisions(points) {
@@ -40,11 +40,15 @@
     return drawn;
   }
 
-  function legend(index, row) {
+  // The files with samples of their lines, which their boxes show and hide.
+  function legend(index, row, drawn) {
+    const lines = drawn.querySelectorAll(".curve");
     return element("ul", {class: "legend"}, ...index.files.map(function (name, file) {
       const sample = element("svg", {width: 36, height: 10, "aria-hidden": "true"},
                              element("line", {class: "curve", style: lineStyle(file), x1: 0, x2: 36, y1: 5, y2: 5}));
-      return element("li", {}, sample, breakable(name), " " + apOf(row, file));
+      const box = element("input", {type: "checkbox", checked: ""});
+      box.addEventListener("change", () => { lines[file].style.visibility = box.checked ? "" : "hidden"; });
+      return element("li", {}, element("label", {}, box, sample, breakable(name), " " + apOf(row, file)));
     }));
   }
 
@@ -94,10 +98,11 @@
                             ...index.files.map((_, file) => list(index, row, data, file, kindOf)));
       const rated = element("input", {type: "checkbox", id: "rated"});
       rated.addEventListener("change", () => lists.classList.toggle("only-rated", rated.checked));
+      const drawn = chart(curves);
       const line = curves.some(curve => curve.length)
         ? [element("h3", {}, "Precision over rank"),
            element("p", {class: "faint"}, "Of the rated segments down to a rank, the share in which people found the class."),
-           chart(curves), legend(index, row)]
+           drawn, legend(index, row, drawn)]
         : [element("p", {}, "No file ranks a segment that was rated for this class.")];
       return {title: nameOf(row[0]), elements: [
         element("h2", {}, nameOf(row[0])),

@@ -69,7 +69,7 @@
       "tr", {}, element("th", {scope: "row"}, nameOf(label)), element("td", {}, marked(kindAt(data, label, start))),
       ...sources.map((source, number) => element("td", {class: "number"}, told(
         LETTERS.indexOf(data.maps[number][place][column] || " "), source.isScore)))));
-    return element("table", {}, element("thead", {}, element(
+    return element("table", {class: "segment-table"}, element("thead", {}, element(
       "tr", {}, element("th", {scope: "col"}, "class"), element("th", {scope: "col"}, "rating"),
       ...sources.map(source => element("th", {scope: "col", class: "number"}, source.isScore ? "score in " : "rank in ",
                                        breakable(source.name))))), element("tbody", {}, ...rows));
