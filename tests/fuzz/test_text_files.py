@@ -16,6 +16,7 @@ from src.common import files
 from src.common import text
 from src.common.errors import InputError
 from src.data import segments
+from src.data import vocabulary
 from src.evaluation import ratings
 from src.evaluation import results
 from src.submission import ranked_csv
@@ -84,6 +85,26 @@ def test_label_ids(path, content):
         expected = sorted(map(int, rows))
         expected = expected if len(set(expected)) == len(expected) else None
     assert outcome(segments.read_label_ids, path) == expected
+
+
+@example(b'Name, Index\n"a ""b"", c",7\n\n"x\ny",8\n,9')
+@given(of_pieces(b"Index,Name", b"Name,Index,KnowledgeGraphId", b"7,Car", b"7", b"Car", b'"', b'"Nike, Inc."', b"\xff"))
+def test_vocabularies(path, content):
+    write(path, content)
+    try:
+        lines = [line.decode() + "\n" for _, line in plain_lines(content)]
+        header, *rows = [[field.strip() for field in row] for row in csv.reader(lines, strict=True)]
+        places = header.index("Index"), header.index("Name")
+        pairs = [tuple(row[place] for place in places) for row in rows if len(row) == len(header)]
+        usable = 0 < len(rows) == len(pairs) == len({int(label) for label, _ in pairs}) and all(
+            re.fullmatch("[0-9]{1,9}", label) for label, _ in pairs)
+        expected = {int(label): re.sub(r"\s+", " ", name) for label, name in pairs if name} if usable else None
+    except (csv.Error, UnicodeDecodeError, ValueError):
+        expected = None
+    found = outcome(vocabulary.read, path)
+    if expected is not None and all(name.isprintable() for name in expected.values()):
+        assert found == expected
+    assert (found is None) == (expected is None)
 
 
 @given(of_pieces(b"segment_id,label,score", b"abcd:5,7,1", b"abcd:5,7,0", b"e:0,3861,1.0", b"abcd:5", b"7", b"1",
