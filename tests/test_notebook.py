@@ -43,6 +43,8 @@ def folder(tmp_path):
     lines = ["%s,%s" % (name.decode(), " ".join("%d %.3f" % (label, random.rand()) for label in CLASSES))
              for name in ids]
     (tmp_path / "predictions" / "bert_mean_small_oof_segments.csv").write_text("\n".join(lines))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "vocabulary.csv").write_text('Index,Name\n3,Concert\n12,"Nike, Inc."\n')
     return str(tmp_path)
 
 
@@ -60,6 +62,11 @@ def test_runs_on_other_folders(folder):
     with open(os.path.join(folder, "notebook", "tuning.json")) as stream:
         assert len(stream.readlines()) == 4 + 3
     assert any("of the objective" in output.get("text", "") for output in outputs(notebook))
+    by_class, = [output.data["text/plain"] for output in outputs(notebook)
+                 if "gain of the blend" in output.get("data", {}).get("text/plain", "")]
+    assert all(name in by_class for name in ("Concert", "class 8", "Nike, Inc."))
+    assert any("There is no %s/explore/index.html yet" % folder in output.get("data", {}).get("text/html", "")
+               for output in outputs(notebook))
 
 
 def test_is_committed_as_it_ran():
@@ -67,6 +74,8 @@ def test_is_committed_as_it_ran():
     counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
     assert counts == list(range(1, len(counts) + 1))
     assert num_figures(notebook) == 4
+    assert any('href="quickstart/explore/index.html"' in output.get("data", {}).get("text/html", "")
+               for output in outputs(notebook))
     texts = [output.get("text", "") + str(output.get("data", {}).get("text/plain", "")) for output in outputs(notebook)]
     assert not any(output.output_type == "error" or output.get("name") == "stderr" for output in outputs(notebook))
     assert not any(path in text for text in texts for path in ("/tmp", "/root", "/home"))
