@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # From nothing to a submission: sets up, makes synthetic records, trains two small models (BERTMean and GatedNetVLAD)
 # on video labels and then on segment labels, evaluates them, ranks the segments of the holdout and of the test
-# partition at frame shifts -2..1, combines each model's shifts, tunes the models' weights and blends them.
+# partition at frame shifts -2..1, combines each model's shifts, tunes the models' weights, blends them and writes pages
+# to look at the holdout's rankings.
 # Usage: bash shell_script/quickstart.sh [FOLDER]   (default: quickstart)
 set -euo pipefail
 unset CDPATH
@@ -77,10 +78,18 @@ run src/ensemble.py --mode=blend --input_files="$out/combined/*_test.csv" --weig
 
 step "mAP on the holdout: chance; true video labels, nothing known of the time; each shift; TTA (combined); blend"
 (cd "$out" && "$root/.venv/bin/python" "$root/src/ensemble.py" --mode=report --label_cache=labels.csv \
+  --vocabulary_file=data/vocabulary.csv --output_file=report.csv \
   --input_files="$(printf '%s,' data/baseline_*.csv predictions/*_oof.csv predictions/*_oof_shift*.csv \
     combined/*_oof.csv)blend_oof.csv")
+
+step "pages: the classes, their best segments in each file, the videos over time"
+(cd "$out" && "$root/.venv/bin/python" "$root/src/explore.py" --label_cache=labels.csv --output_dir=explore \
+  --vocabulary_file=data/vocabulary.csv --segment_scores=predictions/bert_mean_small_oof_segments.csv \
+  --input_files="combined/*_oof.csv,blend_oof.csv")
 
 step "done; outputs in $out"
 printf '%s\n' "submission                        $out/submission.csv" \
   "models, checkpoints, SavedModels  $out/models" "ranked segments at each shift     $out/predictions" \
+  "figures of each class             $out/report.csv" \
+  "look at the rankings in           $out/explore/index.html, which any browser opens" \
   "look at all of it in              Ensemble.ipynb"
