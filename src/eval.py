@@ -21,6 +21,7 @@ from src import models
 from src.common import devices
 from src.common import files
 from src.common import program
+from src.common import tensorboard
 from src.common.errors import InputError
 from src.data import pipeline
 from src.data import readers
@@ -95,7 +96,7 @@ def main(args):
     results = Results(args.train_dir, {
         "segment_labels": args.segment_labels, "holdout_shards": args.holdout_shards,
         "eval_data_pattern": args.eval_data_pattern, "top_k": args.top_k, "max_frames": args.max_frames,
-        "feature_names": values["feature_names"]}, names)
+        "feature_names": values["feature_names"]}, names, tensorboard.flags_table(args, values))
     found = False
     for checkpoint in chosen:
         found = True

@@ -23,6 +23,7 @@ from src.common import devices
 from src.common import files
 from src.common import program
 from src.common import sessions
+from src.common import tensorboard
 from src.common.errors import InputError
 from src.data import pipeline
 from src.data import readers
@@ -278,7 +279,7 @@ def train(args, task, stop, model, reader, label_loss):
         log.info("training %s on %d shards, %d examples a step", args.model, len(paths), examples_per_step)
         trainer.train(graph, args.train_dir, task, stop, args.max_steps, examples_per_step, args.export_model_steps,
                       start_from, after_save, batch_metrics,
-                      sessions.config(sessions.options(args), args.log_device_placement))
+                      sessions.config(sessions.options(args), args.log_device_placement), tensorboard.flags_table(args))
     if task.is_chief and not stop.requested:
         cluster.announce_end(task)
     return 128 + stop.signal if stop.signal else None

@@ -7,10 +7,12 @@ import os
 import zlib
 
 import numpy as np
+from tensorboard import summary
 import tensorflow as tf
 
 from src.common import atomic
 from src.common import files
+from src.common import tensorboard
 from src.common import text
 from src.common.errors import InputError
 from src.data import vocabulary
@@ -34,18 +36,20 @@ class Results(object):
       train_dir: the model's folder.
       kind: {name: value} of KIND.
       names: dict class -> name.
+      flags_table: Markdown that tells TensorBoard how was evaluated.
 
     Raises:
       InputError: results.csv or best_checkpoint.json is damaged, or cannot be written.
     """
 
-    def __init__(self, train_dir, kind, names=None):
+    def __init__(self, train_dir, kind, names=None, flags_table=""):
         self.train_dir, self._kind, self._names = train_dir, kind, names or {}
         self._csv = os.path.join(train_dir, "eval", "results.csv")
         atomic.check_writable(self._csv)
         self._rows()
         self._best()
         self._writer = tf1.summary.FileWriter(os.path.join(train_dir, "eval"))
+        self._writer.add_summary(tensorboard.text("eval/flags", flags_table))
 
     def __contains__(self, checkpoint):
         """Whether this very checkpoint was evaluated on the same records in the same way."""
@@ -67,6 +71,7 @@ class Results(object):
                   ("loss", metrics.loss)]
         self._writer.add_summary(tf1.Summary(value=[tf1.Summary.Value(tag="eval/" + name, simple_value=value)
                                                     for name, value in points]), step)
+        self._writer.add_summary(_precision_recall(metrics.curve), step)
         self._writer.flush()
         log.info("step %d: %s, %d examples", step, ", ".join("%s %.4f" % point for point in points), metrics.examples)
         self._update_best(rows)
@@ -120,6 +125,15 @@ class Results(object):
             step = min(value_of, key=lambda one: (-value_of[one], one))
             atomic.write_json(checkpoints.best_path(self.train_dir), dict(
                 self._kind, step=step, checkpoint="model.ckpt-%d" % step, metric=metric, value=value_of[step]))
+
+
+def _precision_recall(curve):
+    """A serialized summary of a `metrics.Curve`."""
+    right, wrong, rightly_left, wrongly_left = curve
+    return summary.pr_curve_raw_data_pb(
+        "eval/precision_recall", right, wrong, rightly_left, wrongly_left, right / np.maximum(right + wrong, 1),
+        right / np.maximum(right + wrongly_left, 1), len(right),
+        description="All classes together; only the --top_k predictions of an example count.").SerializeToString()
 
 
 def _identity(checkpoint):

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from src.common import sessions
+from src.common import tensorboard
 from src.common.errors import InputError
 from src.common.progress import Progress
 from src.trained import checkpoints
@@ -73,7 +74,7 @@ class _CheckpointHook(tf1.train.SessionRunHook):
 
 
 def train(graph, train_dir, task, stop, max_steps, examples_per_step, export_model_steps, start_from=None,
-          after_save=None, batch_metrics=None, config=None):
+          after_save=None, batch_metrics=None, config=None, flags_table=""):
     """Trains until max_steps, the end of the data, or a request to stop.
 
     Args:
@@ -89,6 +90,7 @@ def train(graph, train_dir, task, stop, max_steps, examples_per_step, export_mod
       batch_metrics: function from NumPy (predictions, labels) to {name: value}, for progress lines
         and TensorBoard.
       config: ConfigProto of the session; see `sessions.config`.
+      flags_table: Markdown that tells TensorBoard how was trained.
 
     Raises:
       InputError: the loss is not finite, the checkpoint does not fit, there is no data.
@@ -103,7 +105,7 @@ def train(graph, train_dir, task, stop, max_steps, examples_per_step, export_mod
     session_creator = _session_creator(graph, saver, train_dir, task, start_from, config or sessions.config())
     saving = _CheckpointHook(saver, train_dir, graph, export_model_steps, after_save or (lambda *_: None))
     report = _Report(graph, train_dir if task.is_chief else None, max_steps, first_step, examples_per_step,
-                     batch_metrics)
+                     batch_metrics, flags_table)
     step = first_step
     with tf1.train.MonitoredSession(session_creator, [saving] if task.is_chief else []) as session:
         stop.save = saving.save_beside if task.is_chief else (lambda: None)
@@ -161,10 +163,12 @@ def _variables_of(checkpoint, graph):
 class _Report(object):
     """Runs steps; every SUMMARY_SECONDS, at the first and at the last one logs and writes summaries."""
 
-    def __init__(self, graph, summary_dir, max_steps, first_step, examples_per_step, batch_metrics):
+    def __init__(self, graph, summary_dir, max_steps, first_step, examples_per_step, batch_metrics, flags_table):
         self._graph, self._max_steps, self._examples_per_step = graph, max_steps, examples_per_step
         self._batch_metrics = batch_metrics or (lambda predictions, labels: {})
         self._writer = tf1.summary.FileWriter(summary_dir) if summary_dir else None
+        if self._writer:
+            self._writer.add_summary(tensorboard.text("flags", flags_table), first_step)
         self._progress = Progress("training", "steps", max_steps, first_step)
         self._step, self._last_time, self._last_step = first_step, None, first_step
 

@@ -48,6 +48,12 @@ def flags(data):
     return dict(eval_data_pattern=data.rated, segment_labels=True, holdout_shards=1, batch_size=30)
 
 
+def shown_by_tensorboard(folder):
+    """{tag: summary value} of the evaluation of a model."""
+    path, = glob.glob(os.path.join(folder, "eval", "events.out.tfevents.*"))
+    return {value.tag: value for event in tf1.train.summary_iterator(path) for value in event.summary.value}
+
+
 # Figures.
 
 
@@ -74,12 +80,23 @@ def test_segment_metrics_are_those_of_the_models_predictions(evaluated, data):
     aps = [float(row["AP"]) for row in classes.values() if row["AP"]]
     assert np.mean(aps) == pytest.approx(expected["map"], abs=1e-6)
     assert len(aps) == sum(row["positives"] != "0" for row in classes.values())
-    path, = glob.glob(os.path.join(evaluated, "eval", "events.out.tfevents.*"))
-    points = {value.tag: value.simple_value for event in tf1.train.summary_iterator(path)
-              for value in event.summary.value}
+    shown = shown_by_tensorboard(evaluated)
+    points = {tag: value.simple_value for tag, value in shown.items() if value.WhichOneof("value") == "simple_value"}
     assert points == pytest.approx({"eval/Hit@1": expected["hit_at_one"], "eval/PERR": expected["perr"],
                                     "eval/MAP": expected["map"], "eval/GAP": expected["gap"],
                                     "eval/loss": expected["loss"]}, rel=1e-5)
+    text = tf.make_ndarray(shown["eval/flags/text_summary"].tensor).item().decode()
+    assert "**holdout_shards** | `1`" in text and "\nmax_frames | `300`" in text
+    assert "**model** | `FrameLevelLogisticModel`" in text  # which the model's folder told
+    rated = np.array(weights) > 0
+    right, wrong = (predictions[rated & (np.array(labels) == value)] for value in (1, 0))
+    curve = tf.make_ndarray(shown["eval/precision_recall/pr_curves"].tensor)
+    for column, threshold in enumerate(np.linspace(0, 1, 201)):
+        counts = [np.sum(right >= threshold), np.sum(wrong >= threshold), np.sum(wrong < threshold),
+                  np.sum(right < threshold)]
+        np.testing.assert_allclose(curve[:4, column], counts, atol=1)  # scores may lie on a threshold
+        np.testing.assert_allclose(curve[4:, column], [
+            curve[0, column] / max(curve[0, column] + curve[1, column], 1), curve[0, column] / len(right)], rtol=1e-6)
 
 
 def test_video_metrics_are_those_of_the_models_predictions(evaluated, data, tmp_path):

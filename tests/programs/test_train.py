@@ -154,6 +154,10 @@ def test_masked_fine_tuning_leaves_unrated_classes_alone(data, tmp_path):
     assert summaries(str(tmp_path))[3, "learning_rate"] == pytest.approx(.01 * .5 ** 2)
     assert {tag for step, tag in summaries(str(tmp_path)) if step == 3} == {
         "loss", "regularization_loss", "learning_rate", "examples_per_second", "Hit@1", "PERR", "GAP"}
+    path, = glob.glob(str(tmp_path / "events.out.tfevents.*"))
+    text, = [tf.make_ndarray(value.tensor).item().decode() for event in tf1.train.summary_iterator(path)
+             for value in event.summary.value if value.tag == "flags/text_summary"]
+    assert "**learning_rate_decay** | `0.5`" in text and "\nclip_gradient_norm | `1.0`" in text
 
 
 def test_each_checkpoint_is_validated_on_the_way(data, evaluated, tmp_path):

@@ -1,0 +1,25 @@
+"""What TensorBoard shows of a run besides numbers: its flags, as text."""
+import sys
+
+from tensorboard import summary
+
+
+def flags_table(parsed, adopted=()):
+    """The program's flags as a Markdown table, those that are not at their default first and bold.
+
+    Args:
+      parsed: the parsed flags; see `program.run`.
+      adopted: dict of values that hold instead of the flags', such as those of model_flags.json.
+    """
+    rows = []
+    for flag in parsed.get_key_flags_for_module(sys.argv[0]):
+        value = dict(adopted).get(flag.name, flag.value)
+        is_default = value == flag.default
+        shown = str(value).replace("|", "\\|").replace("`", "'")
+        rows.append((is_default, flag.name, "%s | `%s`" % (flag.name if is_default else "**%s**" % flag.name, shown)))
+    return "\n".join(["flag | value", "--- | ---"] + [row for _, _, row in sorted(rows)])
+
+
+def text(tag, markdown):
+    """A serialized summary that `tf.summary.FileWriter.add_summary` takes."""
+    return summary.text_pb(tag, markdown).SerializeToString()
