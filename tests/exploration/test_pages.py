@@ -1,5 +1,7 @@
 """The pages in a real browser: what people see, and what they can do with mouse and keyboard."""
 import json
+import os
+import shutil
 
 import numpy as np
 import pytest
@@ -169,6 +171,16 @@ def test_an_address_that_leads_nowhere_gets_a_sentence_or_the_table(page, addres
     page.wait_for("document.querySelector('[role=alert], #class-table') !== null")
     page.evaluate("location.hash = '#class/40'")
     page.wait_for("document.querySelector('.lists') !== null")
+
+
+def test_data_that_are_missing_get_a_sentence(page, url, tmp_path):
+    shutil.copytree(os.path.dirname(url[len("file://"):]), str(tmp_path / "pages"))
+    for name in "class_40.js", "index.js":
+        (tmp_path / "pages" / "data" / name).unlink()
+        page.open("about:blank", "true")
+        page.open("file://%s/pages/index.html#class/40" % tmp_path, "document.querySelector('[role=alert]') !== null")
+        assert texts(page, "[role=alert]") == ["data/%s is missing: write the pages again." % name]
+    del page.complaints[:]  # the browser's own, of the same files
 
 
 @pytest.mark.parametrize("dark", [False, True])

@@ -78,9 +78,11 @@ const explorer = (function () {
       main.replaceChildren(...shown.elements);
       document.title = shown.title;
       window.scrollTo(0, shown.scroll || 0);
-    }).catch(function (error) {
-      document.getElementById("view").replaceChildren(element("p", {class: "warning", role: "alert"}, error.message));
-    });
+    }).catch(complain);
+  }
+
+  function complain(error) {
+    document.getElementById("view").replaceChildren(element("p", {class: "warning", role: "alert"}, error.message));
   }
 
   function start() {
@@ -96,7 +98,7 @@ const explorer = (function () {
         show(location.hash).then(() => document.getElementById("view").focus({preventScroll: true}));
       });
       return show(location.hash);
-    }).then(() => document.body.setAttribute("data-shown-after", Math.round(performance.now())));
+    }).then(() => document.body.setAttribute("data-shown-after", Math.round(performance.now())), complain);
   }
 
   window.addEventListener("DOMContentLoaded", start);
