@@ -3,7 +3,7 @@ import collections
 import concurrent.futures
 from concurrent.futures.process import BrokenProcessPool
 import contextlib
-import multiprocessing
+import multiprocessing.util
 import os
 import pickle
 import signal
@@ -13,7 +13,7 @@ import time
 
 from src.common.errors import InputError
 
-_inherited = None  # the function, the slots and the barrier of `map_in_order`, for the processes that it forks
+_inherited = None  # the function and the slots of `map_in_order`, for the processes that it forks
 
 
 def map_in_order(function, items, num_processes):
@@ -33,57 +33,56 @@ def map_in_order(function, items, num_processes):
       Whatever the function raises.
     """
     # Only what is small goes through the executor's pipe, and so in one piece: of a longer value, a process that is
-    # killed may leave a part there, for whose rest the executor would wait forever.
+    # killed may leave a part there, for whose rest the executor would wait forever. It would, too, if a future were
+    # cancelled while it shuts down, so what is under way then comes to its end.
+    waiting = collections.deque()
     with contextlib.ExitStack() as stack:
         slots = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(2 * num_processes)]
         executor = stack.enter_context(concurrent.futures.ProcessPoolExecutor(num_processes))
-        waiting = stack.enter_context(contextlib.closing(_Waiting()))
         try:
             with _interrupts_put_off():
-                _fork(executor, num_processes, function, slots)
+                _fork(executor, function, slots)
             for number, item in enumerate(items):
                 if len(waiting) == len(slots):
-                    yield waiting.next_value()
+                    yield _value(*waiting.popleft())
                 waiting.append((executor.submit(_run, item, number % len(slots)), slots[number % len(slots)]))
             while waiting:
-                yield waiting.next_value()
+                yield _value(*waiting.popleft())
         except BrokenProcessPool:
             raise InputError("One of the %d processes at work was killed, as happens when memory runs out: free memory "
                              "and run again." % num_processes)
 
 
-class _Waiting(collections.deque):
-    """(future, file for its value), first come first."""
-
-    def next_value(self):
-        """The first one's value; raises what the function raised."""
-        future, slot = self.popleft()
-        value = pickle.loads(os.pread(slot.fileno(), future.result(), 0))
-        if isinstance(value, Exception):
-            raise value
-        return value
-
-    def close(self):
-        """Takes back what has not begun."""
-        for future, _ in self:
-            future.cancel()
+def _value(future, slot):
+    """The function's value for an item; raises what the function raised."""
+    value = pickle.loads(os.pread(slot.fileno(), future.result(), 0))
+    if isinstance(value, Exception):
+        raise value
+    return value
 
 
-def _fork(executor, num_processes, function, slots):
+def _fork(executor, function, slots):
+    """Has the executor fork all of its processes, as it does at the first call."""
     global _inherited  # pylint: disable=global-statement
-    _inherited = function, slots, multiprocessing.Barrier(num_processes)
-    try:  # the executor forks all of its processes at the first call
-        for future in [executor.submit(_begin, os.getpid()) for _ in range(num_processes)]:
-            future.result()
+    _inherited, here = (function, slots), _Here(os.getpid())
+    multiprocessing.util.register_after_fork(here, _begin)  # as long as `here` lives
+    try:
+        executor.submit(os.getpid).result()
     finally:
         _inherited = None
 
 
+class _Here(object):
+    """The process that forks."""
+
+    def __init__(self, pid):
+        self.pid = pid
+
+
 def _begin(parent):
-    """Prepares a process; the barrier has each of them do this once."""
-    _inherited[-1].wait()
+    """What a process begins with."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, which ends its processes
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_end_with, args=(parent.pid,), daemon=True).start()
 
 
 def _end_with(parent):
@@ -94,7 +93,7 @@ def _end_with(parent):
 
 def _run(item, slot):
     """Writes the function's value, or what it raised, to the file; returns its bytes."""
-    function, slots, _ = _inherited
+    function, slots = _inherited
     try:
         value = function(item)
     except Exception as error:  # pylint: disable=broad-except

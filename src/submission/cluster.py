@@ -162,11 +162,11 @@ class Cluster(object):
         for number, part in enumerate(parts):
             scored = waiting.popleft()
             summary = self._summary(scored)
-            repeated = _repeated(job, part, summary, first_places)
+            said, repeated = summary.said, _repeated(job, part, summary, first_places)
             if repeated:  # which one process would not have scored, so that its batches are cut otherwise
                 scored = submit(number, repeated)
                 summary = self._summary(scored)
-            for line in summary.said:
+            for line in said:
                 log.info("%s", line)
             read += part.num_bytes
             progress.add(summary.num_predicted, "%d workers" % self._num_workers(), read / max(total, 1))
