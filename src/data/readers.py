@@ -40,15 +40,11 @@ def without_blanks(comma_list):
     return ",".join(filter(None, (part.strip() for part in comma_list.split(","))))
 
 
-def create(feature_names, feature_sizes, frame_features, segment_labels=False, max_frames=inspection.MAX_FRAMES,
-           num_classes=inspection.NUM_CLASSES):
-    """The reader for the given flags.
-
-    Args:
-      feature_names, feature_sizes: comma lists, as the flags give them.
+def features(feature_names, feature_sizes):
+    """List of (name, size) of two comma lists, as the flags give them.
 
     Raises:
-      InputError: the lists differ in length or do not fit the level of the records.
+      InputError: the lists differ in length, or are not of names and sizes.
     """
     names = without_blanks(feature_names).split(",")
     try:
@@ -61,6 +57,17 @@ def create(feature_names, feature_sizes, frame_features, segment_labels=False, m
     if min(sizes) < 1 or max(sizes) > MAX_FEATURE_SIZE:
         raise InputError("--feature_sizes=%s must hold positive sizes of at most %d."
                          % (feature_sizes, MAX_FEATURE_SIZE))
+    return list(zip(names, sizes))
+
+
+def create(feature_names, feature_sizes, frame_features, segment_labels=False, max_frames=inspection.MAX_FRAMES,
+           num_classes=inspection.NUM_CLASSES):
+    """The reader for the given flags; see `features`.
+
+    Raises:
+      InputError: the flags do not fit one another.
+    """
+    names, sizes = map(list, zip(*features(feature_names, feature_sizes)))
     if frame_features:
         return YT8MFrameFeatureReader(num_classes, sizes, names, max_frames, segment_labels)
     if segment_labels:

@@ -15,9 +15,9 @@ from src.common import files
 from src.common import text
 from src.common.errors import InputError
 from src.models import classifiers
+from src.models import columns
 from src.models import sampling
 from src.models.frame_level import FrameLevelModel
-from src.models.frame_level import split_features
 from src.models.hparams import check_at_least
 from src.models.hparams import check_at_most
 from src.models.hparams import check_share
@@ -208,8 +208,8 @@ class Bert(FrameLevelModel):
     hparams_declared = HPARAMS + sampling.HPARAMS + classifiers.HEAD_HPARAMS
     merges_repeats = False
 
-    def __init__(self, hparams):
-        super(Bert, self).__init__(hparams)
+    def __init__(self, hparams, features=None):
+        super(Bert, self).__init__(hparams, features)
         if hparams["pooling_strategy"] not in POOLINGS:
             raise InputError("--pooling_strategy=%s is unknown: choose one of %s."
                              % (hparams["pooling_strategy"], ", ".join(sorted(POOLINGS))))
@@ -243,7 +243,10 @@ class BertCross(Bert):
 
     def encode(self, frames, is_training):
         alone = self.config._replace(num_layers=self.config.num_layers - 1)
-        image, sound = split_features(frames)
+        image, sound = columns.split(frames, self.features)
+        if image is None or sound is None:
+            raise InputError("--model=BertCross looks at image and sound by turns, and there is only one of them: give "
+                             "both in --feature_names, or --model=Bert.")
         image = encoder(image, "frame_encoder", alone, is_training)
         sound = encoder(sound, "audio_encoder", alone, is_training)
         both = self.config._replace(num_layers=1)

@@ -2,6 +2,7 @@
 import tensorflow as tf
 
 from src.common.errors import InputError
+from src.models import columns
 from src.models.hparams import check_at_least
 from src.models.hparams import Hparam
 from src.models.layers import batch_norm
@@ -98,13 +99,14 @@ class LogisticModel(object):
     frame_level = False
     hparams_declared = LOGISTIC_HPARAMS
 
-    def __init__(self, hparams):
-        self.hparams = hparams
+    def __init__(self, hparams, features=None):
+        self.hparams, self.features = hparams, features
 
     def create_model(self, model_input, vocab_size, num_frames=None, is_training=True, labels=None,
                      classes=None, **unused):
         """Builds the model; see `logistic_model`."""
-        return logistic_model(model_input, vocab_size, self.hparams["l2_penalty"], classes)
+        return logistic_model(columns.in_order(model_input, self.features), vocab_size, self.hparams["l2_penalty"],
+                              classes)
 
 
 class MoeModel(object):
@@ -113,13 +115,13 @@ class MoeModel(object):
     frame_level = False
     hparams_declared = MOE_HPARAMS
 
-    def __init__(self, hparams):
-        self.hparams = hparams
+    def __init__(self, hparams, features=None):
+        self.hparams, self.features = hparams, features
 
     def create_model(self, model_input, vocab_size, num_frames=None, is_training=True, labels=None,
                      classes=None, **unused):
         """Builds the model; see `moe_model`."""
-        return moe_model(model_input, vocab_size, is_training, self.hparams, classes)
+        return moe_model(columns.in_order(model_input, self.features), vocab_size, is_training, self.hparams, classes)
 
 
 HEADS = {"LogisticModel": LogisticModel, "MoeModel": MoeModel}

@@ -1,26 +1,11 @@
 """What every frame-level model shares, and the simplest of them."""
 import tensorflow as tf
 
-from src.common.errors import InputError
 from src.models import classifiers
+from src.models import columns
 from src.models import sampling
 from src.models.hparams import check_at_least
 from src.models.hparams import check_at_most
-
-RGB_SIZE = 1024  # features of a frame that are image; the rest is sound
-
-
-def split_features(frames):
-    """[batch, frames, features] -> image [batch, frames, RGB_SIZE], sound [batch, frames, the rest].
-
-    Raises:
-      InputError: there is no rest.
-    """
-    width = frames.shape[2].value
-    if width <= RGB_SIZE:
-        raise InputError("The model takes %d features of image and some of sound a frame, but there are only %d: give "
-                         "--feature_names=rgb,audio --feature_sizes=1024,128." % (RGB_SIZE, width))
-    return frames[:, :, :RGB_SIZE], frames[:, :, RGB_SIZE:]
 
 
 class FrameLevelModel(object):
@@ -32,10 +17,10 @@ class FrameLevelModel(object):
     frame_level = True
     merges_repeats = True  # whether `pool` takes `indices`
 
-    def __init__(self, hparams):
+    def __init__(self, hparams, features=None):
         check_at_least(hparams, 1, "iterations")
         check_at_most(hparams, 3000, "iterations")
-        self.hparams = hparams
+        self.hparams, self.features = hparams, features
 
     def frame_indices(self, num_frames, max_frames, is_training):
         """Frames of each video that the model sees, or None for all as they are.
@@ -73,7 +58,7 @@ class FrameLevelModel(object):
             indices = self.frame_indices(num_frames, tf.shape(model_input)[1], is_training)
         if indices is not None and not self._are_repeats(model_input, indices, is_training):
             model_input, indices = sampling.gather_frames(model_input, indices), None
-        pooled = self.pool(model_input, is_training, indices)
+        pooled = self.pool(columns.in_order(model_input, self.features), is_training, indices)
         return self.classify(pooled, vocab_size, is_training, classes)
 
     def _are_repeats(self, model_input, indices, is_training):
@@ -88,7 +73,7 @@ class FrameLevelModel(object):
         """Pools the frames of each video.
 
         Args:
-          frames: [batch, frames, features].
+          frames: [batch, frames, features], image before sound; see `columns.split`.
           indices: int32 [batch, iterations] of those that the model sees, repeats included; None: each
             once.
 

@@ -7,9 +7,9 @@ import tensorflow as tf
 
 from src.common.errors import InputError
 from src.models import classifiers
+from src.models import columns
 from src.models import sampling
 from src.models.frame_level import FrameLevelModel
-from src.models.frame_level import split_features
 from src.models.hparams import check_at_least
 from src.models.hparams import Hparam
 from src.models.layers import batch_norm
@@ -58,23 +58,26 @@ def context_gating(x, is_training):
 
 
 class GatedNetVLAD(FrameLevelModel):
-    """NetVLAD over image and over sound, two layers, context gating, a classifier."""
+    """NetVLAD over image and over sound, or the one there is, two layers, context gating, a classifier."""
 
     hparams_declared = HPARAMS + sampling.HPARAMS + classifiers.HEAD_HPARAMS
 
     def pool(self, frames, is_training, indices=None):
         clusters, hidden_size = self.hparams["netvlad_cluster_size"], self.hparams["netvlad_hidden_size"]
-        if clusters < 2:
+        image, sound = columns.split(frames, self.features)
+        check_at_least(self.hparams, 1, "netvlad_hidden_size", "netvlad_cluster_size")
+        if sound is not None and clusters < 2:
             raise InputError("--netvlad_cluster_size=%d leaves no cluster to sound, which has half as many: give at "
                              "least 2." % clusters)
-        check_at_least(self.hparams, 1, "netvlad_hidden_size")
-        image, sound = split_features(frames)
         counts = sampling.repetitions(indices, tf.shape(frames)[1])
-        with tf.compat.v1.variable_scope("video_VLAD"):
-            video = netvlad(image, clusters, is_training, counts)
-        with tf.compat.v1.variable_scope("audio_VLAD"):
-            audio = netvlad(sound, clusters // 2, is_training, counts)
-        descriptors = tf.concat([video, audio], axis=1)
+        descriptors = []
+        if image is not None:
+            with tf.compat.v1.variable_scope("video_VLAD"):
+                descriptors.append(netvlad(image, clusters, is_training, counts))
+        if sound is not None:
+            with tf.compat.v1.variable_scope("audio_VLAD"):
+                descriptors.append(netvlad(sound, clusters // 2, is_training, counts))
+        descriptors = tf.concat(descriptors, axis=1)
         with tf.compat.v1.variable_scope("hidden1_weights"):
             weights = normal_weights("hidden1_weights", [descriptors.shape[1], hidden_size], clusters)
         hidden = tf.nn.relu6(batch_norm(tf.matmul(descriptors, weights), "hidden1_bn", is_training))

@@ -7,9 +7,9 @@ import tensorflow as tf
 
 from src.common.errors import InputError
 from src.models import classifiers
+from src.models import columns
 from src.models import sampling
 from src.models.frame_level import FrameLevelModel
-from src.models.frame_level import split_features
 from src.models.hparams import check_at_least
 from src.models.hparams import check_at_most
 from src.models.hparams import check_share
@@ -90,25 +90,28 @@ def squeeze_excite(x, reduction, is_training):
 
 
 class NeXtVLAD(FrameLevelModel):
-    """NeXtVLAD over image and over sound, one layer, squeeze-and-excite gating, a classifier."""
+    """NeXtVLAD over image and over sound, or the one there is, one layer, squeeze-and-excite gating, a classifier."""
 
     hparams_declared = HPARAMS + sampling.HPARAMS + classifiers.HEAD_HPARAMS
 
     def pool(self, frames, is_training, indices=None):
         hparams = self.hparams
         clusters, groups, expansion = (hparams[name] for name in ("nextvlad_cluster_size", "groups", "expansion"))
-        if clusters < 2:
+        image, sound = columns.split(frames, self.features)
+        check_at_least(hparams, 1, "nextvlad_hidden_size", "nextvlad_cluster_size")
+        if sound is not None and clusters < 2:
             raise InputError("--nextvlad_cluster_size=%d leaves no cluster to sound, which has half as many: give at "
                              "least 2." % clusters)
         counts = sampling.repetitions(indices, tf.shape(frames)[1])
-        check_at_least(hparams, 1, "nextvlad_hidden_size")
         check_share(hparams, "drop_rate")
-        image, sound = split_features(frames)
-        with tf.compat.v1.variable_scope("video_vlad"):
-            video = nextvlad(image, clusters, groups, expansion, is_training, counts)
-        with tf.compat.v1.variable_scope("audio_vlad"):
-            audio = nextvlad(sound, clusters // 2, groups // 2, expansion, is_training, counts)
-        descriptors = tf.concat([video, audio], axis=1)
+        descriptors = []
+        if image is not None:
+            with tf.compat.v1.variable_scope("video_vlad"):
+                descriptors.append(nextvlad(image, clusters, groups, expansion, is_training, counts))
+        if sound is not None:
+            with tf.compat.v1.variable_scope("audio_vlad"):
+                descriptors.append(nextvlad(sound, clusters // 2, groups // 2, expansion, is_training, counts))
+        descriptors = tf.concat(descriptors, axis=1)
         if is_training and hparams["drop_rate"]:
             descriptors = tf.nn.dropout(descriptors, rate=hparams["drop_rate"])
         weights = _weights("hidden1_weights", [descriptors.shape[1], hparams["nextvlad_hidden_size"]])

@@ -59,11 +59,12 @@ def hparams_from_flags(parsed):
     return {name: parsed[name].value for name in _declared()}
 
 
-def create(name, **hparams):
+def create(name, features=None, **hparams):
     """Creates a model.
 
     Args:
       name: one of `names()`.
+      features: list of (name, columns) of the model's input, which may come in any order; None: rgb, then audio.
       **hparams: hyperparameters; those left out take the flags' defaults, those of other models
         only are ignored, as one set of flags serves all models.
 
@@ -84,4 +85,4 @@ def create(name, **hparams):
     for key, default in list(own.items()):
         own[key] = hparams.get(key, default)
         check(key, own[key], default)
-    return model(own)
+    return model(own, features)

@@ -26,9 +26,6 @@ def from_flags(parsed):
       InputError: the flags describe no model.
     """
     values = {name: _plain(name, parsed[name].value) for name in _TYPES}
-    if values["frame_features"] and "rgb" in values["feature_names"].split(",")[1:]:
-        raise InputError("--feature_names=%s does not begin with rgb, and the models take the first columns as the "
-                         "image: give rgb first, its size as well." % values["feature_names"])
     values.update(models.create(parsed.model, **models.hparams_from_flags(parsed)).hparams)
     return values
 
@@ -44,9 +41,7 @@ def record(train_dir, parsed):
     values, recorded = from_flags(parsed), {}
     if files.exists(path(train_dir)) and checkpoints.steps(train_dir):
         recorded = read(train_dir)
-    _contradiction(path(train_dir), "pass --start_new_model or another --train_dir to train anew", [
-        (name, values[name], there) for name, there in sorted(recorded.items())
-        if name in values and not _same(name, values[name], there)])
+    _contradiction(path(train_dir), "pass --start_new_model or another --train_dir to train anew", values, recorded)
     if set(values) - set(recorded):
         atomic.write_json(path(train_dir), dict(values, **recorded))
 
@@ -58,9 +53,8 @@ def adopt(train_dir, parsed):
       InputError: the file is missing, or a flag given on the command line contradicts it.
     """
     recorded = read(train_dir)
-    _contradiction(path(train_dir), "leave these flags out", [
-        (name, parsed[name].value, there) for name, there in sorted(recorded.items())
-        if name in parsed and parsed[name].present and not _same(name, parsed[name].value, there)])
+    given = {name: parsed[name].value for name in recorded if name in parsed and parsed[name].present}
+    _contradiction(path(train_dir), "leave these flags out", given, recorded)
     values = {name: parsed[name].value for name in _TYPES if name in parsed}
     values.update(models.hparams_from_flags(parsed))
     values.update((name, _plain(name, there)) for name, there in recorded.items() if name in values
@@ -96,8 +90,8 @@ def absolute(values):
 
 def create_model(values):
     """The model that recorded flags describe."""
-    return models.create(values["model"], **{name: value for name, value in values.items()
-                                             if name in models.hparam_names()})
+    hparams = {name: value for name, value in values.items() if name in models.hparam_names()}
+    return models.create(values["model"], readers.features(values["feature_names"], values["feature_sizes"]), **hparams)
 
 
 def _same(name, value, recorded):
@@ -111,7 +105,18 @@ def _plain(name, value):
     return readers.without_blanks(value) if name in _LISTS and isinstance(value, str) else value
 
 
-def _contradiction(where, remedy, differing):
+def _same_features(given, recorded):
+    """Whether the given flags list the recorded features, in whatever order: columns go by names."""
+    lists = [[_plain(name, flags[name]).split(",") for name in sorted(_LISTS) if name in given]
+             for flags in (given, recorded)]
+    return "feature_names" in given and sorted(zip(*lists[0])) == sorted(zip(*lists[1]))
+
+
+def _contradiction(where, remedy, given, recorded):
+    """Stops if a given flag, {name: value}, is of another model than the recorded ones."""
+    same_features = bool(recorded) and _same_features(given, recorded)
+    differing = [(name, given[name], there) for name, there in sorted(recorded.items())
+                 if name in given and not (same_features and name in _LISTS or _same(name, given[name], there))]
     if differing:
         told = ["--%s=%s given, %s recorded" % tuple(map(text.shown, difference)) for difference in differing]
         raise InputError("%s contradicts the command line: %s; %s." % (where, ", ".join(told), remedy))

@@ -115,10 +115,10 @@ def netvlad_block(frames, clusters, scope, statistics):
     return unit(weighted_residuals(frames, softmax(scores), centres).reshape(-1, width * clusters))
 
 
-def gated_netvlad(frames, clusters, hidden_size, relu, gating, statistics):
-    descriptors = np.concatenate([
-        netvlad_block(frames[:, :, :RGB], clusters, "video_VLAD/", statistics),
-        netvlad_block(frames[:, :, RGB:], clusters // 2, "audio_VLAD/", statistics)], axis=1)
+def gated_netvlad(frames, clusters, hidden_size, relu, gating, statistics, kept=slice(2)):
+    parts = [(frames[:, :, :RGB], clusters, "video_VLAD/"), (frames[:, :, RGB:], clusters // 2, "audio_VLAD/")]
+    descriptors = np.concatenate([netvlad_block(features, clusters_of, scope, statistics)
+                                  for features, clusters_of, scope in parts[kept]], axis=1)
     hidden = descriptors @ var("hidden1_weights/hidden1_weights", descriptors.shape[1], hidden_size)
     hidden = relu6(statistics.norm(hidden, "hidden1_bn"))
     units = 2 * hidden_size
@@ -146,12 +146,12 @@ def nextvlad_block(frames, clusters, groups, expansion, scope, statistics):
     return statistics.norm(descriptors.reshape(batch, -1), scope + "vlad_bn")
 
 
-def next_vlad(frames, clusters, hidden_size, groups, expansion, reduction, statistics, scope=""):
+def next_vlad(frames, clusters, hidden_size, groups, expansion, reduction, statistics, scope="", kept=slice(2)):
     parts = [(frames[:, :, :RGB], clusters, groups, "video_vlad/"),
              (frames[:, :, RGB:], clusters // 2, groups // 2, "audio_vlad/")]
     descriptors = np.concatenate([
         nextvlad_block(features, clusters_of, groups_of, expansion, scope + name, statistics)
-        for features, clusters_of, groups_of, name in parts], axis=1)
+        for features, clusters_of, groups_of, name in parts[kept]], axis=1)
     hidden = statistics.norm(descriptors @ var(scope + "hidden1_weights", descriptors.shape[1], hidden_size),
                              scope + "hidden1_bn")
     narrow_size = hidden_size // reduction
@@ -435,6 +435,9 @@ def test_bert_cross_encodes_image_alone_sound_alone_then_both(layers, heads, num
 # The registry.
 
 
+ALIASES = {"NetVLADModelLF": "GatedNetVLAD", "NeXtVLADModel": "NeXtVLAD", "MixNeXtVladModel": "MixNeXtVLAD"}
+
+
 @pytest.mark.parametrize("name, hparams, told", [
     ("GatedNetVLAD", dict(netvlad_cluster_size=1),
      "--netvlad_cluster_size=1 leaves no cluster to sound, which has half as many: give at least 2."),
@@ -460,13 +463,46 @@ def test_sizes_that_leave_nothing_are_explained(name, hparams, told):
     assert str(raised.value) == told
 
 
-@pytest.mark.parametrize("name", ["BertCross", "GatedNetVLAD", "NeXtVLAD", "MixNeXtVLAD"])
-def test_models_that_tell_image_from_sound_need_both(name):
-    with pytest.raises(InputError, match="there are only 1024: give --feature_names=rgb,audio"):
-        run_model(models.create(name, bert_attention_heads=8, **SMALL), normalized([1], 1)[:, :, :RGB])
+# Features by their names.
 
 
-ALIASES = {"NetVLADModelLF": "GatedNetVLAD", "NeXtVLADModel": "NeXtVLAD", "MixNeXtVladModel": "MixNeXtVLAD"}
+IMAGE, SOUND = ("rgb", RGB), ("audio", AUDIO)
+
+
+@pytest.mark.parametrize("feature, kept", [(IMAGE, slice(0, 1)), (SOUND, slice(1, 2))], ids=["image", "sound"])
+def test_vlad_over_image_or_sound_alone_lacks_the_other_branch(feature, kept):
+    frames = normalized([5, 5, 5], 5)
+    alone = frames[:, :, :RGB] if feature == IMAGE else frames[:, :, RGB:]
+    model = models.create("GatedNetVLAD", [feature], netvlad_cluster_size=4, netvlad_hidden_size=4, moe_num_mixtures=2)
+    pooled = gated_netvlad(frames, 4, 4, False, False, Statistics(), kept)
+    np.testing.assert_allclose(run_model(model, alone)["predictions"],
+                               mixture_of_experts(pooled, 2, False, Statistics()), atol=1e-5)
+    model = models.create("NeXtVLAD", [feature], nextvlad_cluster_size=4, nextvlad_hidden_size=8, groups=4,
+                          gating_reduction=2, moe_num_mixtures=2)
+    pooled = next_vlad(frames, 4, 8, 4, 2, 2, Statistics(), kept=kept)
+    with tf.Graph().as_default():
+        np.testing.assert_allclose(run_model(model, alone)["predictions"],
+                                   mixture_of_experts(pooled, 2, False, Statistics()), atol=1e-5)
+
+
+def test_crossing_image_and_sound_needs_both(bert_config_file):
+    for feature in IMAGE, SOUND:
+        with pytest.raises(InputError, match="there is only one of them: give both in --feature_names, or --model=Be"):
+            run_model(models.create("BertCross", [feature], bert_attention_heads=8, bert_config_file=bert_config_file),
+                      normalized([1], 1)[:, :, :feature[1]])
+
+
+@pytest.mark.parametrize("name", ["BertCross", "GatedNetVLAD", "LogisticModel", "MixNeXtVLAD", "MoeModel"])
+def test_the_order_of_the_features_does_not_matter(name, bert_config_file):
+    frames, found = normalized([5, 5], 5), []
+    for features in [IMAGE, SOUND], [SOUND, IMAGE]:
+        model = models.create(
+            name, features, bert_config_file=bert_config_file, bert_attention_heads=2,
+            video_level_classifier_model="LogisticModel" if name == "MixNeXtVLAD" else "MoeModel", **SMALL)
+        rolled = frames if features[0] == IMAGE else np.roll(frames, AUDIO, axis=2)
+        with tf.Graph().as_default():
+            found.append(run_model(model, rolled if model.frame_level else rolled[:, 0])["predictions"])
+    np.testing.assert_array_equal(*found)
 
 
 @pytest.mark.parametrize("alias, name", sorted(ALIASES.items()))

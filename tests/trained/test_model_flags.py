@@ -93,10 +93,15 @@ def test_blanks_in_lists_do_not_matter(tmp_path):
     assert "--feature_names=rgb given" in refused(model_flags.adopt, tmp_path, "--feature_names=rgb")
 
 
-def test_the_image_comes_first(tmp_path):
-    sentence = refused(model_flags.record, tmp_path, "--frame_features", "--feature_names=audio, rgb",
-                       "--feature_sizes=128,1024")
-    assert sentence.startswith("--feature_names=audio,rgb does not begin with rgb, and the models take the first")
+def test_features_go_by_their_names(tmp_path):
+    record(tmp_path, "--frame_features", "--feature_names=audio, rgb", "--feature_sizes=128,1024")
+    for given in ["--feature_names=rgb,audio", "--feature_sizes=1024,128"], ["--feature_names=rgb,audio"], []:
+        values = model_flags.adopt(str(tmp_path), parse(*given))
+        assert (values["feature_names"], values["feature_sizes"]) == ("audio,rgb", "128,1024")
+    record(tmp_path, "--frame_features", "--feature_names=rgb,audio", "--feature_sizes=1024,128")
+    assert model_flags.create_model(values).features == [("audio", 128), ("rgb", 1024)]
+    assert "--feature_names=rgb,audio given, audio,rgb recorded; pass" in refused(
+        model_flags.record, tmp_path, "--frame_features", "--feature_names=rgb,audio", "--feature_sizes=128,1024")
 
 
 def test_the_place_of_a_configuration_file_may_change(tmp_path):
@@ -115,7 +120,7 @@ def test_the_flags_of_a_training_that_saved_no_checkpoint_are_replaced(tmp_path)
 
 def test_model_flags_may_be_left_out(tmp_path):
     record(tmp_path, "--model=FrameLevelLogisticModel", "--iterations=3", "--frame_features",
-           "--feature_names=rgb,audio", "--nosample_random_frames")
+           "--feature_names=rgb,audio", "--feature_sizes=1024,128", "--nosample_random_frames")
     values = model_flags.adopt(str(tmp_path), parse())
     assert (values["model"], values["feature_names"], values["frame_features"]) == (
         "FrameLevelLogisticModel", "rgb,audio", True)
