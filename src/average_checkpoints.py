@@ -19,7 +19,6 @@ from src.common import atomic
 from src.common import files
 from src.common import program
 from src.common.errors import InputError
-from src.data import readers
 from src.trained import averaging
 from src.trained import checkpoints
 from src.trained import export
@@ -70,8 +69,7 @@ def main(args):
     values, paths = model_flags.read(args.train_dir), chosen_checkpoints(args)
     step, shapes = max(map(checkpoints.step_of, paths)), averaging.common_variables(paths)
     log.info("averaging %s", ", ".join(paths))
-    reader = readers.create(*(values[name] for name in ("feature_names", "feature_sizes", "frame_features")))
-    exporter = export.InferenceModelExporter(model_flags.create_model(values), reader)
+    exporter = export.InferenceModelExporter(model_flags.create_model(values), model_flags.create_reader(values))
     with atomic.replacing_folder(output_dir) as temporary:
         atomic.write_json(model_flags.path(temporary), values)
         averaging.save_mean(paths, shapes, step, temporary)

@@ -24,6 +24,7 @@ from src.common import program
 from src.common import tables
 from src.common.errors import InputError
 from src.data import inspection
+from src.data import readers
 from src.data import survey
 
 MAX_LINES = 20  # of a kind on the terminal
@@ -35,6 +36,10 @@ NUMBERS = [0, 1, 10, 100, 1000, 10000, 100000]
 def define_flags():
     flags.DEFINE_multi_string("data_pattern", [], "Glob of TFRecords, or a comma list of globs; may be given several "
                               "times. Videos that stand twice are looked for in all that one glob matches.")
+    inspection.define_flags()
+    flags.DEFINE_string("feature_names", "rgb,audio", "Comma list of the features that frames must have; video-level "
+                        "records must have their means, such as mean_rgb.")
+    flags.DEFINE_string("feature_sizes", "1024,128", "Comma list of their sizes.")
     flags.DEFINE_string("output_file", "", "JSON of all that was found.")
     flags.DEFINE_bool("list_damaged", False, "Print the paths of damaged shards and of shards with unusable records, "
                       "one a line, and nothing else.")
@@ -100,13 +105,12 @@ def print_lines(what, lines, separator="\n  "):
         print("\n%s: %d\n  %s" % (what, len(lines), separator.join(lines[:MAX_LINES] + more)))
 
 
-def numbers_of(counter):
-    """How many classes have each number in a Counter of them; nothing if it is empty."""
-    return collections.Counter(counter[label] for label in range(inspection.NUM_CLASSES)) if counter else {}
-
-
-def print_all(partitions, twice):
+def print_all(partitions, twice, num_classes):
     """Prints what was found."""
+    def numbers_of(counter):
+        """How many classes have each number in a Counter of them; nothing if it is empty."""
+        return collections.Counter(counter[label] for label in range(num_classes)) if counter else {}
+
     print_counts(partitions)
     print_histogram("frames of a video", partitions, LENGTHS, lambda partition: partition["lengths"])
     print_histogram("videos of a class", partitions, NUMBERS, lambda partition: numbers_of(partition["labels"]))
@@ -128,7 +132,9 @@ def main(args):
     if args.output_file:
         atomic.check_writable(args.output_file)
     every = sorted(set().union(*paths_of.values()))
-    found = {shard.path: shard for shard in survey.read_shards(every)}
+    form = survey.FRAME_LEVEL._replace(features=readers.features(args.feature_names, args.feature_sizes),
+                                       num_classes=args.num_classes)
+    found = {shard.path: shard for shard in survey.read_shards(every, form)}
     partitions = survey.report([found[path] for path in every])
     twice = [each for paths in paths_of.values() for each in survey.twice([found[path] for path in paths])]
     bad = [path for path in every if found[path].damage or found[path].faults]
@@ -138,7 +144,7 @@ def main(args):
     if args.list_damaged:
         print("".join(path + "\n" for path in bad), end="")
     else:
-        print_all(partitions, twice)
+        print_all(partitions, twice, args.num_classes)
     return 1 if bad else None
 
 

@@ -84,8 +84,7 @@ def main(args):
     """Evaluates as the flags say."""
     values = model_flags.adopt(args.train_dir, args)
     model = model_flags.create_model(values)
-    reader = readers.create(values["feature_names"], values["feature_sizes"], values["frame_features"],
-                            args.segment_labels, args.max_frames)
+    reader = model_flags.create_reader(values, args.segment_labels, args.max_frames)
     names = vocabulary.find(args.vocabulary_file, args.eval_data_pattern)
     paths = shards.holdout(files.find(args.eval_data_pattern, "eval_data_pattern"), args.holdout_shards)
     chosen = chosen_checkpoints(args)

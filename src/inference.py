@@ -25,7 +25,6 @@ from src.common import program
 from src.common import sessions
 from src.common import tf_config
 from src.common.errors import InputError
-from src.data import inspection
 from src.data import pipeline
 from src.data import readers
 from src.data import segments
@@ -56,7 +55,8 @@ def define_flags():
                         "beside it each other shift K.")
     flags.DEFINE_bool("output_prob", False, "With --segment_labels: write each segment's classes and scores, instead "
                       "of each class's segments.")
-    flags.DEFINE_string("segment_label_ids_file", "segment_label_ids.csv", "The classes rated at segment level.")
+    flags.DEFINE_string("segment_label_ids_file", "", "The classes rated at segment level. Empty: %s for YouTube-8M's "
+                        "classes, all for others." % segments.LABEL_IDS)
     flags.DEFINE_integer("segment_max_pred", 100000, "Segments to keep a class.", lower_bound=1,
                          upper_bound=ranked_csv.MAX_SEGMENTS)
     flags.DEFINE_integer("top_k", 20, "Classes to keep a video or segment.", lower_bound=1)
@@ -84,11 +84,11 @@ def input_paths(args):
     return shards.ordered(paths)
 
 
-def classes_of(args):
+def classes_of(args, num_classes):
     """The classes to score, as an array."""
     if not args.segment_labels:
-        return np.arange(inspection.NUM_CLASSES)
-    return np.array(segments.read_label_ids(args.segment_label_ids_file))
+        return np.arange(num_classes)
+    return np.array(segments.rated_classes(args.segment_label_ids_file, num_classes))
 
 
 def predict(args, config, job, outputs):
@@ -129,8 +129,9 @@ def main(args):
         raise InputError("--segment_labels needs a frame-level model, and %s holds %s." % (model_dir, values["model"]))
     job = predictions.Job(
         paths, checkpoint, values, args.max_frames, args.batch_size, args.num_readers,
-        frame_shifts if args.segment_labels else None, classes_of(args), args.segment_labels and not args.output_prob,
-        args.top_k, args.segment_max_pred, sessions.options(args))
+        frame_shifts if args.segment_labels else None, classes_of(args, values["num_classes"]),
+        args.segment_labels and not args.output_prob, args.top_k, args.segment_max_pred,
+        sessions.options(args))
     for path in outputs + [args.output_model_tgz] * bool(args.output_model_tgz):
         atomic.check_writable(path)
     predict(args, config, job, outputs)

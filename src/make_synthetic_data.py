@@ -61,8 +61,8 @@ def define_flags():
     flags.DEFINE_integer("num_classes", 20, "Classes that occur.", lower_bound=synthetic.MIN_LABELS)
     flags.DEFINE_integer("min_frames", 120, "Frames of the shortest videos.", lower_bound=MIN_FRAMES)
     flags.DEFINE_integer("max_frames", 300, "Frames of the longest videos.", upper_bound=300)
-    flags.DEFINE_string("segment_label_ids_file", "segment_label_ids.csv",
-                        "The classes rated at segment level, from which those that occur are drawn.")
+    flags.DEFINE_string("segment_label_ids_file", segments.LABEL_IDS, "The classes rated at segment level, from which "
+                        "those that occur are drawn. Empty: 0 to num_classes - 1 occur, classes of one's own.")
 
 
 def checked_classes(args):
@@ -76,6 +76,8 @@ def checked_classes(args):
     if args.min_frames > args.max_frames:
         raise InputError("--min_frames=%d is above --max_frames=%d: lower it."
                          % (args.min_frames, args.max_frames))
+    if not args.segment_label_ids_file:
+        return list(range(args.num_classes))
     classes = segments.read_label_ids(args.segment_label_ids_file)
     if args.num_classes > len(classes):
         raise InputError("--num_classes=%d is more than the %d of --segment_label_ids_file=%s: lower it."

@@ -170,7 +170,7 @@ def validation_data(args):
             raise InputError("--valid_checkpoint needs --valid_data_pattern: give the records to validate on.")
         return None
     reader = readers.create(args.feature_names, args.feature_sizes, args.frame_features, args.valid_segment_labels,
-                            args.max_frames)
+                            args.max_frames, args.num_classes)
     return reader, shards.holdout(files.find(args.valid_data_pattern, "valid_data_pattern"), args.holdout_shards)
 
 
@@ -292,7 +292,7 @@ def main(args):
         return cluster.serve(task)
     label_loss = losses.create(args.label_loss)
     reader = readers.create(args.feature_names, args.feature_sizes, args.frame_features, args.segment_labels,
-                            args.max_frames)
+                            args.max_frames, args.num_classes)
     model = model_flags.create_model(model_flags.from_flags(args))
     if model.frame_level != args.frame_features:
         raise InputError("--model=%s takes %s-level records: %s --frame_features." % (

@@ -7,6 +7,7 @@ import collections
 import functools
 import re
 
+from absl import flags
 from google.protobuf.message import DecodeError
 import numpy as np
 import tensorflow as tf
@@ -14,7 +15,8 @@ import tensorflow as tf
 from src.common import text
 from src.data import segment_ids
 
-NUM_CLASSES = 3862
+NUM_CLASSES = 3862  # of YouTube-8M
+MAX_CLASSES = 1 << 16
 MAX_FRAMES = 300  # of a video of YouTube-8M
 RATINGS = ("segment_start_times", "segment_labels", "segment_scores")
 
@@ -31,6 +33,12 @@ Form = collections.namedtuple("Form", "frame_level features num_classes max_fram
 # context: {name: Feature}; frames: {name: number of frames}; wrong_frames: {name: (index, bytes)} of the first frame
 # that has not the size it should have.
 Content = collections.namedtuple("Content", "context frames wrong_frames")
+
+
+def define_flags():
+    """The flag that says which labels there are."""
+    flags.DEFINE_integer("num_classes", NUM_CLASSES, "Classes that there are: labels run from 0 to num_classes - 1.",
+                         lower_bound=1, upper_bound=MAX_CLASSES)
 
 
 def description(form):
@@ -192,7 +200,8 @@ def _fault_of_frames(found, form):
 def _fault_of_labels(labels, form):
     if not labels or 0 <= min(labels) and max(labels) < form.num_classes:
         return None
-    return "has a label outside 0..%d: replace the shard or remove the record." % (form.num_classes - 1)
+    return ("has a label outside 0..%d: check --num_classes, replace the shard or remove the record."
+            % (form.num_classes - 1))
 
 
 def _fault_of_ratings(context, form):

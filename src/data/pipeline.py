@@ -123,7 +123,7 @@ def _in_groups(reading, num_readers, batches_of):
     return reading.to_its_end(groups.flat_map(tfrecord.plain(of_group))).prefetch(2)
 
 
-def read_ratings(paths, num_readers=8):
+def read_ratings(paths, num_readers=8, num_classes=inspection.NUM_CLASSES):
     """The segment ratings that the records of 3/frame/validate hold.
 
     A video whose id comes twice counts once; ratings after its last frame count as any other.
@@ -135,7 +135,7 @@ def read_ratings(paths, num_readers=8):
     Raises:
       InputError: a shard or a record is damaged, or there are no ratings at all.
     """
-    form = inspection.Form(True, [], inspection.NUM_CLASSES, inspection.MAX_FRAMES)
+    form = inspection.Form(True, [], num_classes, inspection.MAX_FRAMES)
     reading = passes.Pass(paths, form)
 
     def parse(*fields):

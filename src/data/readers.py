@@ -24,6 +24,7 @@ VIDEO_LEVEL_GROUP = 256  # records that are parsed together
 
 def define_flags():
     """Flags that say what the records hold."""
+    inspection.define_flags()
     flags.DEFINE_string("feature_names", "mean_rgb", "Comma list of the features to use: rgb,audio at frame "
                         "level, mean_rgb,mean_audio at video level.")
     flags.DEFINE_string("feature_sizes", "1024", "Comma list of their sizes.")

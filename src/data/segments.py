@@ -4,7 +4,9 @@ import tensorflow as tf
 from src.common import files
 from src.common import text
 from src.common.errors import InputError
+from src.data import inspection
 
+LABEL_IDS = "segment_label_ids.csv"  # the project's own, of YouTube-8M
 SEGMENT_FRAMES = 5  # one frame a second
 
 
@@ -40,6 +42,21 @@ def cut(videos, shift):
         "num_frames": tf.minimum(SEGMENT_FRAMES, length - start),
         "bytes": videos["bytes"],
     }
+
+
+def rated_classes(path, num_classes):
+    """The classes to rank, sorted: those of a file; without one those of YouTube-8M, or all if they are others.
+
+    Raises:
+      InputError: as `read_label_ids`, or the file lists a class that is not below `num_classes`.
+    """
+    if not path and num_classes != inspection.NUM_CLASSES:
+        return list(range(num_classes))
+    classes = read_label_ids(path or LABEL_IDS)
+    if classes[-1] >= num_classes:
+        raise InputError("--segment_label_ids_file lists class %d, but the model knows 0..%d only."
+                         % (classes[-1], num_classes - 1))
+    return classes
 
 
 def read_label_ids(path):

@@ -19,7 +19,6 @@ from src.data import shards
 from src.data import tfrecord
 
 FRAME_LEVEL = inspection.Form(True, [("rgb", 1024), ("audio", 128)], inspection.NUM_CLASSES, inspection.MAX_FRAMES)
-VIDEO_LEVEL = FRAME_LEVEL._replace(frame_level=False, features=[("mean_rgb", 1024), ("mean_audio", 128)])
 MAX_FAULTS = 10  # sentences that are kept about unusable records of a shard
 
 # What `Shard.counts` counts: usable records, others, what the usable ones hold, and of their ratings those that start
@@ -33,8 +32,10 @@ COUNTS = ("videos", "unusable", "frames", "segments", "ratings", "positive_ratin
 Shard = collections.namedtuple("Shard", "path num_bytes damage faults ids counts labels rated lengths")
 
 
-def read_shards(paths):
+def read_shards(paths, form=FRAME_LEVEL):
     """Yields the `Shard`s of paths, in any order, read by two threads a core.
+
+    A record without frames may be video-level, with the means of the features of `form`.
 
     Of as many threads some compute checksums, at any time, while one of them has Python look at a record. Memory: a
     record a thread, and what a `Shard` holds. Shards of a bucket are copied to the temporary folder first, one a
@@ -42,7 +43,7 @@ def read_shards(paths):
     """
     total, read, progress = files.total_bytes(paths), 0, Progress("check", "shards", len(paths))
     with concurrent.futures.ThreadPoolExecutor(2 * os.cpu_count()) as executor:
-        futures = [executor.submit(read_shard, path) for path in paths]
+        futures = [executor.submit(read_shard, path, form) for path in paths]
         try:
             for future in concurrent.futures.as_completed(futures):
                 shard = future.result()
@@ -55,14 +56,14 @@ def read_shards(paths):
     progress.finish()
 
 
-def read_shard(path):
+def read_shard(path, form):
     """The `Shard` at a path, local or gs://; each record is read once."""
     shard = Shard(path, 0, None, [], [], *(collections.Counter() for _ in range(4)))
     try:
         with files.reading(path):
             shard = shard._replace(num_bytes=tf.io.gfile.stat(path).length)
         for index, serialized in enumerate(_records(path)):
-            fault = _add(shard, serialized)
+            fault = _add(shard, serialized, form)
             if fault and len(shard.faults) < MAX_FAULTS:
                 shard.faults.append("%s, record %d, %s" % (path, index, fault))
     except InputError as error:
@@ -70,16 +71,18 @@ def read_shard(path):
     return shard._replace(ids=np.array(shard.ids, "S1" if not shard.ids else "S"))
 
 
-def _add(shard, serialized):
+def _add(shard, serialized, form):
     """Adds a record to a Shard whose `ids` are a list; returns what is wrong with it, or None."""
     try:
-        found = inspection.quick_content(serialized, FRAME_LEVEL)
+        found = inspection.quick_content(serialized, form)
     except DecodeError:
         shard.ids.append(b"")
         shard.counts["unusable"] += 1
-        return inspection.fault_of(serialized, FRAME_LEVEL)
-    is_video_level = not found.frames and any(name in found.context for name, _ in VIDEO_LEVEL.features)
-    fault = inspection.fault(found, VIDEO_LEVEL if is_video_level else FRAME_LEVEL)
+        return inspection.fault_of(serialized, form)
+    means = [("mean_" + name, size) for name, size in form.features]
+    if not found.frames and any(name in found.context for name, _ in means):
+        form = form._replace(frame_level=False, features=means)
+    fault = inspection.fault(found, form)
     if not fault:
         _add_content(shard, found)
         shard.counts["videos"] += 1

@@ -104,7 +104,7 @@ class EvaluationMetrics(object):
         self._sums.update({name: value * len(labels) for name, value in batch.items()})
         self._sums["examples"] += len(labels)
         columns, values = _top(predictions, self._top_k)
-        self._classes.append(columns.astype(np.int16).ravel())
+        self._classes.append(columns.astype(np.uint16).ravel())
         self._scores.append(values.astype(np.float32).ravel())
         self._hits.append((np.take_along_axis(labels, columns, axis=1) > 0).ravel())
         self._num_positives += (labels > 0).sum(axis=0)

@@ -10,6 +10,7 @@ from src.common import atomic
 from src.common import files
 from src.common import text
 from src.common.errors import InputError
+from src.data import inspection
 from src.data import pipeline
 from src.data import segment_ids
 from src.data import shards
@@ -24,6 +25,7 @@ _LINE = re.compile(rb"(" + segment_ids.FORM.pattern + rb"),([0-9]{1,9}),([01])(?
 
 def define_flags():
     """Flags that say where the ratings are; `shards.define_flags` says which are the holdout's."""
+    inspection.define_flags()
     flags.DEFINE_string("eval_data_pattern", "", "Glob of the TFRecords of 3/frame/validate; the ratings of "
                         "their holdout are read.")
     flags.DEFINE_string("label_cache", "", "File of ratings, segment_id,label,score a line (these words may "
@@ -38,14 +40,14 @@ def find(args):
       InputError: there is neither, or what there is does not read.
     """
     if args.label_cache and files.exists(args.label_cache):
-        return read_cache(args.label_cache)
+        return read_cache(args.label_cache, args.num_classes)
     if not args.eval_data_pattern:
         raise InputError("There are no ratings to evaluate against: give --eval_data_pattern, or the "
                          "--label_cache of an earlier run.")
     paths = shards.holdout(files.find(args.eval_data_pattern, "eval_data_pattern"), args.holdout_shards)
     if args.label_cache:
         atomic.check_writable(args.label_cache)
-    found = create(*pipeline.read_ratings(paths))
+    found = create(*pipeline.read_ratings(paths, num_classes=args.num_classes))
     if args.label_cache:
         write_cache(args.label_cache, found)
     return found
@@ -65,11 +67,11 @@ def create(ids, labels, scores):
                    np.asarray(scores, np.float32)[last])
 
 
-def read_cache(path):
+def read_cache(path, num_classes=inspection.NUM_CLASSES):
     """Ratings in a file of lines such as abcd:35,1135,1; the header `segment_id,label,score` may stand above.
 
     Raises:
-      InputError: the file is missing, empty or malformed; names the line.
+      InputError: the file is missing, empty or malformed, or a label is not below `num_classes`; names the line.
     """
     rows = []
     for number, line in text.lines(path, _HEADER):
@@ -78,6 +80,9 @@ def read_cache(path):
             raise InputError("%s, line %d: %s is not segment_id,label,score such as abcd:35,1135,1: correct it, "
                              "or delete the file to have it made again."
                              % (path, number, text.quoted(line)))
+        if int(matched.group(2)) >= num_classes:
+            raise InputError("%s, line %d: the label %d is outside 0..%d: check --num_classes, or delete the file to "
+                             "have it made again." % (path, number, int(matched.group(2)), num_classes - 1))
         rows.append(matched.groups())
     if not rows:
         raise InputError("%s holds no ratings: delete it to have it made again." % path)

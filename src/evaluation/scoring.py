@@ -4,7 +4,6 @@ import contextlib
 import tensorflow as tf
 
 from src.common import sessions
-from src.common.errors import InputError
 from src.data import passes
 from src.data import pipeline
 from src.data import readers
@@ -70,9 +69,6 @@ class Scorer(object):
                 self._iterator = tf1.data.make_initializable_iterator(batches)
                 batch = self._iterator.get_next()
                 self._videos = reading.videos()
-            if classes is not None and max(classes) >= reader.num_classes:
-                raise InputError("--segment_label_ids_file lists class %d, but the model knows 0..%d only."
-                                 % (max(classes), reader.num_classes - 1))
             with tf1.variable_scope("tower"):
                 predictions = model.create_model(
                     readers.normalize(reader.model_input_raw(batch)), vocab_size=reader.num_classes,

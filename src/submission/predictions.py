@@ -8,7 +8,6 @@ import numpy as np
 from src.common import files
 from src.common.errors import InputError
 from src.common.progress import Progress
-from src.data import readers
 from src.evaluation.scoring import Scorer
 from src.submission import ranked_csv
 from src.submission import video_csv
@@ -27,15 +26,10 @@ Job = collections.namedtuple("Job", "paths checkpoint values max_frames batch_si
                              "top_k max_segments options")
 
 
-def create_reader(job):
-    """The reader of a Job's records."""
-    return readers.create(job.values["feature_names"], job.values["feature_sizes"], job.values["frame_features"],
-                          max_frames=job.max_frames)
-
-
 def open_scorer(job):
     """A Scorer with the model of a Job restored; to be closed."""
-    scorer = Scorer(model_flags.create_model(job.values), create_reader(job), job.batch_size, job.num_readers,
+    reader = model_flags.create_reader(job.values, max_frames=job.max_frames)
+    scorer = Scorer(model_flags.create_model(job.values), reader, job.batch_size, job.num_readers,
                     *([job.shifts, job.classes] if job.shifts is not None else []), options=job.options)
     scorer.open(lambda session: export.restore_model(session, job.checkpoint, scorer.variables))
     return scorer

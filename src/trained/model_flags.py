@@ -6,10 +6,13 @@ from src.common import atomic
 from src.common import files
 from src.common import text
 from src.common.errors import InputError
+from src.data import inspection
 from src.data import readers
 from src.trained import checkpoints
 
-_TYPES = {"model": str, "feature_names": str, "feature_sizes": str, "frame_features": bool, "label_loss": str}
+_TYPES = {"model": str, "feature_names": str, "feature_sizes": str, "frame_features": bool, "label_loss": str,
+          "num_classes": int}
+_LATER = {"num_classes": inspection.NUM_CLASSES}  # what files of before these flags, and the original's, mean
 _MOST_CHARACTERS = 1000  # of a value of these
 _LISTS = {"feature_names", "feature_sizes"}  # in which blanks do not matter
 _PLACES = {"bert_config_file"}  # where a file lies, which changes from machine to machine; checkpoints fit or do not
@@ -71,14 +74,18 @@ def read(train_dir):
     if not files.exists(path(train_dir)):
         raise InputError("%s does not exist: --train_dir must be a folder that train.py has written." % path(train_dir))
     recorded = files.read_json(path(train_dir))
-    missing = set(_TYPES) - set(recorded) if isinstance(recorded, dict) else _TYPES
+    missing = set(_TYPES) - set(_LATER) - set(recorded if isinstance(recorded, dict) else ())
     if missing:
         raise InputError("%s lacks %s: restore it from the training run."
                          % (path(train_dir), ", ".join(sorted(missing))))
+    recorded = dict(_LATER, **recorded)
     for name, kind in sorted(_TYPES.items()):
-        if not isinstance(recorded[name], kind) or len(str(recorded[name])) > _MOST_CHARACTERS:
+        if type(recorded[name]) is not kind or len(str(recorded[name])) > _MOST_CHARACTERS:
             raise InputError("%s: %s is %s and not a %s of at most %d characters: restore it from the training run."
                              % (path(train_dir), name, text.shown(recorded[name]), kind.__name__, _MOST_CHARACTERS))
+    if not 1 <= recorded["num_classes"] <= inspection.MAX_CLASSES:
+        raise InputError("%s: num_classes is %s and not 1 to %d: restore it from the training run."
+                         % (path(train_dir), text.shown(recorded["num_classes"]), inspection.MAX_CLASSES))
     return recorded
 
 
@@ -86,6 +93,12 @@ def absolute(values):
     """Recorded flags in which files on this machine have absolute paths, so that they are found from other folders."""
     return {name: files.absolute(value) if name in _PLACES and files.exists(value) else value
             for name, value in values.items()}
+
+
+def create_reader(values, segment_labels=False, max_frames=inspection.MAX_FRAMES):
+    """The reader of the records that recorded flags describe."""
+    return readers.create(values["feature_names"], values["feature_sizes"], values["frame_features"], segment_labels,
+                          max_frames, values["num_classes"])
 
 
 def create_model(values):

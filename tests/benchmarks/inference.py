@@ -31,6 +31,7 @@ from src.data import segments
 from src.evaluation.scoring import Scorer
 from src.submission import cluster
 from src.submission import predictions
+from src.trained import model_flags
 from tests import records
 from tests.programs import dask_processes
 
@@ -44,11 +45,12 @@ def make_job(folder, videos):
     paths = records.write_shards(folder, num_shards=max(videos // 2, 1), videos=2, frames=300)
     hparams = {name: value for name, value in MODEL.items() if name != "model"}
     values = dict(models.create(MODEL["model"], **hparams).hparams, model=MODEL["model"], frame_features=True,
-                  feature_names="rgb,audio", feature_sizes="1024,128", label_loss="CrossEntropyLoss")
+                  feature_names="rgb,audio", feature_sizes="1024,128", label_loss="CrossEntropyLoss",
+                  num_classes=records.NUM_CLASSES)
     classes = np.array(segments.read_label_ids("segment_label_ids.csv"))
     job = predictions.Job(paths, os.path.join(folder, "model"), values, 300, BATCH, 8, [0], classes, True, 1000, 100000,
                           sessions.PLAIN)
-    scorer = Scorer(models.create(MODEL["model"], **hparams), predictions.create_reader(job), BATCH, 8, [0], classes)
+    scorer = Scorer(models.create(MODEL["model"], **hparams), model_flags.create_reader(values), BATCH, 8, [0], classes)
     with scorer.variables[0].graph.as_default(), tf1.Session() as session:
         session.run(tf1.global_variables_initializer())
         tf1.train.Saver(scorer.variables).save(session, job.checkpoint)

@@ -91,7 +91,7 @@ def with_another_value(serialized):
     return parsed.SerializeToString()
 
 
-LABEL_OUTSIDE = "has a label outside 0..3861: replace the shard or remove the record."
+LABEL_OUTSIDE = "has a label outside 0..3861: check --num_classes, replace the shard or remove the record."
 BAD_FEATURES = {
     "no rgb": ("frame", video(rgb=None), not_the_format("frame", "it holds audio (12 frames), id")),
     "no audio": ("segment", changed(video(audio=None, ratings=RATINGS), "segment_end_times"), not_the_format(

@@ -61,6 +61,16 @@ def test_label_ids_are_read_with_and_without_a_header_in_ascending_order(tmp_pat
     assert segments.read_label_ids(str(path)) == [3, 7, 100]
 
 
+def test_without_a_file_all_classes_of_ones_own_are_ranked(tmp_path):
+    assert segments.rated_classes("", 6) == list(range(6))
+    assert segments.rated_classes("", 3862) == segments.read_label_ids("segment_label_ids.csv")
+    path = tmp_path / "classes.csv"
+    path.write_text("5\n2\n")
+    assert segments.rated_classes(str(path), 6) == [2, 5]
+    with pytest.raises(InputError, match="--segment_label_ids_file lists class 5, but the model knows 0..4 only"):
+        segments.rated_classes(str(path), 5)
+
+
 @pytest.mark.parametrize("content, told", [
     ("Index\n7\nseven\n8\n", '%s, line 3: "seven" is no class: give one whole number a line.'),
     ("Index\n7,Car\n", '%s, line 2: "7,Car" is no class: give one whole number a line.'),

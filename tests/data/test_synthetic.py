@@ -102,6 +102,12 @@ def test_records_hold_what_youtube_8m_records_hold(partitions, name):
             assert {len(values(frame)[0]) for frame in part} == {size}
 
 
+def test_classes_of_ones_own_are_numbered_from_0(tmp_path):
+    folder = make(tmp_path, segment_label_ids_file="", num_classes=3)
+    path, = glob.glob(os.path.join(folder, "2/frame/train", "*.tfrecord"))
+    assert {label for record in records(path) for label in context(record)["labels"]} <= set(range(3))
+
+
 def test_videos_differ_in_length(partitions):
     lengths = [len(frames(record)) for record in partitions["2/frame/validate"]]
     assert max(lengths) == MAX_FRAMES

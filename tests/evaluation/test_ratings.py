@@ -43,6 +43,14 @@ def test_malformed_lines_are_named(tmp_path, line):
     assert str(error.value).startswith('%s, line 2: "%s" is not segment_id,label,score' % (path, line))
 
 
+def test_a_label_that_is_no_class_is_named(tmp_path):
+    path = tmp_path / "ratings.csv"
+    path.write_text("a:0,11,1\na:0,12,1\n")
+    with pytest.raises(InputError, match="ratings.csv, line 2: the label 12 is outside 0..11: check --num_classes"):
+        ratings.read_cache(str(path), 12)
+    assert len(ratings.read_cache(str(path), 13).labels) == 2
+
+
 @pytest.mark.parametrize("line", ["abcd:35,x,1", "abcd:35 7 1", "abcd:35,7", "id,label,score", "a,7,1",
                                   "v" * 65 + ":5,7,1", "a:" + 10000 * "5" + ",7,1"])
 def test_a_malformed_first_line_is_no_header(tmp_path, line):

@@ -18,7 +18,7 @@ tf1 = tf.compat.v1
 
 
 FLAGS = {"model": "LogisticModel", "feature_names": "mean_rgb", "feature_sizes": "2", "frame_features": False,
-         "label_loss": "CrossEntropyLoss"}
+         "label_loss": "CrossEntropyLoss", "num_classes": 3862}
 
 
 def save(folder, step, shape=(2, 3862), **others):

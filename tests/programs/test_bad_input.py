@@ -114,7 +114,7 @@ RECORDS = {  # the programs that read them, their pattern, and the case
         "None of the 3 videos in the 1 shards such as {bad}/unlabelled0000.tfrecord has a label", "not with test",
         segment_labels=False)),
     "labels": (LABELLED, "{bad}/label*", case(
-        "{bad}/label0000.tfrecord, record 1, has a label outside 0..3861", "replace the shard",
+        "{bad}/label0000.tfrecord, record 1, has a label outside 0..3861: check --num_classes", "replace the shard",
         segment_labels=False)),
     "ratings": (LABELLED, "{bad}/rating*", case(
         "{bad}/rating0000.tfrecord, record 1, has a label outside 0..3861", segment_labels=True)),

@@ -105,7 +105,8 @@ def test_damage_is_named_and_listed(folder, tmp_path):
                           'characters' + replace),
             (40, 0, "has a rating that starts at second 300, outside 0..299" + replace),
             (40, 1, "has a rating with the score 0.5, not 0 or 1" + replace),
-            (40, 2, "has a label outside 0..3861" + replace), (40, 3, "holds no frames: remove the record."),
+            (40, 2, "has a label outside 0..3861: check --num_classes, replace the shard or remove the record."),
+            (40, 3, "holds no frames: remove the record."),
             (40, 4, "holds rgb frames that are not 1024 bytes long (frame 0 has 1023): check --feature_sizes."),
             (40, 5, "holds different numbers of frames of rgb, audio: replace the shard.")]
     assert train["unusable_records"] == ["%s, record %d, %s" % (paths[str(suffix)], index, sentence)
@@ -138,3 +139,13 @@ def test_videos_that_stand_twice_are_named(folder, tmp_path):
 def test_wrong_usage_gets_a_sentence(folder, flags, told):
     code, output, errors = check(**{name: value.replace("{}", folder[0]) for name, value in flags.items()})
     assert (code, output) == (1, "") and told.replace("{}", folder[0]) in errors and "Traceback" not in errors
+
+
+def test_features_and_classes_may_be_ones_own(tmp_path):
+    path = records.write(tmp_path / "own.tfrecord", [
+        records.frame_level(b"v%d" % label, RGB[:, :6], None, labels=[label]) for label in (0, 5, 6)])
+    code, output, _ = check(data_pattern=path, num_classes=6, feature_names="rgb", feature_sizes="6")
+    assert code == 1 and "own.tfrecord, record 2, has a label outside 0..5: check --num_classes, replace" in output
+    classes = next(line for line in output.splitlines() if line.startswith("videos of a class"))
+    assert output.splitlines()[output.splitlines().index(classes) + 1].split()[1:3] == ["4", "2"]  # none, one video
+    assert check(data_pattern=path, num_classes=7, feature_names="rgb", feature_sizes="6")[0] == 0

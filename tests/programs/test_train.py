@@ -87,8 +87,8 @@ def test_older_checkpoints_go_where_asked_and_saved_models_are_left_out_where_as
 
 def test_the_model_and_its_hyperparameters_are_recorded(trained):
     with open(os.path.join(trained, "model_flags.json")) as stream:
-        assert json.load(stream) == dict(MODEL, label_loss="CrossEntropyLoss", iterations=5, l2_penalty=1e-8,
-                                         sample_random_frames=True)
+        assert json.load(stream) == dict(MODEL, label_loss="CrossEntropyLoss", num_classes=3862, iterations=5,
+                                         l2_penalty=1e-8, sample_random_frames=True)
 
 
 def test_fine_tuning_continues_weights_slots_and_step(trained):

@@ -13,7 +13,7 @@ from src.trained import model_flags
 DEFINE = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float,
           str: flags.DEFINE_string}
 DEFAULTS = {"model": "LogisticModel", "feature_names": "mean_rgb", "feature_sizes": "1024",
-            "frame_features": False, "label_loss": "CrossEntropyLoss"}
+            "frame_features": False, "label_loss": "CrossEntropyLoss", "num_classes": 3862}
 
 
 def parse(*arguments):
@@ -148,6 +148,21 @@ def test_hyperparameters_that_an_older_file_lacks_come_from_the_command_line(tmp
     assert (hparams["bert_hidden_layer"], hparams["bert_attention_heads"]) == (3, 12)
 
 
+def test_an_older_file_is_of_3862_classes(tmp_path):
+    write(tmp_path, {name: value for name, value in DEFAULTS.items() if name != "num_classes"})
+    (tmp_path / "model.ckpt-1.index").write_text("")
+    assert model_flags.adopt(str(tmp_path), parse())["num_classes"] == 3862
+    for function in model_flags.record, model_flags.adopt:
+        assert "--num_classes=12 given, 3862 recorded" in refused(function, tmp_path, "--num_classes=12")
+
+
+def test_classes_of_ones_own_are_recorded(tmp_path):
+    record(tmp_path, "--num_classes=12")
+    values = model_flags.adopt(str(tmp_path), parse())
+    assert values["num_classes"] == model_flags.create_reader(values).num_classes == 12
+    assert "--num_classes=13 given, 12 recorded" in refused(model_flags.adopt, tmp_path, "--num_classes=13")
+
+
 def test_unknown_entries_are_ignored(tmp_path):
     write(tmp_path, dict(DEFAULTS, of_another_fork=1))
     assert model_flags.create_model(model_flags.adopt(str(tmp_path), parse())).hparams == {"l2_penalty": 1e-8}
@@ -158,6 +173,8 @@ def test_unknown_entries_are_ignored(tmp_path):
     ("{", r"is not valid JSON \(.*\): restore or delete it."),
     (json.dumps(dict(DEFAULTS, model=["Bert"])), r": model is \['Bert'\] and not a str of at most 1000 characters"),
     (json.dumps(dict(DEFAULTS, frame_features=1)), ": frame_features is 1 and not a bool of at most"),
+    (json.dumps(dict(DEFAULTS, num_classes=True)), ": num_classes is True and not a int of at most"),
+    (json.dumps(dict(DEFAULTS, num_classes=0)), ": num_classes is 0 and not 1 to 65536: restore it"),
     (json.dumps(dict(DEFAULTS, feature_sizes=5000 * "9")), ": feature_sizes is 9{60}... and not a str of at most 1000"),
     ("[]", "lacks feature_names, feature_sizes, frame_features, label_loss, model: restore"),
     (json.dumps(dict(DEFAULTS, model=None)).replace("model", "modell"),
