@@ -66,6 +66,11 @@ def define_flags():
     flags.DEFINE_bool("start_new_model", False, "Remove what an earlier training left in train_dir and start anew.")
     flags.DEFINE_string("checkpoint_file", "", "Checkpoint to continue from (weights, optimizer and step) while "
                         "train_dir holds none: a path, or a step, latest or best in train_dir.")
+    flags.DEFINE_string("init_checkpoint", "", "Checkpoint, of this project or of the original, whose weights alone a "
+                        "new run begins with, at step 0 and with a fresh optimizer. What it lacks or holds in another "
+                        "shape, as it does a head of other classes, begins afresh.")
+    flags.DEFINE_string("freeze", "", "Regular expression: variables whose whole names it matches, such as those of "
+                        "tower/encoder/.*, stay as they are.")
     flags.DEFINE_integer("num_gpu", 1, "GPUs to use, at most those present; each takes a share of the batch.",
                          lower_bound=1)
     flags.DEFINE_integer("batch_size", 1024, "Examples a step on each GPU.", lower_bound=1)
@@ -134,6 +139,20 @@ def named_checkpoint(args, flag):
         raise InputError("--start_new_model would remove --%s=%s: leave out one of the two, or copy the checkpoint "
                          "out of --train_dir." % (flag, which))
     return checkpoint
+
+
+def initializer(args, graph):
+    """What gives a run that begins at step 0 its weights; None without --init_checkpoint and for any other run.
+
+    Raises:
+      InputError: there is no such checkpoint, or it does not fit.
+    """
+    if args.checkpoint_file and args.init_checkpoint:
+        raise InputError("Give either --checkpoint_file, to continue a training, or --init_checkpoint, to begin one.")
+    there = None if args.start_new_model else trainer.starting_point(args.train_dir)[0]
+    if not args.init_checkpoint or there:
+        return None
+    return trainer.initializer(named_checkpoint(args, "init_checkpoint"), graph)
 
 
 def start_anew(train_dir):
@@ -227,7 +246,8 @@ def build_graph(args, task, model, reader, next_batch, label_loss, tower_devices
     return towers.build(
         model, reader, next_batch, tower_devices, label_loss, args.regularization_penalty,
         make_optimizer_function(args, args.batch_size * len(tower_devices)), args.clip_gradient_norm,
-        args.mask_unrated_labels and args.segment_labels, frames_to_sample(args, model, reader) is not None)
+        args.mask_unrated_labels and args.segment_labels, frames_to_sample(args, model, reader) is not None,
+        args.freeze)
 
 
 def describe(args, task, model, reader, label_loss):
@@ -266,8 +286,9 @@ def train(args, task, stop, model, reader, label_loss):
                 reader, paths, examples_per_step, frames_to_sample(args, model, reader), args.num_epochs or None,
                 args.num_readers))
         graph = build_graph(args, task, model, reader, batches.get_next, label_loss, used)
-        after_save = None
+        after_save = initialize = None
         if task.is_chief:
+            initialize = initializer(args, graph)
             if args.start_new_model:
                 start_anew(args.train_dir)
             checkpoints.remove_half_written(args.train_dir)
@@ -279,7 +300,8 @@ def train(args, task, stop, model, reader, label_loss):
         log.info("training %s on %d shards, %d examples a step", args.model, len(paths), examples_per_step)
         trainer.train(graph, args.train_dir, task, stop, args.max_steps, examples_per_step, args.export_model_steps,
                       start_from, after_save, batch_metrics,
-                      sessions.config(sessions.options(args), args.log_device_placement), tensorboard.flags_table(args))
+                      sessions.config(sessions.options(args), args.log_device_placement), tensorboard.flags_table(args),
+                      initialize)
     if task.is_chief and not stop.requested:
         cluster.announce_end(task)
     return 128 + stop.signal if stop.signal else None

@@ -1,4 +1,5 @@
 """Finding checkpoints and restoring what a graph needs of them."""
+import collections
 import contextlib
 import fcntl
 import os
@@ -227,6 +228,30 @@ def reading(checkpoint):
             os.close(folder)
 
 
+def _held(checkpoint):
+    """{name: shape} and {name: type} of a checkpoint's variables."""
+    with reading(checkpoint) as name:
+        reader = tf.train.load_checkpoint(name)
+        return reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
+
+
+def fitting(checkpoint, variables):
+    """Which variables a checkpoint holds in their shape and type.
+
+    Returns:
+      List of these, and an OrderedDict of the others, variable: its shape there, or None if it is missing.
+    """
+    shapes, types = _held(checkpoint)
+    found, others = [], collections.OrderedDict()
+    for variable in variables:
+        name = variable.op.name
+        if shapes.get(name) == variable.shape.as_list() and types[name] == variable.dtype.base_dtype:
+            found.append(variable)
+        else:
+            others[variable] = shapes.get(name)
+    return found, others
+
+
 def restorable(checkpoint, required, optional=()):
     """Checks that a checkpoint fits and returns the variables to restore from it.
 
@@ -238,9 +263,7 @@ def restorable(checkpoint, required, optional=()):
     Raises:
       InputError: a required variable is missing or any has another shape or type.
     """
-    with reading(checkpoint) as name:
-        reader = tf.train.load_checkpoint(name)
-        shapes, types = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
+    shapes, types = _held(checkpoint)
     for variable in required:
         if variable.op.name not in shapes:
             raise InputError("%s does not fit the model: it has no variable %s. Check --model and its flags."

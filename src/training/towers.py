@@ -1,8 +1,10 @@
 """The training graph: one or more towers on one set of variables."""
 import collections
+import re
 
 import tensorflow as tf
 
+from src.common.errors import InputError
 from src.data import readers
 
 tf1 = tf.compat.v1
@@ -35,7 +37,7 @@ def tower_devices(num_gpu, gpus, cluster_spec=None, job_prefix=""):
 
 
 def build(model, reader, next_batch, devices, label_loss, regularization_penalty, make_optimizer,
-          clip_gradient_norm, mask_unrated_labels=False, frames_sampled=True):
+          clip_gradient_norm, mask_unrated_labels=False, frames_sampled=True, freeze=""):
     """Builds the towers and the op that updates their variables.
 
     Each tower takes its share of the batch; loss and gradients are means over the examples, so that N
@@ -52,6 +54,10 @@ def build(model, reader, next_batch, devices, label_loss, regularization_penalty
       clip_gradient_norm: each variable's gradient is clipped to this norm; 0 = not.
       mask_unrated_labels: classes without a rating do not count in the loss.
       frames_sampled: the batches hold just the frames the model asked for.
+      freeze: regular expression; variables whose whole names it matches stay as they are. "" matches none.
+
+    Raises:
+      InputError: `freeze` is no such expression, matches no variable or leaves none to train.
 
     Returns:
       TrainGraph; `step` is the global step after the update, `predictions` and `labels` are
@@ -72,14 +78,17 @@ def build(model, reader, next_batch, devices, label_loss, regularization_penalty
                 num_frames=part.get("num_frames"), is_training=True, labels=labels, frames_sampled=frames_sampled)
             if first is None:
                 # Moving averages are shared: one tower's updates are enough.
-                updates = tf1.get_collection(tf1.GraphKeys.UPDATE_OPS)
+                frozen = _frozen(freeze)
+                updates = [update for update in tf1.get_collection(tf1.GraphKeys.UPDATE_OPS)
+                           if update.inputs[0].op.name not in frozen]
+                trained = [variable for variable in tf1.trainable_variables() if variable.op.name not in frozen]
                 first = result["predictions"], labels, tf1.global_variables("tower/")
             loss = share * label_loss.calculate_loss(result["predictions"], labels, weights)
             regularization = share * tf.add_n(tf1.losses.get_regularization_losses()
                                               + [result.get("regularization_loss", tf.constant(0.0))])
             losses.append(loss)
             regularizations.append(regularization)
-            gradients.append(optimizer.compute_gradients(loss + regularization_penalty * regularization))
+            gradients.append(optimizer.compute_gradients(loss + regularization_penalty * regularization, trained))
     loss, regularization = tf.add_n(losses), tf.add_n(regularizations)
     # The losses are those of the weights before the update.
     with tf.control_dependencies(updates + losses + regularizations):
@@ -88,6 +97,25 @@ def build(model, reader, next_batch, devices, label_loss, regularization_penalty
     with tf.control_dependencies([train_op]):
         step = global_step.read_value()
     return TrainGraph(train_op, step, loss, regularization, learning_rate, *first, gradients=gradients)
+
+
+def _frozen(freeze):
+    """Names of the model's variables that a pattern matches whole.
+
+    Raises:
+      InputError: as `build`.
+    """
+    names = [variable.op.name for variable in tf1.global_variables("tower/")]
+    try:
+        frozen = {name for name in names if re.fullmatch(freeze, name)}
+    except re.error as error:
+        raise InputError("--freeze=%s is no regular expression: %s." % (freeze, error))
+    if freeze and not frozen:
+        raise InputError("--freeze=%s matches the whole name of none of the %d variables such as %s: tower/encoder/.* "
+                         "would match those of an encoder." % (freeze, len(names), names[0]))
+    if frozen.issuperset(variable.op.name for variable in tf1.trainable_variables()):
+        raise InputError("--freeze=%s leaves nothing to train: freeze less." % freeze)
+    return frozen
 
 
 def _shares(batch, num_towers, mask_unrated_labels):

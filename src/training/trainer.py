@@ -74,7 +74,8 @@ class _CheckpointHook(tf1.train.SessionRunHook):
 
 
 def train(graph, train_dir, task, stop, max_steps, examples_per_step, export_model_steps, start_from=None,
-          after_save=None, batch_metrics=None, config=None, flags_table=""):
+          after_save=None, batch_metrics=None, config=None, flags_table="",
+          initialize=None):
     """Trains until max_steps, the end of the data, or a request to stop.
 
     Args:
@@ -91,6 +92,7 @@ def train(graph, train_dir, task, stop, max_steps, examples_per_step, export_mod
         and TensorBoard.
       config: ConfigProto of the session; see `sessions.config`.
       flags_table: Markdown that tells TensorBoard how was trained.
+      initialize: what `initializer` returns, for a run that begins at step 0.
 
     Raises:
       InputError: the loss is not finite, the checkpoint does not fit, there is no data.
@@ -102,7 +104,8 @@ def train(graph, train_dir, task, stop, max_steps, examples_per_step, export_mod
         log.info("%s is at step %d of --max_steps=%d: nothing left to train.", checkpoint, first_step, max_steps)
         return
     saver = tf1.train.Saver(max_to_keep=0)
-    session_creator = _session_creator(graph, saver, train_dir, task, start_from, config or sessions.config())
+    session_creator = _session_creator(graph, saver, train_dir, task, start_from, config or sessions.config(),
+                                       initialize)
     saving = _CheckpointHook(saver, train_dir, graph, export_model_steps, after_save or (lambda *_: None))
     report = _Report(graph, train_dir if task.is_chief else None, max_steps, first_step, examples_per_step,
                      batch_metrics, flags_table)
@@ -128,7 +131,7 @@ def _latest(train_dir, otherwise):
     return checkpoints.path(train_dir, saved[-1]) if saved else otherwise
 
 
-def _session_creator(graph, saver, train_dir, task, start_from, config):
+def _session_creator(graph, saver, train_dir, task, start_from, config, initialize):
     """Creates sessions that begin at the latest checkpoint, or at `start_from`, or with fresh variables."""
     if task.cluster_spec:
         # Without the filter each task would wait for all others, those that have not begun or are done included.
@@ -145,6 +148,8 @@ def _session_creator(graph, saver, train_dir, task, start_from, config):
         if latest:
             checkpoints.restore(session, first_saver if latest == first else saver, latest)
             log.info("continues from %s", latest)
+        elif initialize:
+            initialize(session)
 
     return tf1.train.ChiefSessionCreator(tf1.train.Scaffold(init_fn=restore, saver=saver), task.target, config)
 
@@ -158,6 +163,33 @@ def _variables_of(checkpoint, graph):
         log.info("%s lacks %d variables of the optimizer such as %s: they start afresh.",
                  checkpoint, len(fresh), fresh[0])
     return found
+
+
+def initializer(checkpoint, graph):
+    """Function that gives the session of a new run the weights of a checkpoint, as far as they fit.
+
+    A line says which variables begin afresh.
+
+    Raises:
+      InputError: none fits, or one that does not is frozen.
+    """
+    found, others = checkpoints.fitting(checkpoint, graph.model_variables)
+    if not found:
+        raise InputError("%s holds none of the model's %d variables such as %s in the model's shape: check --model and "
+                         "its flags, or leave out --init_checkpoint."
+                         % (checkpoint, len(others), graph.model_variables[0].op.name))
+    trained = {variable for _, variable in graph.gradients}
+    for variable in others:
+        if variable in tf1.trainable_variables() and variable not in trained:
+            raise InputError("--freeze keeps %s as it is, but %s does not hold it in the model's shape: freeze less."
+                             % (variable.op.name, checkpoint))
+    log.info("%d of the model's %d variables begin as in %s", len(found), len(found) + len(others), checkpoint)
+    if others:
+        log.info("the others begin afresh: %s", ", ".join(
+            "%s %s (%s there)" % (variable.op.name, variable.shape.as_list(), "missing" if there is None else there)
+            for variable, there in others.items()))
+    saver = tf1.train.Saver(found)
+    return lambda session: checkpoints.restore(session, saver, checkpoint)
 
 
 class _Report(object):

@@ -162,6 +162,15 @@ TRAIN = {
                                spoil=write("model/model.ckpt-6.index", "text")),
     "damaged weights": case("{work}/model/model.ckpt-6 is no readable checkpoint", "delete it",
                             spoil=write("model/model.ckpt-6.data-00000-of-00001", "text")),
+    "weights of another model": case(
+        "{work}/model/model.ckpt-4 holds none of the model's 2 variables such as tower/fully_connected/weights",
+        "leave out --init_checkpoint", train_dir="{work}/new", num_classes=4000,
+        init_checkpoint="{work}/model/model.ckpt-4"),
+    "weights to begin and to continue with": case(
+        "Give either --checkpoint_file", checkpoint_file="latest", init_checkpoint="{work}/model/model.ckpt-4"),
+    "weights that a new model would remove": case(
+        "--start_new_model would remove --init_checkpoint=latest", init_checkpoint="latest", start_new_model=True),
+    "nothing to freeze": case("--freeze=encoder matches the whole name of none", "tower/encoder/.*", freeze="encoder"),
     "checkpoint that a new model would remove": case(
         "--start_new_model would remove --checkpoint_file=latest", "leave out", checkpoint_file="latest",
         start_new_model=True),

@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from src import models
+from src.common.errors import InputError
 from src.trained import checkpoints
 from src.training import losses
 from src.training import optimizers
@@ -40,14 +41,14 @@ class ConstantReader(object):
 
 
 def train(updates=1, num_towers=1, batch_size=8, rated=None, mask=False, clip=0.0, penalty=0.0,
-          optimizer=tf1.train.GradientDescentOptimizer, model="LogisticModel", **hparams):
+          optimizer=tf1.train.GradientDescentOptimizer, model="LogisticModel", freeze="", **hparams):
     """-> {name: value} before and after the updates, and the losses, starting from fixed weights."""
     reader = ConstantReader(batch_size, rated)
     with tf.Graph().as_default():
         checkpoints.create_global_step()
         graph = towers.build(
             models.create(model, **hparams), reader, reader.next_batch, ["/cpu:0"] * num_towers,
-            losses.create("CrossEntropyLoss"), penalty, lambda step: (optimizer(1.0), None), clip, mask)
+            losses.create("CrossEntropyLoss"), penalty, lambda step: (optimizer(1.0), None), clip, mask, freeze=freeze)
         with tf1.Session() as session:
             session.run(tf1.global_variables_initializer())
             assign(session, {variable: np.random.RandomState(1).randn(*variable.shape.as_list())
@@ -135,6 +136,23 @@ def test_batch_norm_statistics_move_with_every_step():
                           moe_num_mixtures=1)
     for name in ("tower/gating_prob_bn/moving_mean", "tower/gating_prob_bn/moving_variance"):
         assert (start[name] != end[name]).all()
+
+
+@pytest.mark.parametrize("num_towers", [1, 2])
+def test_frozen_variables_stay_as_they_are_their_statistics_too(num_towers):
+    start, end, _ = train(updates=2, num_towers=num_towers, model="MoeModel", moe_prob_gating=True, moe_num_mixtures=1,
+                          penalty=1.0, freeze="tower/(gates|gating_prob_bn)/.*")
+    for name in start:
+        assert (start[name] == end[name]).all() == name.startswith(("tower/gates/", "tower/gating_prob_bn/")), name
+
+
+@pytest.mark.parametrize("freeze, told", [
+    ("fully_connected/.*", "--freeze=fully_connected/.* matches the whole name of none of the 2 variables such as to"),
+    ("tower/.*", "--freeze=tower/.* leaves nothing to train"), ("*", "--freeze=* is no regular expression: nothing")])
+def test_patterns_that_freeze_nothing_or_everything_are_explained(freeze, told):
+    with pytest.raises(InputError) as raised:
+        train(freeze=freeze)
+    assert str(raised.value).startswith(told)
 
 
 @pytest.mark.parametrize("num_gpu, gpus, expected",

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from src import models
+from src.common.errors import InputError
 from src.trained import checkpoints
 from src.training import cluster
 from src.training import losses
@@ -107,19 +108,22 @@ class ConstantReader(object):
         return batch["features"]
 
 
-def train_graph(model, reader):
+def train_graph(model, reader, freeze=""):
     checkpoints.create_global_step()
     return towers.build(
         model, reader, reader.next_batch, ["/cpu:0"], losses.create("CrossEntropyLoss"), 1.0,
-        lambda step: (tf1.train.AdamOptimizer(RATE), tf.constant(RATE)), 1.0, frames_sampled=False)
+        lambda step: (tf1.train.AdamOptimizer(RATE), tf.constant(RATE)), 1.0, frames_sampled=False,
+        freeze=freeze)
 
 
-def train_here(folder, max_steps, start_from=None):
-    """Trains to max_steps, from the checkpoint in `folder` or `start_from`; returns the checkpoint."""
+def train_here(folder, max_steps, start_from=None, init_from=None):
+    """Trains to max_steps, from the checkpoint in `folder` or `start_from`, or begins with the weights of `init_from`;
+    returns the checkpoint."""
     model = models.create("MoeModel", moe_num_mixtures=MIXTURES, moe_prob_gating=True, moe_l2=0.0)
     with tf.Graph().as_default():
-        trainer.train(train_graph(model, ConstantReader()), folder, cluster.Task(None), stopping.Stop(), max_steps,
-                      BATCH, 1000, start_from)
+        graph = train_graph(model, ConstantReader())
+        trainer.train(graph, folder, cluster.Task(None), stopping.Stop(), max_steps, BATCH, 1000, start_from,
+                      initialize=init_from and trainer.initializer(init_from, graph))
     return checkpoints.path(folder, max_steps)
 
 
@@ -161,6 +165,27 @@ def test_another_program_continues_our_checkpoint_as_ours_would(theirs, tmp_path
     ours = train_here(str(tmp_path / "ours"), 5, start_from=theirs)
     continued = train_plainly(str(tmp_path / "continued"), 2, start_from=ours)
     assert_equal_values(continued, train_here(str(tmp_path / "ours"), 7))
+
+
+def test_a_new_run_begins_with_another_programs_weights_alone(theirs, tmp_path):
+    ours = train_here(str(tmp_path / "ours"), 1, init_from=theirs)
+    assert written(ours) == written(theirs)
+    assert tf.train.load_variable(ours, "global_step") == 1
+    assert tf.train.load_variable(ours, "beta1_power") == pytest.approx(.9 ** 2)
+    for name in TRAINED:
+        before, after = (tf.train.load_variable(checkpoint, name) for checkpoint in (theirs, ours))
+        # Adam's first step is as long as the learning rate.
+        np.testing.assert_allclose(np.abs(after - before), RATE, rtol=.01, err_msg=name)
+    for name in MOVING:
+        before, after = (tf.train.load_variable(checkpoint, name) for checkpoint in (theirs, ours))
+        assert 0 < np.abs(after - before).max() < .01, name
+
+
+def test_weights_that_do_not_fit_are_not_to_be_frozen(theirs):
+    model = models.create("MoeModel", moe_num_mixtures=MIXTURES + 1, moe_prob_gating=True)
+    graph = train_graph(model, ConstantReader(), freeze="tower/(experts|gating_prob).*")
+    with pytest.raises(InputError, match="--freeze keeps tower/experts/weights as it is, but .* does not hold it in"):
+        trainer.initializer(theirs, graph)
 
 
 class FramesReader(object):
