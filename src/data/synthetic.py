@@ -8,17 +8,14 @@ labels are learnt most easily from the contexts, which say nothing of the time; 
 find the segments must tell the prototypes apart.
 """
 import collections
-import contextlib
 import os
 import string
 
 import numpy as np
-import tensorflow as tf
 
-from src.common import files
-from src.common.errors import InputError
 from src.data import segments
 from src.data import shards
+from src.data import writing
 
 RGB_BYTES = 1024  # of a frame
 AUDIO_BYTES = 128
@@ -71,9 +68,6 @@ World = collections.namedtuple("World", "classes themes prototypes contexts")
 # frames: uint8 [frames, FRAME_BYTES].
 Video = collections.namedtuple("Video", "labels active frames")
 
-# Arrays [ratings]: int64 starts in seconds, int64 labels, float32 scores 1 (present) or 0 (absent).
-Ratings = collections.namedtuple("Ratings", "starts labels scores")
-
 
 def generator(seed, *place):
     """Random generator for one place, ints of which the last is above 0; other places do not affect it."""
@@ -119,7 +113,7 @@ def create_video(world, num_frames, rng):
     evidence = np.einsum("tc,cf->tf", strengths, world.prototypes[theme])
     style = STYLE * rng.standard_normal(FRAME_BYTES, np.float32)
     values = style + context + evidence + _noise(num_frames, rng)
-    return Video(world.classes[theme[shown]], active, quantize(values))
+    return Video(world.classes[theme[shown]], active, writing.quantize(values))
 
 
 def _activity(num_frames, count, rng):
@@ -141,12 +135,6 @@ def _noise(num_frames, rng):
     return FRESH_NOISE * fresh[NOISE_SECONDS:] + LASTING_NOISE * lasting
 
 
-def quantize(values):
-    """Bytes b for which b * 4/255 + 4/512 - 2 is nearest to the values, clipped to -2..2."""
-    steps = (values + np.float32(2 - 4 / 512.0)) * np.float32(255 / 4.0)
-    return np.clip(np.rint(steps), 0, 255).astype(np.uint8)
-
-
 def rate(video, rng):
     """Ratings of RATED_SEGMENTS segments for one of a video's classes, for some videos for two.
 
@@ -158,8 +146,8 @@ def rate(video, rng):
     columns = np.sort(rng.permutation(len(video.labels))[:1 + (rng.random() < TWO_CLASSES_RATED)])
     rated = [rng.choice(num_segments, RATED_SEGMENTS, replace=False) for _ in columns]
     rated, columns = np.concatenate(rated), np.repeat(columns, RATED_SEGMENTS)
-    return Ratings(rated * segments.SEGMENT_FRAMES, video.labels[columns],
-                   present[rated, columns].astype(np.float32))
+    return writing.Ratings(rated * segments.SEGMENT_FRAMES, video.labels[columns],
+                           present[rated, columns].astype(np.float32))
 
 
 def video_id(partition, shard, video):
@@ -193,62 +181,16 @@ def write_shard(path, partition, shard, world, num_videos, frame_range, seed):
     rng = generator(seed, shard, partition.number)
     fewest, most = frame_range
     written = []
-    with _replacing_shard(path) as writer:
+
+    def videos():
         for number in range(num_videos):
             name = video_id(partition, shard, number)
             num_frames = int(np.interp(rng.random(), [0, 0.6, 1], [fewest, most, most]))
             video = create_video(world, num_frames, rng)
-            writer.write(serialize(name, video.labels if partition.labels else None, video.frames,
-                                   rate(video, rng) if partition.ratings else None))
+            lists = {"rgb": video.frames[:, :RGB_BYTES], "audio": video.frames[:, RGB_BYTES:]}
+            yield writing.serialize(name, video.labels if partition.labels else None, lists,
+                                    rate(video, rng) if partition.ratings else None)
             written.append((name, num_frames, video.labels))
+
+    writing.write_shards([(path, videos())])
     return written
-
-
-@contextlib.contextmanager
-def _replacing_shard(path):
-    """A TFRecordWriter whose file takes the place of `path` when the block succeeds.
-
-    Until then its name starts with a dot, so that no pattern of shards matches what a killed run leaves.
-    """
-    temporary = os.path.join(os.path.dirname(path), ".%s.tmp" % os.path.basename(path))
-    try:
-        tf.io.gfile.makedirs(os.path.dirname(path))
-        with tf.io.TFRecordWriter(temporary) as writer:
-            yield writer
-        tf.io.gfile.rename(temporary, path, overwrite=True)
-    except tf.errors.OpError as error:
-        raise InputError("%s cannot be written: %s." % (path, error.message))
-    finally:
-        files.remove(temporary)
-
-
-def serialize(video, labels, frames, ratings):
-    """A video's SequenceExample, as bytes.
-
-    Args:
-      video: id, bytes.
-      labels: ints, or None for a record without them.
-      frames: uint8 [frames, FRAME_BYTES], rgb before audio.
-      ratings: Ratings, or None.
-    """
-    context = {"id": _bytes(video)}
-    if labels is not None:
-        context["labels"] = _ints(labels)
-    if ratings is not None:
-        context["segment_start_times"] = _ints(ratings.starts)
-        context["segment_end_times"] = _ints(ratings.starts + segments.SEGMENT_FRAMES)
-        context["segment_labels"] = _ints(ratings.labels)
-        context["segment_scores"] = tf.train.Feature(float_list=tf.train.FloatList(value=ratings.scores))
-    lists = {name: tf.train.FeatureList(feature=[_bytes(frame.tobytes()) for frame in part])
-             for name, part in (("rgb", frames[:, :RGB_BYTES]), ("audio", frames[:, RGB_BYTES:]))}
-    record = tf.train.SequenceExample(context=tf.train.Features(feature=context),
-                                      feature_lists=tf.train.FeatureLists(feature_list=lists))
-    return record.SerializeToString(deterministic=True)  # else the order of the features varies
-
-
-def _bytes(value):
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-
-
-def _ints(values):
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=values))

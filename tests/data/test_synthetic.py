@@ -18,6 +18,7 @@ from src.data import segments
 from src.data import shards
 from src.data import synthetic
 from src.data import vocabulary
+from src.data import writing
 from src.evaluation import ranking_metrics
 from src.evaluation import ratings
 from src.submission import ranked_csv
@@ -148,8 +149,8 @@ def test_bytes_are_the_nearest_to_the_values():
     every_byte = np.arange(256, dtype=np.uint8)
     exact = every_byte * (4 / 255.0) + 4 / 512.0 - 2
     for offset in (-0.007, 0, 0.007):  # half a step is 0.00784
-        np.testing.assert_array_equal(synthetic.quantize((exact + offset).astype(np.float32)), every_byte)
-    np.testing.assert_array_equal(synthetic.quantize(np.float32([-9, 9])), [0, 255])
+        np.testing.assert_array_equal(writing.quantize((exact + offset).astype(np.float32)), every_byte)
+    np.testing.assert_array_equal(writing.quantize(np.float32([-9, 9])), [0, 255])
 
 
 def test_classes_come_and_go_at_any_second():
@@ -315,7 +316,7 @@ def test_shards_of_an_earlier_run_do_not_mix_with_new_ones(tmp_path):
 
 def test_an_interrupted_run_leaves_no_half_written_shard(tmp_path, monkeypatch):
     whole = contents(make(tmp_path / "whole"))
-    left, serialize = [3], synthetic.serialize
+    left, serialize = [3], writing.serialize
 
     def interrupted(*arguments):
         left[0] -= 1
@@ -323,7 +324,7 @@ def test_an_interrupted_run_leaves_no_half_written_shard(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return serialize(*arguments)
 
-    monkeypatch.setattr(synthetic, "serialize", interrupted)
+    monkeypatch.setattr(writing, "serialize", interrupted)
     with pytest.raises(KeyboardInterrupt):
         make(tmp_path / "interrupted")
     there = contents(tmp_path / "interrupted")

@@ -18,6 +18,7 @@ TIMEOUT = 120  # seconds, far more than any run takes
 
 context = multiprocessing.get_context("forkserver")
 context.set_forkserver_preload(["src.train", "src.eval", "src.inference", "src.ensemble", "src.explore",
+                                "src.make_records", "src.convert_prediction_from_json_to_csv",
                                 "tests.programs.dask_processes"])
 
 

@@ -1,0 +1,96 @@
+"""Labels of one's own videos, and ratings of their segments, in text files."""
+import re
+
+import numpy as np
+
+from src.common import text
+from src.common.errors import InputError
+from src.data import segment_ids
+from src.data import segments
+from src.data import writing
+
+_SEGMENT = re.compile(rb"(%b):([0-9]{1,7})" % segment_ids.VIDEO.pattern)
+_SCORE = re.compile(rb"([01])(?:\.0*)?")
+
+
+def read_labels(path, num_classes, classes):
+    """The labels of videos, in lines such as `id,label;label`; `id,labels` may stand above.
+
+    Args:
+      path: local or gs://.
+      num_classes: labels run from 0 to num_classes - 1.
+      classes: {name: class}, as labels may be names as well.
+
+    Returns:
+      {video id (bytes): (number of its line, ascending int64 labels)}.
+
+    Raises:
+      InputError: a line is malformed, or names no class, or a video that had a line before; names the line.
+    """
+    found = {}
+    for number, line in text.lines(path, header=b"id,labels"):
+        video, comma, labels = line.partition(b",")
+        video = video.strip()
+        if not comma or not segment_ids.VIDEO.fullmatch(video):
+            raise InputError("%s, line %d: %s is not id,label;label, the id without colon and blank: correct it."
+                             % (path, number, text.quoted(line)))
+        if video in found:
+            raise InputError("%s, line %d: the video %s has the line %d already: leave one of the two out."
+                             % (path, number, text.quoted(video), found[video][0]))
+        labels = [_class_of(word, num_classes, classes, path, number) for word in labels.split(b";") if word.strip()]
+        found[video] = number, np.unique(np.array(labels, np.int64))
+    return found
+
+
+def read_ratings(path, num_classes, classes):
+    """The ratings of segments, in lines such as `video:35,label,1`; `segment_id,label,score` may stand above.
+
+    Args: as `read_labels`.
+
+    Returns:
+      {video id (bytes): (number of its first line, writing.Ratings)}; of a segment and class rated twice, the last.
+
+    Raises:
+      InputError: a line is malformed, names no class, or a start that is none of a segment; names the line.
+    """
+    found, lines = {}, {}
+    for number, line in text.lines(path, header=b"segment_id,label,score"):
+        segment, _, rest = line.partition(b",")
+        label, _, score = rest.rpartition(b",")
+        segment, score = _SEGMENT.fullmatch(segment.strip()), _SCORE.fullmatch(score.strip())
+        if not segment or not score or not label.strip():
+            raise InputError("%s, line %d: %s is not segment_id,label,score such as abcd:35,7,1: correct it."
+                             % (path, number, text.quoted(line)))
+        video, start = segment.group(1), int(segment.group(2))
+        if start % segments.SEGMENT_FRAMES:
+            raise InputError("%s, line %d: no segment starts at second %d, but one each %d seconds: correct it."
+                             % (path, number, start, segments.SEGMENT_FRAMES))
+        lines.setdefault(video, number)
+        found.setdefault(video, {})[start, _class_of(label, num_classes, classes, path, number)] = int(score.group(1))
+    return {video: (lines[video], _ratings(scores)) for video, scores in found.items()}
+
+
+def _class_of(word, num_classes, classes, path, number):
+    """The class that a word, its number or its name, stands for."""
+    label = text.whole_number(word)
+    if label is None:
+        label = classes.get(word.strip().decode("utf-8", "replace"))
+    if label is None:
+        raise InputError("%s, line %d: %s is no class: give its number%s." % (
+            path, number, text.quoted(word.strip()), ", or its name in --vocabulary_file"))
+    if label >= num_classes:
+        raise InputError("%s, line %d: the label %d is outside 0..%d: check --num_classes."
+                         % (path, number, label, num_classes - 1))
+    return label
+
+
+def _ratings(scores):
+    """Ratings of {(start, label): score}, in order."""
+    pairs = np.array(sorted(scores), np.int64).reshape(-1, 2)
+    return writing.Ratings(pairs[:, 0], pairs[:, 1], np.array([scores[tuple(pair)] for pair in pairs.tolist()], "f4"))
+
+
+def of_part(ratings, start, length):
+    """The ratings of a video's seconds from `start` on, `length` of them, as those of a video of its own."""
+    chosen = (ratings.starts >= start) & (ratings.starts < start + length)
+    return writing.Ratings(ratings.starts[chosen] - start, ratings.labels[chosen], ratings.scores[chosen])

@@ -1,0 +1,79 @@
+"""Videos -> TFRecord shards in YouTube-8M's frame-level format."""
+import collections
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from src.common import files
+from src.common.errors import InputError
+from src.data import segments
+
+# Arrays [ratings]: int64 starts in seconds, int64 labels, float32 scores 1 (present) or 0 (absent).
+Ratings = collections.namedtuple("Ratings", "starts labels scores")
+
+
+def quantize(values):
+    """Bytes b for which b * 4/255 + 4/512 - 2 is nearest to the values, clipped to -2..2."""
+    steps = (values + np.float32(2 - 4 / 512.0)) * np.float32(255 / 4.0)
+    return np.clip(np.rint(steps), 0, 255).astype(np.uint8)
+
+
+def serialize(video, labels, lists, ratings):
+    """A video's SequenceExample, as bytes.
+
+    Args:
+      video: id, bytes.
+      labels: ints, or None for a record without them.
+      lists: {name: uint8 [frames, features]}, such as rgb and audio.
+      ratings: Ratings, or None.
+    """
+    context = {"id": _bytes(video)}
+    if labels is not None:
+        context["labels"] = _ints(labels)
+    if ratings is not None:
+        context["segment_start_times"] = _ints(ratings.starts)
+        context["segment_end_times"] = _ints(ratings.starts + segments.SEGMENT_FRAMES)
+        context["segment_labels"] = _ints(ratings.labels)
+        context["segment_scores"] = tf.train.Feature(float_list=tf.train.FloatList(value=ratings.scores))
+    lists = {name: tf.train.FeatureList(feature=[_bytes(frame.tobytes()) for frame in frames])
+             for name, frames in lists.items()}
+    record = tf.train.SequenceExample(context=tf.train.Features(feature=context),
+                                      feature_lists=tf.train.FeatureLists(feature_list=lists))
+    return record.SerializeToString(deterministic=True)  # else the order of the features varies
+
+
+def _bytes(value):
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+
+def _ints(values):
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+
+
+def write_shards(shards):
+    """Writes shards, which take their places when all of them are whole.
+
+    Until then their names start with a dot, so that no pattern of shards matches what a killed run leaves.
+
+    Args:
+      shards: iterable of (path, iterable of serialized records).
+
+    Raises:
+      InputError: a shard cannot be written.
+    """
+    temporary, path = collections.OrderedDict(), None
+    try:
+        for path, records in shards:
+            temporary[path] = os.path.join(os.path.dirname(path), ".%s.tmp" % os.path.basename(path))
+            tf.io.gfile.makedirs(os.path.dirname(path))
+            with tf.io.TFRecordWriter(temporary[path]) as writer:
+                for record in records:
+                    writer.write(record)
+        for path, name in temporary.items():
+            tf.io.gfile.rename(name, path, overwrite=True)
+    except tf.errors.OpError as error:
+        raise InputError("%s cannot be written: %s." % (path, error.message))
+    finally:
+        for name in temporary.values():
+            files.remove(name)

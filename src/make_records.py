@@ -1,0 +1,124 @@
+"""Makes records of one's own videos: features, labels and ratings -> TFRecords as those of YouTube-8M.
+
+  python src/make_records.py --features_dir=features --labels_file=labels.csv --num_classes=12 --output_dir=records
+
+The features are a file a video, named by its id: an .npz of arrays `rgb` [seconds, 1024] and `audio` [seconds, 128], or
+what MediaPipe's YouTube-8M extractor writes (see data/own_videos.py).
+"""
+import os
+import sys
+
+if __name__ == "__main__":
+    if not __package__:  # run as a file
+        sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    from src.common import interrupts
+    interrupts.end_quietly()  # while the modules below load
+
+import collections
+import logging
+import zlib
+
+from absl import flags
+
+from src.common import files
+from src.common import program
+from src.common import tables
+from src.common.errors import InputError
+from src.data import annotations
+from src.data import inspection
+from src.data import making
+from src.data import own_videos
+from src.data import readers
+from src.data import shards
+from src.data import synthetic
+from src.data import writing
+
+log = logging.getLogger("yt8m")
+
+MAX_ROWS = 100  # of classes on the terminal
+
+
+def define_flags():
+    inspection.define_flags()
+    flags.DEFINE_string("features_dir", "", "Folder of the features, a file a video.")
+    flags.DEFINE_string("labels_file", "", "Labels of the videos, lines such as id,label;label. Empty: records without "
+                        "labels, to predict.")
+    flags.DEFINE_string("ratings_file", "", "Ratings of 5-second segments, lines such as id:35,label,1, or 0 where the "
+                        "class is absent.")
+    flags.DEFINE_string("feature_names", "rgb,audio", "Comma list of the features to take: rgb alone of videos without "
+                        "sound.")
+    flags.DEFINE_string("feature_sizes", "1024,128", "Comma list of their sizes.")
+    flags.DEFINE_string("output_dir", "", "Folder for the shards.")
+    flags.DEFINE_enum("partition", "train", sorted({one.stem for one in synthetic.PARTITIONS}),
+                      "What the shards' names begin with.")
+    flags.DEFINE_enum("naming", "local", sorted(shards.SUFFIXES),
+                      "Shard names: local = train0000, train0001, ..; cloud = train00, train10, ..")
+    flags.DEFINE_integer("num_shards", 10, "Shards, among which a hash of their ids distributes the videos.",
+                         lower_bound=1, upper_bound=shards.NUM_SHARDS)
+    flags.DEFINE_enum("long_videos", "cut", ["cut", "refuse"], "Videos of more than %d seconds are cut into id, id~%d, "
+                      ".., or refused." % (inspection.MAX_FRAMES, inspection.MAX_FRAMES))
+
+
+def shard_paths(args):
+    """Paths of the shards to write.
+
+    Raises:
+      InputError: shards of the partition are there already.
+    """
+    if not args.output_dir:
+        raise InputError("--output_dir is empty: say where the records go.")
+    for name in sorted(files.names(args.output_dir)):
+        parsed = shards.parse(name)
+        if parsed and parsed.stem == args.partition:
+            raise InputError("%s is there already and would mix with the new shards: remove those of --partition=%s, "
+                             "or give another --output_dir." % (os.path.join(args.output_dir, name), args.partition))
+    return [os.path.join(args.output_dir, "%s%s.tfrecord" % (args.partition, suffix))
+            for suffix in shards.SUFFIXES[args.naming][:args.num_shards]]
+
+
+def read_rows(read, path, num_classes, videos):
+    """What `annotations` reads of a file, without rows of other videos, of which a line tells."""
+    if not path:
+        return {}
+    rows = read(path, num_classes, {})
+    others = sorted(number for video, (number, _) in rows.items() if video not in videos)
+    if others:
+        log.info("%s: the rows of %d videos that --features_dir lacks, such as that of line %d, do not count",
+                 path, len(others), others[0])
+    return rows
+
+
+def print_classes(maker, num_classes):
+    """Prints a row a class that occurs."""
+    occurring = collections.Counter()
+    for counter in maker.by_class.values():
+        occurring.update(counter)
+    listed = sorted(label for label, _ in occurring.most_common(MAX_ROWS))
+    if listed:
+        tables.print_table([collections.OrderedDict([("class", str(label))] + [
+            (name, counter[label]) for name, counter in maker.by_class.items()]) for label in listed])
+        print("%d of %d classes occur%s" % (len(occurring), num_classes, "" if len(listed) == len(occurring) else
+                                            ", the most frequent ones are listed"))
+
+
+def main(args):
+    """Makes the records."""
+    paths, videos = shard_paths(args), own_videos.find(args.features_dir)
+    maker = making.Maker(
+        videos, readers.features(args.feature_names, args.feature_sizes),
+        args.labels_file, read_rows(annotations.read_labels, args.labels_file, args.num_classes, videos),
+        args.ratings_file, read_rows(annotations.read_ratings, args.ratings_file, args.num_classes, videos),
+        args.long_videos == "cut")
+    ids_of = collections.defaultdict(list)
+    for video in videos:
+        ids_of[zlib.crc32(video) % len(paths)].append(video)
+    writing.write_shards((path, maker.records(ids_of[number])) for number, path in enumerate(paths))
+    maker.finish()
+    if maker.clipped:
+        log.info("%.2g %% of the floats were beyond -2..2 and are clipped", 100 * maker.clipped)
+    print_classes(maker, args.num_classes)
+    log.info("written: %d shards, %s to %s", len(paths), paths[0], os.path.basename(paths[-1]))
+
+
+if __name__ == "__main__":
+    program.run(define_flags, main)
