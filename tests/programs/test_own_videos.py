@@ -1,0 +1,78 @@
+"""From features of one's own videos, in classes of one's own, to ranked segments: each program in turn."""
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from src.submission import ranked_csv
+from src.submission import video_csv
+from src.trained import checkpoints
+from tests.programs import runner
+
+CLASSES, VIDEOS, SECONDS = 6, 40, 40
+FEATURES = dict(frame_features=True, feature_names="rgb,audio", feature_sizes="1024,128")
+BERT = dict(model="Bert", bert_hidden_layer=1, bert_attention_heads=4, video_level_classifier_model="LogisticModel",
+            batch_size=32, base_learning_rate=.001, num_epochs=0, export_saved_models=False)
+
+
+@pytest.fixture(scope="module", name="own")
+def own_videos(tmp_path_factory):
+    """A folder with an .npz a video, in which two classes come and go, and files of labels and of all ratings."""
+    folder, random = tmp_path_factory.mktemp("own"), np.random.RandomState(7)
+    prototypes = .2 * random.standard_normal([CLASSES, 1152]).astype("f4")
+    (folder / "features").mkdir()
+    with (folder / "labels.csv").open("w") as labels, (folder / "ratings.csv").open("w") as ratings, (
+            folder / "labels_of_3862.csv").open("w") as many:
+        for number in range(VIDEOS):
+            active = np.zeros([SECONDS // 5, CLASSES])
+            for label in random.choice(CLASSES, 2, replace=False):
+                active[random.choice(SECONDS // 5, 3, replace=False), label] = 1
+            values = np.repeat(active, 5, axis=0) @ prototypes + .5 * random.standard_normal([SECONDS, 1152])
+            np.savez(str(folder / "features" / ("own%02d.npz" % number)), rgb=values[:, :1024], audio=values[:, 1024:])
+            shown = np.flatnonzero(active.any(axis=0))
+            labels.write("own%02d,%s\n" % (number, ";".join(map(str, shown))))
+            many.write("own%02d,%s\n" % (number, ";".join(str(500 * label + 3) for label in shown)))
+            for segment, label in np.ndindex(*active.shape):
+                ratings.write("own%02d:%d,%d,%d\n" % (number, 5 * segment, label, active[segment, label]))
+    config = {"intermediate_size": 16, "initializer_range": .02, "max_position_embeddings": 5}
+    (folder / "bert_config.json").write_text(json.dumps(config))
+    return folder
+
+
+def test_from_features_to_ranked_segments(own):
+    made, bert = dict(features_dir=own / "features", output_dir=own / "records"), dict(
+        BERT, bert_config_file=own / "bert_config.json")
+    runner.succeed("make_records", labels_file=own / "labels_of_3862.csv", num_shards=2, **made)
+    runner.succeed("train", train_dir=own / "pretrained", train_data_pattern=own / "records/train*", max_steps=10,
+                   **dict(bert, **FEATURES))
+    runner.succeed("make_records", labels_file=own / "labels.csv", ratings_file=own / "ratings.csv",
+                   num_classes=CLASSES, partition="validate", num_shards=8, **made)
+    rated = str(own / "records" / "validate*")
+    errors = runner.succeed(
+        "train", train_dir=own / "model", train_data_pattern=rated, segment_labels=True, holdout_shards=2,
+        num_classes=CLASSES, max_steps=60, init_checkpoint=own / "pretrained" / "model.ckpt-10",
+        **dict(bert, frame_features=True, feature_names="audio,rgb", feature_sizes="128,1024"))
+    assert "16 of the model's 18 variables begin as in %s" % (own / "pretrained" / "model.ckpt-10") in errors
+    assert "the others begin afresh: tower/fully_connected/weights [1152, 6] ([1152, 3862] there), tower/full" in errors
+    assert checkpoints.steps(str(own / "model")) == [60]
+
+    holdout = dict(train_dir=own / "model", segment_labels=True, holdout_shards=2, batch_size=64)
+    runner.succeed("eval", eval_data_pattern=rated, run_once=True, **holdout)
+    with open(str(own / "model" / "eval" / "results.csv")) as stream:
+        row, = csv.DictReader(stream)
+    runner.succeed("inference", input_data_pattern=rated, output_file=own / "ranked.csv", **holdout)
+    ranked = ranked_csv.read(str(own / "ranked.csv"))
+    assert sorted(ranked) == list(range(CLASSES))
+    output = runner.output_of("segment_eval_inference", submission_file=own / "ranked.csv", eval_data_pattern=rated,
+                              holdout_shards=2, num_classes=CLASSES)
+    mean = float(output.split()[1])
+    chance = 2 * 3 / (CLASSES * SECONDS / 5)
+    assert mean > .8 > 5 * chance and "over 6 classes" in output
+    assert float(row["map"]) == pytest.approx(mean, abs=.02)  # of equal scores either takes any order
+
+    runner.succeed("inference", input_data_pattern=rated, output_prob=True, top_k=CLASSES,
+                   output_file=own / "classes.csv", **holdout)
+    video = ranked[0][0].split(b":")[0]
+    starts, labels, scores = video_csv.read_video(str(own / "classes.csv"), video)
+    assert starts.tolist() == list(range(0, SECONDS, 5)) and labels.tolist() == list(range(CLASSES))
