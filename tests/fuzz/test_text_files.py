@@ -1,5 +1,6 @@
 """Text files of any bytes: what is read is what a plain reading finds, or one sentence."""
 import csv
+import io
 import json
 import os
 import re
@@ -11,15 +12,19 @@ from hypothesis import given
 from hypothesis import strategies
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from src.common import files
 from src.common import text
 from src.common.errors import InputError
+from src.data import annotations
+from src.data import own_videos
 from src.data import segments
 from src.data import vocabulary
 from src.evaluation import ratings
 from src.evaluation import results
 from src.submission import ranked_csv
+from src.submission import served
 from src.submission import tuning
 
 MARK = b"\xef\xbb\xbf"
@@ -114,7 +119,7 @@ def test_rating_caches(path, content):
     expected = {}
     for _, line in plain_rows(content, b"segment_id,label,score"):
         matched = re.fullmatch(rb"(.*),([0-9]{1,9}),([01])(\.0*)?", line.strip())
-        if not matched or not is_segment(matched.group(1)):
+        if not matched or not is_segment(matched.group(1)) or int(matched.group(2)) >= 3862:
             expected = None
             break
         expected[matched.group(1), int(matched.group(2))] = float(matched.group(3))
@@ -128,6 +133,66 @@ def test_rating_caches(path, content):
             np.testing.assert_array_equal(again, before)
 
 
+@given(of_pieces(b"id,labels", b"abcd,7;3", b"e,7", b"abcd", b"7", b";", b"cat", b"-1", b"4000"))
+def test_labels_of_videos(path, content):
+    write(path, content)
+    expected = {}
+    for number, line in plain_rows(content, b"id,labels"):
+        video, comma, labels = line.partition(b",")
+        labels = [label.strip() for label in labels.split(b";") if label.strip()]
+        numbers = [5 if label == b"cat" else int(label) if re.fullmatch(rb"[0-9]{1,9}", label) else -1
+                   for label in labels]
+        video = video.strip()
+        if not comma or not is_segment(video + b":0") or video in expected or not all(0 <= n < 3862 for n in numbers):
+            expected = None
+            break
+        expected[video] = number, sorted(set(numbers))
+    found = outcome(lambda path: annotations.read_labels(path, 3862, {"cat": 5}), path)
+    assert (found and {video: (number, labels.tolist()) for video, (number, labels) in found.items()}) == expected
+
+
+@given(of_pieces(b"segment_id,label,score", b"abcd:5,7,1", b"abcd:5,7,0", b"e:0,3861,1.0", b"e:7,1,1", b"cat,1", b"7"))
+def test_ratings_of_videos(path, content):
+    write(path, content)
+    found = outcome(lambda path: annotations.read_ratings(path, 3862, {"cat": 5}), path)
+    for video, (_, rated) in (found or {}).items():
+        assert is_segment(video + b":0") and not (rated.starts % 5).any() and set(rated.scores) <= {0, 1}
+        assert len(set(zip(rated.starts.tolist(), rated.labels.tolist()))) == len(rated.scores) > 0
+
+
+SERVED = b'{"video_id": "ab", "class_indexes": [7, 3], "predictions": [0.5, 0.25]}'
+
+
+@given(of_pieces(SERVED, SERVED[:16], SERVED[18:], SERVED[:-2], b"]", b"}", b"[", b'{"prediction": ', b"9" * 400))
+def test_served_predictions(path, content):
+    write(path, content)
+    for video, classes, scores in outcome(lambda path: list(served.predictions([path])), path) or ():
+        assert is_segment(video + b":0") and len(classes) == len(scores) > 0
+
+
+def npz():
+    stream = io.BytesIO()
+    np.savez(stream, rgb=np.zeros([2, 3], np.float16), audio=np.zeros([2, 1], np.uint8))
+    return stream.getvalue()
+
+
+EXTRACTED = tf.train.SequenceExample(feature_lists=tf.train.FeatureLists(feature_list={
+    name: tf.train.FeatureList(feature=2 * [tf.train.Feature(float_list=tf.train.FloatList(value=size * [1.0]))])
+    for name, size in (("RGB/feature/floats", 3), ("AUDIO/feature/floats", 1))})).SerializeToString()
+
+
+@given(strategies.sampled_from([npz(), EXTRACTED]), strategies.data())
+def test_features_of_videos(path, content, data):
+    content = bytearray(content)
+    for _ in range(data.draw(strategies.integers(0, 4))):
+        content[data.draw(strategies.integers(0, len(content) - 1))] = data.draw(strategies.integers(0, 255))
+    write(path, bytes(content[:data.draw(strategies.sampled_from([len(content), len(content) - 9, 50]))]))
+    found = outcome(lambda path: own_videos.read(path, [("rgb", 3), ("audio", 1)]), path)
+    if found:
+        assert {name: values.dtype for name, values in found.lists.items()} == {"rgb": np.uint8, "audio": np.uint8}
+        assert len(found.lists["rgb"]) == len(found.lists["audio"]) > 0
+
+
 def rows_of(path):
     """As `ranked_csv.read`, by way of `Rows`, as the fusion reads."""
     rows, found = ranked_csv.Rows(path), {}
@@ -139,8 +204,8 @@ def rows_of(path):
     return found
 
 
-def is_segment(name):
-    return len(name) <= 64 and re.fullmatch(rb"[^:,\x00- ]+:[0-9]+", name)
+def is_segment(name, video_bytes=64):
+    return len(name) <= 72 and re.fullmatch(rb"[^:,\x00- \x7f]{1,%d}:[0-9]+" % video_bytes, name)
 
 
 def plain_ranked(content):
@@ -151,7 +216,7 @@ def plain_ranked(content):
         if not comma or len(class_id) > 63 or not re.fullmatch(rb"\s*[0-9]{1,9}\s*", class_id):
             return None
         ids = ids.strip().split(b" ") if ids.strip() else []
-        if int(class_id) in found or len(set(ids)) < len(ids) or not all(map(is_segment, ids)):
+        if int(class_id) in found or len(set(ids)) < len(ids) or not all(is_segment(name, 72) for name in ids):
             return None
         found[int(class_id)] = ids
     return found or None
