@@ -31,6 +31,7 @@ from src.data import own_videos
 from src.data import readers
 from src.data import shards
 from src.data import synthetic
+from src.data import vocabulary
 from src.data import writing
 
 log = logging.getLogger("yt8m")
@@ -45,6 +46,7 @@ def define_flags():
                         "labels, to predict.")
     flags.DEFINE_string("ratings_file", "", "Ratings of 5-second segments, lines such as id:35,label,1, or 0 where the "
                         "class is absent.")
+    flags.DEFINE_string("vocabulary_file", "", "YouTube-8M's vocabulary.csv, or one like it: labels may be its names.")
     flags.DEFINE_string("feature_names", "rgb,audio", "Comma list of the features to take: rgb alone of videos without "
                         "sound.")
     flags.DEFINE_string("feature_sizes", "1024,128", "Comma list of their sizes.")
@@ -76,11 +78,11 @@ def shard_paths(args):
             for suffix in shards.SUFFIXES[args.naming][:args.num_shards]]
 
 
-def read_rows(read, path, num_classes, videos):
+def read_rows(read, path, num_classes, names, videos):
     """What `annotations` reads of a file, without rows of other videos, of which a line tells."""
     if not path:
         return {}
-    rows = read(path, num_classes, {})
+    rows = read(path, num_classes, vocabulary.labels_of(names))
     others = sorted(number for video, (number, _) in rows.items() if video not in videos)
     if others:
         log.info("%s: the rows of %d videos that --features_dir lacks, such as that of line %d, do not count",
@@ -88,15 +90,16 @@ def read_rows(read, path, num_classes, videos):
     return rows
 
 
-def print_classes(maker, num_classes):
+def print_classes(maker, num_classes, names):
     """Prints a row a class that occurs."""
     occurring = collections.Counter()
     for counter in maker.by_class.values():
         occurring.update(counter)
     listed = sorted(label for label, _ in occurring.most_common(MAX_ROWS))
     if listed:
-        tables.print_table([collections.OrderedDict([("class", str(label))] + [
-            (name, counter[label]) for name, counter in maker.by_class.items()]) for label in listed])
+        tables.print_table([collections.OrderedDict(
+            [("name", vocabulary.name_of(names, label))] * bool(names) + [("class", str(label))]
+            + [(name, counter[label]) for name, counter in maker.by_class.items()]) for label in listed])
         print("%d of %d classes occur%s" % (len(occurring), num_classes, "" if len(listed) == len(occurring) else
                                             ", the most frequent ones are listed"))
 
@@ -104,10 +107,11 @@ def print_classes(maker, num_classes):
 def main(args):
     """Makes the records."""
     paths, videos = shard_paths(args), own_videos.find(args.features_dir)
+    names = vocabulary.read(args.vocabulary_file) if args.vocabulary_file else {}
     maker = making.Maker(
         videos, readers.features(args.feature_names, args.feature_sizes),
-        args.labels_file, read_rows(annotations.read_labels, args.labels_file, args.num_classes, videos),
-        args.ratings_file, read_rows(annotations.read_ratings, args.ratings_file, args.num_classes, videos),
+        args.labels_file, read_rows(annotations.read_labels, args.labels_file, args.num_classes, names, videos),
+        args.ratings_file, read_rows(annotations.read_ratings, args.ratings_file, args.num_classes, names, videos),
         args.long_videos == "cut")
     ids_of = collections.defaultdict(list)
     for video in videos:
@@ -116,7 +120,7 @@ def main(args):
     maker.finish()
     if maker.clipped:
         log.info("%.2g %% of the floats were beyond -2..2 and are clipped", 100 * maker.clipped)
-    print_classes(maker, args.num_classes)
+    print_classes(maker, args.num_classes, names)
     log.info("written: %d shards, %s to %s", len(paths), paths[0], os.path.basename(paths[-1]))
 
 

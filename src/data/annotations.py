@@ -19,7 +19,7 @@ def read_labels(path, num_classes, classes):
     Args:
       path: local or gs://.
       num_classes: labels run from 0 to num_classes - 1.
-      classes: {name: class}, as labels may be names as well.
+      classes: {name: list of the classes called so}, as labels may be names as well; {} without names.
 
     Returns:
       {video id (bytes): (number of its line, ascending int64 labels)}.
@@ -74,10 +74,12 @@ def _class_of(word, num_classes, classes, path, number):
     """The class that a word, its number or its name, stands for."""
     label = text.whole_number(word)
     if label is None:
-        label = classes.get(word.strip().decode("utf-8", "replace"))
-    if label is None:
-        raise InputError("%s, line %d: %s is no class: give its number%s." % (
-            path, number, text.quoted(word.strip()), ", or its name in --vocabulary_file"))
+        called = classes.get(" ".join(word.decode("utf-8", "replace").split()), [])
+        if len(called) != 1:
+            raise InputError("%s, line %d: %s is the name of %s in --vocabulary_file: give the class's number." % (
+                path, number, text.quoted(word.strip()), "the classes %s" % ", ".join(map(str, called)) if called else
+                "no class"))
+        label, = called
     if label >= num_classes:
         raise InputError("%s, line %d: the label %d is outside 0..%d: check --num_classes."
                          % (path, number, label, num_classes - 1))

@@ -59,6 +59,14 @@ def name_of(names, label):
     return names.get(label) or "class %d" % label
 
 
+def labels_of(names):
+    """{name: ascending list of the classes that are called so}, of {class: name}."""
+    found = {}
+    for label, name in sorted(names.items()):
+        found.setdefault(name, []).append(label)
+    return found
+
+
 def read(path):
     """dict class -> name of the classes that have one; blanks and control characters in a name become one blank.
 

@@ -147,14 +147,14 @@ def test_labels_of_videos(path, content):
             expected = None
             break
         expected[video] = number, sorted(set(numbers))
-    found = outcome(lambda path: annotations.read_labels(path, 3862, {"cat": 5}), path)
+    found = outcome(lambda path: annotations.read_labels(path, 3862, {"cat": [5]}), path)
     assert (found and {video: (number, labels.tolist()) for video, (number, labels) in found.items()}) == expected
 
 
 @given(of_pieces(b"segment_id,label,score", b"abcd:5,7,1", b"abcd:5,7,0", b"e:0,3861,1.0", b"e:7,1,1", b"cat,1", b"7"))
 def test_ratings_of_videos(path, content):
     write(path, content)
-    found = outcome(lambda path: annotations.read_ratings(path, 3862, {"cat": 5}), path)
+    found = outcome(lambda path: annotations.read_ratings(path, 3862, {"cat": [5]}), path)
     for video, (_, rated) in (found or {}).items():
         assert is_segment(video + b":0") and not (rated.starts % 5).any() and set(rated.scores) <= {0, 1}
         assert len(set(zip(rated.starts.tolist(), rated.labels.tolist()))) == len(rated.scores) > 0

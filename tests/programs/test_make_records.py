@@ -17,8 +17,8 @@ from tests.programs import runner
 
 RANDOM = np.random.RandomState(3)
 SIZES = collections.OrderedDict([("rgb", 1024), ("audio", 128)])
-FLAGS = dict(labels_file="", ratings_file="", feature_names="rgb,audio", feature_sizes="1024,128", partition="train",
-             naming="local", num_shards=2, num_classes=12, long_videos="cut")
+FLAGS = dict(labels_file="", ratings_file="", vocabulary_file="", feature_names="rgb,audio", feature_sizes="1024,128",
+             partition="train", naming="local", num_shards=2, num_classes=12, long_videos="cut")
 
 
 def quantized(seconds):
@@ -135,6 +135,21 @@ def test_a_long_video_is_cut_with_its_ratings_or_refused(folder, capsys):
         "4           1        1                 1", "2 of 12 classes occur"]
 
 
+def test_labels_may_be_names(folder, capsys):
+    (folder / "names.csv").write_text("Index,Name\n3,Cat\n5,Dog  (pet)\n7,Cat\n8,Fish\n")
+    (folder / "labels.csv").write_text("one,Dog (pet); 4;Fish\n")
+    (folder / "ratings.csv").write_text("one:5,Fish,1\n")
+    flags = {name + "_file": str(folder / (file + ".csv")) for name, file in (
+        ("labels", "labels"), ("ratings", "ratings"), ("vocabulary", "names"))}
+    labels, _, ratings = make(folder, **flags)[b"one"]
+    assert labels == [4, 5, 8] and ratings == [(5, 10, 8, 1)]
+    assert [line.split("  ")[0] for line in capsys.readouterr().out.splitlines()[1:4]] == [
+        "class 4", "Dog (pet)", "Fish"]
+    (folder / "labels.csv").write_text("one,Cat\n")
+    with pytest.raises(InputError, match='line 1: "Cat" is the name of the classes 3, 7 in --vocabulary_file: give'):
+        make(folder, partition="test", **flags)
+
+
 def test_videos_without_sound_or_labels(folder):
     np.savez(str(folder / "features" / "silent.npz"), rgb=quantized(4)["rgb"])
     with pytest.raises(InputError, match="silent.npz holds rgb and no audio: extract it, or leave audio out of --feat"):
@@ -194,8 +209,8 @@ def test_features_that_do_not_fit_are_named(folder, name, content, told):
     ("labels", "one,3\no:e,3\n", 'labels.csv, line 2: "o:e,3" is not id,label;label'),
     ("labels", "one,3\none,4\n", 'labels.csv, line 2: the video "one" has the line 1 already: leave one'),
     ("labels", "one,3;12\n", "labels.csv, line 1: the label 12 is outside 0..11: check --num_classes."),
-    ("labels", "one,3;-1\n", 'labels.csv, line 1: "-1" is no class: give its number'),
-    ("labels", "one,3;cat\n", 'labels.csv, line 1: "cat" is no class: give its number'),
+    ("labels", "one,3;-1\n", 'labels.csv, line 1: "-1" is the name of no class in --vocabulary_file: give'),
+    ("labels", "one,3;cat\n", 'labels.csv, line 1: "cat" is the name of no class in --vocabulary_file: give'),
     ("ratings", "one:5,3\n", 'ratings.csv, line 1: "one:5,3" is not segment_id,label,score such as abcd:35,7,1'),
     ("ratings", "one:5,3,1\none:5,3,2\n", 'ratings.csv, line 2: "one:5,3,2" is not segment_id,label,score'),
     ("ratings", "one:7,3,1\n", "ratings.csv, line 1: no segment starts at second 7, but one each 5 seconds"),
