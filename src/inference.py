@@ -29,6 +29,7 @@ from src.data import pipeline
 from src.data import readers
 from src.data import segments
 from src.data import shards
+from src.data import vocabulary
 from src.submission import predictions
 from src.submission import ranked_csv
 from src.submission import shifts
@@ -55,6 +56,8 @@ def define_flags():
                         "beside it each other shift K.")
     flags.DEFINE_bool("output_prob", False, "With --segment_labels: write each segment's classes and scores, instead "
                       "of each class's segments.")
+    flags.DEFINE_string("vocabulary_file", "", "With --output_prob, and for videos: write the classes' names in "
+                        "YouTube-8M's vocabulary.csv, or in one like it, into a column more.")
     flags.DEFINE_string("segment_label_ids_file", "", "The classes rated at segment level. Empty: %s for YouTube-8M's "
                         "classes, all for others." % segments.LABEL_IDS)
     flags.DEFINE_integer("segment_max_pred", 100000, "Segments to keep a class.", lower_bound=1,
@@ -89,6 +92,19 @@ def classes_of(args, num_classes):
     if not args.segment_labels:
         return np.arange(num_classes)
     return np.array(segments.rated_classes(args.segment_label_ids_file, num_classes))
+
+
+def names_of(args):
+    """The names that classes are written with, None if they are not.
+
+    Raises:
+      InputError: there is no column for them, or the file does not read.
+    """
+    if not args.vocabulary_file:
+        return None
+    if args.segment_labels and not args.output_prob:
+        raise InputError("--vocabulary_file has no place in ranked segments: leave it out, or add --output_prob.")
+    return vocabulary.read(args.vocabulary_file)
 
 
 def predict(args, config, job, outputs):
@@ -130,8 +146,8 @@ def main(args):
     job = predictions.Job(
         paths, checkpoint, values, args.max_frames, args.batch_size, args.num_readers,
         frame_shifts if args.segment_labels else None, classes_of(args, values["num_classes"]),
-        args.segment_labels and not args.output_prob, args.top_k, args.segment_max_pred,
-        sessions.options(args))
+        args.segment_labels and not args.output_prob, args.top_k, args.segment_max_pred, sessions.options(args),
+        names_of(args))
     for path in outputs + [args.output_model_tgz] * bool(args.output_model_tgz):
         atomic.check_writable(path)
     predict(args, config, job, outputs)

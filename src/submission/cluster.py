@@ -144,7 +144,7 @@ class Cluster(object):
         if job.ranked:
             self._write_ranked(job, outputs, scored)
         else:
-            self._write_pairs(outputs, scored)
+            self._write_pairs(job, outputs, scored)
 
     def _scored(self, job):
         """Yields the future of each part's Scored, in their order, with progress."""
@@ -201,9 +201,9 @@ class Cluster(object):
         while waiting:
             yield from self._result(waiting.popleft())
 
-    def _write_pairs(self, outputs, scored):
+    def _write_pairs(self, job, outputs, scored):
         with contextlib.ExitStack() as stack:
-            streams = [stack.enter_context(video_csv.writing(path)) for path in outputs]
+            streams = [stack.enter_context(video_csv.writing(path, job.names is not None)) for path in outputs]
             for future in scored:
                 for shift, stream in enumerate(streams):
                     stream.write(self._result(self._submit(cluster_tasks.lines_of, future, shift)))

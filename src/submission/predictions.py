@@ -21,9 +21,10 @@ log = logging.getLogger("yt8m")
 # paths: shards in their order; checkpoint: of the model; values: its model_flags; max_frames, batch_size, num_readers:
 # see the reader and `Scorer`; shifts: frames, or None for whole videos; classes: int array of those to score; ranked:
 # whether segments are ranked for each class, else classes for each segment or video; top_k: classes of a segment or
-# video that count; max_segments: segments that are kept of a class; options: see `sessions`.
+# video that count; max_segments: segments that are kept of a class; options: see `sessions`; names: {class: name} to
+# write beside classes, or None.
 Job = collections.namedtuple("Job", "paths checkpoint values max_frames batch_size num_readers shifts classes ranked "
-                             "top_k max_segments options")
+                             "top_k max_segments options names")
 
 
 def open_scorer(job):
@@ -53,7 +54,7 @@ def predict(job, outputs):
                 write_ranked(job, path, best.ranked())
             return
         with contextlib.ExitStack() as stack:
-            streams = [stack.enter_context(video_csv.writing(path)) for path in outputs]
+            streams = [stack.enter_context(video_csv.writing(path, job.names is not None)) for path in outputs]
             for shift, lines in pairs(job, batches):
                 streams[shift].write(lines)
 
@@ -94,7 +95,7 @@ def pairs(job, batches):
     for batch in batches:
         columns = top_columns(batch["scores"], job.top_k)
         scores = batch["scores"][np.arange(len(columns))[:, np.newaxis], columns]
-        yield batch.get("shift", 0), video_csv.lines(batch["id"], job.classes[columns], scores)
+        yield batch.get("shift", 0), video_csv.lines(batch["id"], job.classes[columns], scores, job.names)
 
 
 def write_ranked(job, path, rows):

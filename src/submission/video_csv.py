@@ -6,33 +6,43 @@ import numpy as np
 from src.common import atomic
 from src.common import text
 from src.common.errors import InputError
+from src.data import vocabulary
 
-HEADER = b"VideoId,LabelConfidencePairs\n"
+HEADER, NAMES = b"VideoId,LabelConfidencePairs", b",Names"
 _LINE_BYTES = 1 << 20  # all classes with their scores take up to 70,000
 
 
-def lines(ids, labels, scores):
-    """The lines `id,label score label score` of n videos or segments, as bytes.
+def lines(ids, labels, scores, names=None):
+    """The lines `id,label score label score` of n videos or segments, as bytes; with names also `,"name;name"`.
 
     Args:
       ids: bytes array [n].
       labels: int [n, k], best first.
       scores: float [n, k], written with six digits.
+      names: {label: name}, or None.
     """
     pairs = np.stack([labels, scores], axis=2).reshape(len(ids), 2 * labels.shape[1])
-    line = b"%b," + b" ".join([b"%i %g"] * labels.shape[1]) + b"\n"
-    return b"".join(line % (name, *values) for name, values in zip(ids.tolist(), pairs.tolist()))
+    line = b"%b," + b" ".join([b"%i %g"] * labels.shape[1]) + (b"\n" if names is None else b',"%b"\n')
+    if names is None:
+        return b"".join(line % (name, *values) for name, values in zip(ids.tolist(), pairs.tolist()))
+    name_of = {label: vocabulary.name_of(names, label).replace('"', '""') for label in np.unique(labels).tolist()}
+    return b"".join(line % (name, *values, ";".join(map(name_of.get, row)).encode())
+                    for name, values, row in zip(ids.tolist(), pairs.tolist(), labels.tolist()))
 
 
 @contextlib.contextmanager
-def writing(path):
+def writing(path, named=False):
     """Context of a binary stream for `lines`; what stood at `path` is replaced only if the block succeeds.
+
+    Args:
+      path: local or gs://.
+      named: whether the lines come with names.
 
     Raises:
       InputError: the file cannot be written.
     """
     with atomic.replacing(path, "wb") as stream:
-        stream.write(HEADER)
+        stream.write(HEADER + NAMES * named + b"\n")
         yield stream
 
 
@@ -51,7 +61,7 @@ def iterate(path, videos):
         video, _, start = name.rpartition(b":")
         if video in videos:
             try:
-                labels, scores = np.array(pairs.split(b" ")).reshape(-1, 2).T
+                labels, scores = np.array(pairs.partition(b",")[0].split(b" ")).reshape(-1, 2).T
                 yield video, int(start), labels.astype(int), scores.astype(float)
             except (ValueError, OverflowError):
                 raise InputError("%s, line %d: %s is not VIDEO:START,label score label score: write the file again."

@@ -49,7 +49,7 @@ def make_job(folder, videos):
                   num_classes=records.NUM_CLASSES)
     classes = np.array(segments.read_label_ids("segment_label_ids.csv"))
     job = predictions.Job(paths, os.path.join(folder, "model"), values, 300, BATCH, 8, [0], classes, True, 1000, 100000,
-                          sessions.PLAIN)
+                          sessions.PLAIN, None)
     scorer = Scorer(models.create(MODEL["model"], **hparams), model_flags.create_reader(values), BATCH, 8, [0], classes)
     with scorer.variables[0].graph.as_default(), tf1.Session() as session:
         session.run(tf1.global_variables_initializer())

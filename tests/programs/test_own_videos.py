@@ -71,8 +71,12 @@ def test_from_features_to_ranked_segments(own):
     assert mean > .8 > 5 * chance and "over 6 classes" in output
     assert float(row["map"]) == pytest.approx(mean, abs=.02)  # of equal scores either takes any order
 
+    (own / "names.csv").write_text("Index,Name\n" + "".join("%d,own %d\n" % (label, label) for label in range(CLASSES)))
     runner.succeed("inference", input_data_pattern=rated, output_prob=True, top_k=CLASSES,
-                   output_file=own / "classes.csv", **holdout)
+                   vocabulary_file=own / "names.csv", output_file=own / "classes.csv", **holdout)
+    with open(str(own / "classes.csv")) as stream:
+        for row in csv.DictReader(stream):
+            assert row["Names"] == ";".join("own " + label for label in row["LabelConfidencePairs"].split(" ")[::2])
     video = ranked[0][0].split(b":")[0]
     starts, labels, scores = video_csv.read_video(str(own / "classes.csv"), video)
     assert starts.tolist() == list(range(0, SECONDS, 5)) and labels.tolist() == list(range(CLASSES))

@@ -1,4 +1,5 @@
 """CSV of each video's classes and confidences."""
+import csv
 import os
 
 import numpy as np
@@ -18,6 +19,20 @@ def test_lines_are_id_and_label_score_pairs(tmp_path):
     with open(path) as stream:
         assert stream.read() == ("VideoId,LabelConfidencePairs\nabcd,3861 0.75 5 0.1\nef,0 1 12 1.23457e-07\n"
                                  "gh:35,7 0.333333\n")
+
+
+def test_names_stand_in_a_column_more(tmp_path):
+    path = str(tmp_path / "segments.csv")
+    with video_csv.writing(path, named=True) as stream:
+        stream.write(video_csv.lines(np.array([b"ab:0", b"ab:5"]), np.array([[3, 5], [9, 3]]),
+                                     np.array([[.75, .5], [.5, .25]]), {3: 'The "Cat", big', 5: "Dog"}))
+    with open(path, newline="") as stream:
+        assert list(csv.reader(stream)) == [
+            ["VideoId", "LabelConfidencePairs", "Names"], ["ab:0", "3 0.75 5 0.5", 'The "Cat", big;Dog'],
+            ["ab:5", "9 0.5 3 0.25", 'class 9;The "Cat", big']]
+    starts, labels, scores = video_csv.read_video(path, b"ab")
+    assert starts.tolist() == [0, 5] and labels.tolist() == [3, 5, 9]
+    np.testing.assert_allclose(scores, [[.75, .5, 0], [.25, 0, .5]])
 
 
 def test_a_failure_leaves_the_old_file_alone(tmp_path):
