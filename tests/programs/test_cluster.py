@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from src.data import pipeline
@@ -76,6 +77,23 @@ def test_a_cluster_writes_scores_as_one_process_does(flags, changed, cluster, tm
     here.mkdir(), there.mkdir()
     flags = dict(flags, **changed)
     assert outputs(here, **flags)[0] == outputs(there, scheduler=cluster.address, **flags)[0]
+
+
+def test_another_batch_size_swaps_only_what_differs_by_rounding(flags, alone, tmp_path):
+    for name in "ranked", "scored":
+        (tmp_path / name).mkdir()
+    flags = dict(flags, shift="0", batch_size=420)  # seven videos
+    ranked = outputs(tmp_path / "ranked", **flags)[0]["out.csv"]
+    scored = outputs(tmp_path / "scored", output_prob=True, **dict(flags, top_k=9))[0]["out.csv"]
+    scores = {}
+    for line in scored.splitlines()[1:]:
+        segment, pairs = line.split(b",")
+        scores[segment] = dict(zip(pairs.split(b" ")[::2], map(float, pairs.split(b" ")[1::2])))
+    rows = zip(ranked.splitlines()[1:], alone[0]["out.csv"].splitlines()[1:])
+    for (label, here), (label_there, there) in ((row.split(b",") for row in pair) for pair in rows):
+        values, values_there = ([scores[segment][label] for segment in row.split(b" ")] for row in (here, there))
+        assert label == label_there
+        np.testing.assert_allclose(values, values_there, rtol=1e-5)  # six digits are written
 
 
 def test_workers_are_started_and_stopped_as_dask_does(flags, alone, tmp_path):
