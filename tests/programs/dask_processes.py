@@ -24,7 +24,7 @@ class Cluster(object):
 
     def __enter__(self):
         place = os.path.join(self._folder, "address")
-        self.scheduler = _start(_schedule, place)
+        self.scheduler = runner.start(_quietly, _schedule, place)
         runner.wait_until(lambda: os.path.exists(place))
         with open(place) as stream:
             self.address = stream.read()
@@ -46,7 +46,7 @@ class Cluster(object):
           core: the only one that it runs on.
         """
         folder = os.path.join(self._folder, str(len(self.workers)))
-        self.workers.append(_start(_work, self.address, folder, version, hidden, core))
+        self.workers.append(runner.start(_quietly, _work, self.address, folder, version, hidden, core))
         return self.workers[-1]
 
 
@@ -55,12 +55,6 @@ def kill(process):
     if process.is_alive():
         os.kill(process.pid, signal.SIGKILL)
     process.join()
-
-
-def _start(function, *args):
-    process = runner.context.Process(target=_quietly, args=(function,) + args)
-    process.start()
-    return process
 
 
 def _quietly(function, *args):

@@ -16,10 +16,18 @@ import time
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TIMEOUT = 120  # seconds, far more than any run takes
 
-context = multiprocessing.get_context("forkserver")
-context.set_forkserver_preload(["src.train", "src.eval", "src.inference", "src.ensemble", "src.explore",
-                                "src.make_records", "src.convert_prediction_from_json_to_csv",
-                                "tests.programs.dask_processes"])
+PRELOADED = ["src.train", "src.eval", "src.inference", "src.ensemble", "src.explore", "src.make_records",
+             "src.convert_prediction_from_json_to_csv", "tests.programs.dask_processes"]
+
+_context = multiprocessing.get_context("forkserver")
+
+
+def start(function, *args):
+    """Starts a process, forked from one that has imported PRELOADED, that runs a function."""
+    _context.set_forkserver_preload(PRELOADED)  # not before, as importing Dask sets others
+    process = _context.Process(target=function, args=args)
+    process.start()
+    return process
 
 
 def wait_until(condition):
@@ -63,9 +71,7 @@ class Run(object):
         self._output, self._errors = (os.path.join(self._folder, name) for name in ("output", "errors"))
         for path in self._output, self._errors:
             open(path, "w").close()
-        self._process = context.Process(target=_main, args=(
-            program, list(words) + arguments(flags), self._output, self._errors, tf_config))
-        self._process.start()
+        self._process = start(_main, program, list(words) + arguments(flags), self._output, self._errors, tf_config)
         self.pid = self._process.pid
 
     def __enter__(self):

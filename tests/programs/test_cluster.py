@@ -178,7 +178,7 @@ def test_a_scheduler_that_is_killed(flags, tmp_path):
                         cluster_timeout_secs=3, **flags) as run:
             run.wait_to_say("of step")
             cluster.add_worker()
-            dask_processes.kill_after(1.5, cluster, scheduler=True)
+            dask_processes.kill_after(.3, cluster, scheduler=True)
             assert run.wait() == 1
             assert "The scheduler at %s is gone: start it" % cluster.address in run.errors
             assert "Traceback" not in run.errors
