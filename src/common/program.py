@@ -106,16 +106,21 @@ def run(define_flags, main):
             print("error: " + _printed(_unexpected(argv[1])), file=sys.stderr)
             return 1
         _set_up_logging()
-        before = signal.getsignal(signal.SIGINT)
+        before, interrupts = signal.getsignal(signal.SIGINT), []
+
+        def interrupt(*args):
+            interrupts.append(True)
+            signal.default_int_handler(*args)
+
         try:
             if before is not signal.SIG_IGN:
-                signal.signal(signal.SIGINT, signal.default_int_handler)
+                signal.signal(signal.SIGINT, interrupt)
             check_places(flags.FLAGS)
             return main(flags.FLAGS)
-        except KeyboardInterrupt:
-            print("interrupted.", file=sys.stderr)
-            return 130
-        except Exception as error:  # pylint: disable=broad-except
+        except (KeyboardInterrupt, Exception) as error:  # pylint: disable=broad-except
+            if interrupts or isinstance(error, KeyboardInterrupt):  # libraries may make another error of it
+                print("interrupted.", file=sys.stderr)
+                return 130
             message = sentence(error)
             if message is None:
                 raise

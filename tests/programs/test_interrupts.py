@@ -9,6 +9,7 @@ import time
 import pytest
 
 from src.common import interrupts
+from src.common import program
 from tests.programs import runner
 
 
@@ -55,3 +56,17 @@ def test_ctrl_c_at_work_ends_with_one_line(data, model_dir):
         run.wait_to_say("holdout: ")
         os.kill(run.pid, signal.SIGINT)
         assert run.wait() == 130 and run.errors.endswith("interrupted.\n") and "Traceback" not in run.errors
+
+
+def test_what_a_library_makes_of_ctrl_c_is_no_error(monkeypatch, capsys):
+    def main(args):
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+        except KeyboardInterrupt:
+            raise SystemError("a function returned a result with an error set")
+
+    codes = []
+    monkeypatch.setattr(program.app, "run", lambda guarded_main: codes.append(guarded_main(["program"])))
+    program.run(lambda: None, main)
+    assert codes == [130] and capsys.readouterr().err == "interrupted.\n"
