@@ -1,6 +1,7 @@
 """A function mapped over items by forked processes."""
 import collections
 import concurrent.futures
+from concurrent.futures import process as executor_process
 from concurrent.futures.process import BrokenProcessPool
 import contextlib
 import multiprocessing.util
@@ -12,6 +13,10 @@ import threading
 import time
 
 from src.common.errors import InputError
+
+# Python 3.6 puts an item for each process into the queue of an executor whose process was killed, and fails if it
+# is full.
+executor_process.EXTRA_QUEUED_CALLS = 64
 
 _inherited = None  # the function and the slots of `map_in_order`, for the processes that it forks
 

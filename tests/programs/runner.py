@@ -68,10 +68,12 @@ class Run(object):
 
     def __init__(self, program, *words, tf_config=None, **flags):
         self._folder = tempfile.mkdtemp()
-        self._output, self._errors = (os.path.join(self._folder, name) for name in ("output", "errors"))
+        self._output, self._errors, self._code = (
+            os.path.join(self._folder, name) for name in ("output", "errors", "code"))
         for path in self._output, self._errors:
             open(path, "w").close()
-        self._process = start(_main, program, list(words) + arguments(flags), self._output, self._errors, tf_config)
+        self._process = start(_main, program, list(words) + arguments(flags), self._output, self._errors, self._code,
+                              tf_config)
         self.pid = self._process.pid
 
     def __enter__(self):
@@ -85,6 +87,9 @@ class Run(object):
         """The exit code; of a killed program any but 0."""
         self._process.join(TIMEOUT)
         assert self._process.exitcode is not None, "still running: " + self.errors
+        if self._process.exitcode == 255 and os.path.exists(self._code):
+            with open(self._code) as stream:
+                return int(stream.read())
         return self._process.exitcode
 
     @property
@@ -141,7 +146,8 @@ def output_of(program, **flags):
         return started.output
 
 
-def _main(program, words, output, errors, tf_config):
+def _main(program, words, output, errors, code, tf_config):
+    _note_exit(code)
     os.dup2(os.open(output, os.O_WRONLY), 1)
     os.dup2(os.open(errors, os.O_WRONLY), 2)
     multiprocessing.set_start_method("fork", force=True)  # as a program has it that a user starts
@@ -154,3 +160,16 @@ def _main(program, words, output, errors, tf_config):
         importlib.import_module("src.common.program").run(module.define_flags, module.main)
     except SystemExit as end:
         sys.exit(end.code or 0)  # multiprocessing takes None for a failure
+
+
+def _note_exit(path):
+    """Has this process write the code with which os._exit ends it, of which Python 3.6's forkserver does not learn."""
+    exit_at_once, this = os._exit, os.getpid()
+
+    def noting(code):
+        if os.getpid() == this:
+            with open(path, "w") as stream:
+                stream.write(str(code))
+        exit_at_once(code)
+
+    os._exit = noting

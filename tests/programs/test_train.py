@@ -346,7 +346,8 @@ def test_the_other_tasks_end_with_an_error_when_the_chief_is_gone(video_level, t
     finally:
         for process in tasks.values():
             process.kill()
-            process.communicate()
+            process.wait()
+            process.stderr.close()
 
 
 @pytest.mark.parametrize("num_epochs", [0, 10 ** 7])
