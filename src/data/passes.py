@@ -41,8 +41,9 @@ class Pass(object):
       form: the `inspection.Form` of their records.
       purpose: of the reading. TRAINING and EVALUATION stop with a sentence at the end of a pass that met videos and no
         label; if it met ratings and none is positive, EVALUATION stops and TRAINING says so.
-      left_out: int64 tensor of the places of records that `first_of_each_video` leaves out without a word; None: of
-        none. A place is the number of a shard times 2**32, plus the index of a record in it.
+      left_out: int64 tensor of the places of records that `first_of_each_video` leaves out without a word, as their
+        videos stand in shards of other passes, and with them what else there is of these videos; None: of none. A place
+        is the number of a shard times 2**32, plus the index of a record in it.
     """
 
     def __init__(self, paths, form, purpose=None, left_out=None):
@@ -77,17 +78,16 @@ class Pass(object):
             here = place(record.shard, record.index)
             before = tf.raw_ops.LookupTableFindV2(table_handle=self._places(), keys=video,
                                                   default_value=tf.constant(-1, tf.int64))
-            first = before < 0
+            first = kept = before < 0
+            if self._left_out is not None:
+                kept &= ~tf.reduce_any(tf.equal(self._left_out, here))
             with tf.control_dependencies([before]):
-                kept = tf.raw_ops.LookupTableInsertV2(table_handle=self._places(), keys=video,
-                                                      values=tf.where(first, here, before))
+                entered = tf.raw_ops.LookupTableInsertV2(table_handle=self._places(), keys=video,
+                                                         values=tf.where(first, here, before))
             left_out = tf.cond(first, tf.no_op, lambda: self._leave_out(record, video, before))
-            with tf.control_dependencies([kept, left_out]):
-                return tuple(record) + (tf.identity(first),)
+            with tf.control_dependencies([entered, left_out]):
+                return tuple(record) + (tf.identity(kept),)
 
-        if self._left_out is not None:
-            records = records.filter(tfrecord.plain(lambda serialized, path, index, shard: ~tf.reduce_any(
-                tf.equal(self._left_out, place(shard, index)))))
         identified = tfrecord.parallel_map(records, identify)
         compared = identified.map(tfrecord.plain(compare)).filter(tfrecord.plain(lambda *fields: fields[-1]))
         return compared.map(tfrecord.plain(lambda *fields: fields[:-1]))

@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from src.data import passes
 from src.data import pipeline
@@ -63,6 +64,13 @@ def test_of_an_id_that_comes_twice_the_first_videos_segments_are_scored(tmp_path
     found = ids(records.fetch(pipeline.segment_batches(reader_of("frame"), reading, [0, 1], 4, 1)))
     assert sorted(found) == sorted(2 * [b"v%03d:%d" % (video, start) for video in range(4) for start in (0, 5, 10)])
     assert said() == [told]
+
+
+def test_of_a_video_that_is_left_out_no_other_record_is_scored(tmp_path):
+    (path, other), _ = twice("frame", tmp_path)
+    reading = passes.Pass([path, other], reader_of("frame").form, left_out=tf.constant([1], tf.int64))  # v001, first
+    found = ids(records.fetch(pipeline.segment_batches(reader_of("frame"), reading, [0], 4, 1)))
+    assert {name.split(b":")[0] for name in found} == {b"v000", b"v002", b"v003"}
 
 
 def test_of_an_id_that_comes_twice_the_first_videos_ratings_are_read(tmp_path, said):
