@@ -127,15 +127,20 @@ def version(path):
         return None
 
 
-def total_bytes(paths):
-    """Sum of the sizes of files, many asked for at a time where each is a request to a bucket."""
+def sizes(paths):
+    """List of the sizes of files, many asked for at a time where each is a request to a bucket."""
     def size(path):
         return tf.io.gfile.stat(path).length
 
     if not any("://" in path for path in paths):
-        return sum(map(size, paths))
+        return list(map(size, paths))
     with contextlib.closing(multiprocessing.pool.ThreadPool(16)) as pool:
-        return sum(pool.map(size, paths))
+        return pool.map(size, paths)
+
+
+def total_bytes(paths):
+    """Sum of the sizes of files."""
+    return sum(sizes(paths))
 
 
 def absolute(path):

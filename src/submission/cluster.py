@@ -22,7 +22,6 @@ from src.data import passes
 from src.data import pipeline
 from src.submission import cluster_tasks
 from src.submission import predictions
-from src.submission import video_csv
 from src.trained import model_flags
 
 log = logging.getLogger("yt8m")
@@ -69,10 +68,15 @@ def of_gpus(num_gpu, timeout):
     workers = {number: {"cls": distributed.Nanny, "options": {
         "nthreads": 1, "host": "127.0.0.1", "dashboard": False, "env": {"CUDA_VISIBLE_DEVICES": str(number)},
         "silence_logs": logging.ERROR}} for number in range(num_gpu)}
-    scheduler = {"cls": distributed.Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}}
-    with distributed.SpecCluster(workers, scheduler, silence_logs=logging.ERROR) as here:
-        with connected(here.scheduler_address, timeout) as cluster:
-            yield cluster
+    with _scheduler("127.0.0.1", 0, workers) as here, connected(here.scheduler_address, timeout) as cluster:
+        yield cluster
+
+
+def _scheduler(host, port, workers):
+    """Context of a scheduler in this process, and of its workers."""
+    options = {"host": host, "port": port, "dashboard": False}
+    return distributed.SpecCluster(workers, {"cls": distributed.Scheduler, "options": options},
+                                   silence_logs=logging.ERROR)
 
 
 @contextlib.contextmanager
@@ -85,10 +89,8 @@ def of_job(config, timeout):
     if not config.cluster.get("worker"):
         raise InputError("TF_CONFIG has a chief and no workers: add them.")
     (_, address), = config.chiefs
-    host, port = tf_config.host_and_port(address)
     try:
-        here = distributed.SpecCluster({}, {"cls": distributed.Scheduler, "options": {
-            "host": host, "port": port, "dashboard": False}}, silence_logs=logging.ERROR)
+        here = _scheduler(*tf_config.host_and_port(address), workers={})
     except OSError as error:
         raise InputError("TF_CONFIG's chief cannot serve at %s (%.200s): is the port in use? Give another one." % (
             address, error))
@@ -158,7 +160,8 @@ class Cluster(object):
                                 _classes_a_block(job), priority=-number)
 
         waiting = collections.deque(submit(number, []) for number in range(len(parts)))
-        progress, read, total, first_places = predictions.new_progress(job), 0, sum(part[-1] for part in parts), {}
+        progress, first_places = predictions.new_progress(job), {}
+        read, total = 0, sum(part.num_bytes for part in parts)
         for number, part in enumerate(parts):
             scored = waiting.popleft()
             summary = self._summary(scored)
@@ -202,17 +205,26 @@ class Cluster(object):
             yield from self._result(waiting.popleft())
 
     def _write_pairs(self, job, outputs, scored):
-        with contextlib.ExitStack() as stack:
-            streams = [stack.enter_context(video_csv.writing(path, job.names is not None)) for path in outputs]
+        with predictions.writing_pairs(job, outputs) as streams:
             for future in scored:
                 for shift, stream in enumerate(streams):
                     stream.write(self._result(self._submit(cluster_tasks.lines_of, future, shift)))
 
-    def _submit(self, function, *args, priority=0):
+    @contextlib.contextmanager
+    def _answering(self):
+        """Context in which what tells that the scheduler or a worker's code is not there becomes an InputError."""
         try:
-            return self._client.submit(function, *args, priority=priority, pure=False)
+            yield
+        except ImportError as error:
+            raise InputError("A worker lacks a part of the code (%s): start dask-worker with PYTHONPATH=. in a copy of "
+                             "this project, with its requirements.txt installed." % error)
         except _GONE:
-            raise self._gone()
+            raise InputError("The scheduler at %s is gone: start it and its workers again, and run again."
+                             % self._address)
+
+    def _submit(self, function, *args, priority=0):
+        with self._answering():
+            return self._client.submit(function, *args, priority=priority, pure=False)
 
     def _result(self, future):
         """A future's result.
@@ -223,7 +235,8 @@ class Cluster(object):
         losses = 0
         while True:
             try:
-                return future.result(timeout=_LOOK_SECONDS)
+                with self._answering():
+                    return future.result(timeout=_LOOK_SECONDS)
             except asyncio.TimeoutError:
                 self._num_workers()
             except KilledWorker:
@@ -232,10 +245,6 @@ class Cluster(object):
                     raise InputError("The cluster has lost %d workers at one task, as happens when memory runs out: "
                                      "lower --batch_size, or give them more." % losses)
                 future.retry()
-            except ImportError as error:
-                raise _without_code(error)
-            except _GONE:
-                raise self._gone()
 
     def _num_workers(self):
         """How many workers there are.
@@ -243,10 +252,11 @@ class Cluster(object):
         Raises:
           InputError: none for too long, or the scheduler is gone.
         """
-        try:
-            workers = self._client.scheduler_info()["workers"]
-        except _GONE + (KeyError, asyncio.TimeoutError):
-            raise self._gone()
+        with self._answering():
+            try:
+                workers = self._client.scheduler_info()["workers"]
+            except (KeyError, asyncio.TimeoutError) as error:
+                raise CommClosedError(error)
         if workers:
             self._seen = time.time()
         elif time.time() - self._seen > self._timeout:
@@ -259,20 +269,13 @@ class Cluster(object):
             time.sleep(0.1)
 
     def _check_workers(self, version, job):
-        try:
+        with self._answering():
             self._client.run(cluster_tasks.check, version, job.paths[0], job.checkpoint)
-        except ImportError as error:
-            raise _without_code(error)
-        except _GONE:
-            raise self._gone()
 
     def say_done(self):
         """Tells the workers that the end of the scheduler is the end of the job."""
         with contextlib.suppress(*_GONE):
             self._client.run(cluster_tasks.set_done)
-
-    def _gone(self):
-        return InputError("The scheduler at %s is gone: start it and its workers again, and run again." % self._address)
 
 
 class _Merging(object):
@@ -302,8 +305,8 @@ class _Merging(object):
 def _parts(job):
     """The Parts of a Job: some groups of shards each, where segments are ranked, and else one, as lines take more."""
     groups = -(-len(job.paths) // pipeline.GROUP_SHARDS)
-    size = pipeline.GROUP_SHARDS * (-(-groups // MAX_TASKS) if job.ranked else 1)
-    return [Part(first, job.paths[first:first + size], files.total_bytes(job.paths[first:first + size]))
+    size, sizes = pipeline.GROUP_SHARDS * (-(-groups // MAX_TASKS) if job.ranked else 1), files.sizes(job.paths)
+    return [Part(first, job.paths[first:first + size], sum(sizes[first:first + size]))
             for first in range(0, len(job.paths), size)]
 
 
@@ -336,8 +339,3 @@ def _repeated(job, part, summary, first_places):
             log.info("%s", passes.stands_twice(video, job.paths[before[0]], before[1], part.paths[shard], index))
             repeated.append(place)
     return repeated
-
-
-def _without_code(error):
-    return InputError("A worker lacks a part of the code (%s): start dask-worker with PYTHONPATH=. in a copy of this "
-                      "project, with its requirements.txt installed." % error)

@@ -53,8 +53,7 @@ def predict(job, outputs):
             for path, best in zip(outputs, best_segments(job, batches)):
                 write_ranked(job, path, best.ranked())
             return
-        with contextlib.ExitStack() as stack:
-            streams = [stack.enter_context(video_csv.writing(path, job.names is not None)) for path in outputs]
+        with writing_pairs(job, outputs) as streams:
             for shift, lines in pairs(job, batches):
                 streams[shift].write(lines)
 
@@ -96,6 +95,13 @@ def pairs(job, batches):
         columns = top_columns(batch["scores"], job.top_k)
         scores = batch["scores"][np.arange(len(columns))[:, np.newaxis], columns]
         yield batch.get("shift", 0), video_csv.lines(batch["id"], job.classes[columns], scores, job.names)
+
+
+@contextlib.contextmanager
+def writing_pairs(job, outputs):
+    """Context of a list of streams for `pairs`, one a shift."""
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(video_csv.writing(path, job.names is not None)) for path in outputs]
 
 
 def write_ranked(job, path, rows):
