@@ -32,10 +32,15 @@ def run(graph, iterator, fetches, paths, form, restore):
     """
     with graph.as_default(), tfrecord.explained(paths, form), tf1.Session(config=sessions.config()) as session:
         restore(session)
-        session.run(iterator.initializer)
-        with contextlib.suppress(tf.errors.OutOfRangeError):
-            while True:
-                yield session.run(fetches)
+        yield from _fetched(session, iterator, fetches)
+
+
+def _fetched(session, iterator, fetches, feed=None):
+    """Yields `fetches` until the data of the iterator, initialized with what is fed, ends."""
+    session.run(iterator.initializer, feed)
+    with contextlib.suppress(tf.errors.OutOfRangeError):
+        while True:
+            yield session.run(fetches)
 
 
 class Scorer(object):
@@ -100,10 +105,9 @@ class Scorer(object):
           paths: shards, in the order in which they are to be read.
           left_out: places of records to leave out; see `passes.Pass`.
         """
-        with tfrecord.explained(paths, self._form), contextlib.suppress(tf.errors.OutOfRangeError):
-            self._session.run(self._iterator.initializer, {self._shards: paths, self._left_out: left_out})
-            while True:
-                yield self._session.run(self._fetches)
+        feed = {self._shards: paths, self._left_out: left_out}
+        with tfrecord.explained(paths, self._form):
+            yield from _fetched(self._session, self._iterator, self._fetches, feed)
 
     def videos(self):
         """Ids of the videos of the last `batches`, bytes [videos], and their places, int64 [videos]; in no order."""
