@@ -4,6 +4,7 @@ import collections
 import numpy as np
 
 from src.common.progress import Progress
+from src.data import segment_ids
 from src.data import segments
 from src.submission import ranked_csv
 from src.submission import video_csv
@@ -31,7 +32,7 @@ def level_of_score(scores):
 
 def choose_videos(ratings):
     """The rated videos' ids, bytes array [videos], sorted; of more than MAX_VIDEOS those with most positive ratings."""
-    names = np.array([name.rpartition(b":")[0] for name in ratings.segment_ids.tolist()])
+    names, _ = segment_ids.split(ratings.segment_ids)
     videos, which = np.unique(names, return_inverse=True)
     order = np.argsort(-np.bincount(which, ratings.scores > 0, len(videos)), kind="stable")
     return videos[np.sort(order[:MAX_VIDEOS])]
