@@ -74,8 +74,7 @@ class _CheckpointHook(tf1.train.SessionRunHook):
 
 
 def train(graph, train_dir, task, stop, max_steps, examples_per_step, export_model_steps, start_from=None,
-          after_save=None, batch_metrics=None, config=None, flags_table="",
-          initialize=None):
+          after_save=None, batch_metrics=None, config=None, flags_table="", initialize=None):
     """Trains until max_steps, the end of the data, or a request to stop.
 
     Args:
