@@ -38,12 +38,14 @@ def map_in_order(function, items, num_processes):
       Whatever the function raises.
     """
     # Only what is small goes through the executor's pipe, and so in one piece: of a longer value, a process that is
-    # killed may leave a part there, for whose rest the executor would wait forever. It would, too, if a future were
-    # cancelled while it shuts down, so what is under way then comes to its end.
+    # killed may leave a part there, for whose rest the executor would wait forever. Writers of such pieces need no
+    # lock, and on Python 3.6 this process would wait forever for the one that a killed process held. It would, too, if
+    # a future were cancelled while it shuts down, so what is under way then comes to its end.
     waiting = collections.deque()
     with contextlib.ExitStack() as stack:
         slots = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(2 * num_processes)]
         executor = stack.enter_context(concurrent.futures.ProcessPoolExecutor(num_processes))
+        executor._result_queue._wlock = None  # pylint: disable=protected-access
         try:
             with _interrupts_put_off():
                 _fork(executor, function, slots)

@@ -56,7 +56,7 @@ def map_and_lose_one(seed):
 
 
 def test_a_killed_process_is_noticed_whatever_it_was_at():
-    for seed in range(8):
+    for seed in range(16):
         run = multiprocessing.get_context("fork").Process(target=map_and_lose_one, args=[seed])
         run.start()
         run.join(30)
