@@ -324,7 +324,7 @@ def main(args):
     if set(args.train_dir) & set("*?[]"):
         raise InputError("--train_dir=%s holds a character of globs, which TensorFlow takes it for: rename the folder."
                          % args.train_dir)
-    chief_is_done = (lambda: False) if task.is_chief else cluster.ChiefWatch(task)
+    chief_is_done = (lambda training: False) if task.is_chief else cluster.ChiefWatch(task)
     return stopping.run(lambda stop: train(args, task, stop, model, reader, label_loss), chief_is_done)
 
 

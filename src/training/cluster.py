@@ -142,6 +142,9 @@ class ChiefWatch(object):
 
     A chief that never was there is waited for.
 
+    Args:
+      training: whether this task trains, for which the chief has been there, be it too shortly to answer.
+
     Raises:
       InputError: it has not answered for GONE_SECONDS.
     """
@@ -159,10 +162,10 @@ class ChiefWatch(object):
             time.sleep(1.0)
         self._done.set()
 
-    def __call__(self):
+    def __call__(self, training=False):
         if self._done.is_set():
             return True
-        if _answers(self._address):
+        if _answers(self._address) or (training and self._answered is None):
             self._answered = time.time()
         if self._answered is not None and time.time() - self._answered > GONE_SECONDS:
             raise InputError("The chief at %s is gone: training ends, its last checkpoint stays. Start all tasks again."

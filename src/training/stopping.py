@@ -34,7 +34,7 @@ class Stop(object):
         return self.signal is not None or self.ended
 
 
-def run(work, chief_is_done=lambda: False):
+def run(work, chief_is_done=lambda training: False):
     """Runs work until it returns, or until a signal asks it to stop.
 
     SIGTERM or Ctrl-C ends a work that has nothing to save at once. Else it saves a checkpoint and returns; if it has
@@ -43,7 +43,7 @@ def run(work, chief_is_done=lambda: False):
 
     Args:
       work: function of a Stop, called in another thread; returns or raises what `run` does.
-      chief_is_done: asked every second; once true, the work is to return.
+      chief_is_done: asked every second, with whether the work has something to lose; once true, it is to return.
 
     Raises:
       Exception: that of the work. An InputError of `chief_is_done` ends the process, as the work may be stalled.
@@ -63,16 +63,16 @@ def run(work, chief_is_done=lambda: False):
             if stop.requested:
                 _wait_to_end(stop, done)
             else:
-                stop.ended = _asked(chief_is_done)
+                stop.ended = _asked(chief_is_done, stop.save is not None)
     value, error = outcome[0]
     if error is not None:
         raise error
     return value
 
 
-def _asked(chief_is_done):
+def _asked(chief_is_done, training):
     try:
-        return chief_is_done()
+        return chief_is_done(training)
     except InputError as error:
         program.abort(1, "error: %s" % error)
 

@@ -65,7 +65,9 @@ def test_a_port_in_use_gets_a_sentence():
     assert str(raised.value).startswith("TF_CONFIG's task master 0 cannot serve at %s (" % address)
 
 
-def test_the_chief_is_waited_for_then_missed(monkeypatch):
+@pytest.fixture
+def watched_chief(monkeypatch):
+    """A ChiefWatch, a list whose last item is whether the chief answers, and one of the time."""
     answers, now = [], [0.0]
     monkeypatch.setattr(cluster, "_answers", lambda address: answers[-1])
     monkeypatch.setattr(cluster.time, "time", lambda: now[0])
@@ -75,7 +77,11 @@ def test_the_chief_is_waited_for_then_missed(monkeypatch):
         def others(self, *jobs):
             return ["chief:1"]
 
-    watch = cluster.ChiefWatch(Task())
+    return cluster.ChiefWatch(Task()), answers, now
+
+
+def test_the_chief_is_waited_for_then_missed(watched_chief):
+    watch, answers, now = watched_chief
     for seconds, answer in [(0, False), (1e6, False), (1, True), (cluster.GONE_SECONDS, False), (0, True),
                             (cluster.GONE_SECONDS, False)]:
         now[0] += seconds
@@ -84,3 +90,12 @@ def test_the_chief_is_waited_for_then_missed(monkeypatch):
     now[0] += 1
     with pytest.raises(InputError, match="The chief at chief:1 is gone: training ends, its last checkpoint stays"):
         watch()
+
+
+def test_a_chief_that_is_gone_before_it_answered_is_missed_by_those_who_train(watched_chief):
+    watch, answers, now = watched_chief
+    answers.append(False)
+    assert watch(training=True) is False
+    now[0] += cluster.GONE_SECONDS + 1
+    with pytest.raises(InputError, match="The chief at chief:1 is gone"):
+        watch(training=True)

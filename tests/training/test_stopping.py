@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import tensorflow as tf
@@ -110,6 +111,23 @@ def test_a_checkpoint_is_saved_while_a_step_is_stalled(tmp_path):
     assert code == 143, errors
     assert checkpoints.steps(str(tmp_path)) == [3]
     assert tf.train.load_variable(checkpoints.path(str(tmp_path), 3), "global_step") == 3
+
+
+def test_the_chief_is_asked_about_with_whether_training_has_begun():
+    asked = []
+
+    def work(stop):
+        while not stop.ended:
+            if asked:
+                stop.save = lambda: None
+            time.sleep(.01)
+
+    def chief_is_done(training):
+        asked.append(training)
+        return training
+
+    stopping.run(work, chief_is_done)
+    assert asked == [False, True]
 
 
 def test_what_the_work_returns_or_raises_is_passed_on():
