@@ -3,6 +3,7 @@
 The processes are forked from one that has already imported TensorFlow, which saves each of them the
 seconds that takes; `conftest.run_as_a_user` starts them as a user does.
 """
+import contextlib
 import importlib
 import multiprocessing
 import os
@@ -147,7 +148,6 @@ def output_of(program, **flags):
 
 
 def _main(program, words, output, errors, code, tf_config):
-    _note_exit(code)
     os.dup2(os.open(output, os.O_WRONLY), 1)
     os.dup2(os.open(errors, os.O_WRONLY), 2)
     multiprocessing.set_start_method("fork", force=True)  # as a program has it that a user starts
@@ -157,13 +157,18 @@ def _main(program, words, output, errors, code, tf_config):
     sys.argv = [program + ".py"] + words
     module = importlib.import_module("src." + program)
     try:
-        importlib.import_module("src.common.program").run(module.define_flags, module.main)
+        with _exit_noted(code):
+            importlib.import_module("src.common.program").run(module.define_flags, module.main)
     except SystemExit as end:
         sys.exit(end.code or 0)  # multiprocessing takes None for a failure
 
 
-def _note_exit(path):
-    """Has this process write the code with which os._exit ends it, of which Python 3.6's forkserver does not learn."""
+@contextlib.contextmanager
+def _exit_noted(path):
+    """Has this process write the code with which os._exit ends it, of which Python 3.6's forkserver does not learn.
+
+    After the block the forkserver itself ends the process with os._exit, when the run may be done and its folder gone.
+    """
     exit_at_once, this = os._exit, os.getpid()
 
     def noting(code):
@@ -173,3 +178,7 @@ def _note_exit(path):
         exit_at_once(code)
 
     os._exit = noting
+    try:
+        yield
+    finally:
+        os._exit = exit_at_once
