@@ -29,8 +29,8 @@ log = logging.getLogger("yt8m")
 MAX_TASKS = 500  # that score; each costs the scheduler some milliseconds a shift and block of classes
 BLOCK_BYTES = 1 << 27  # of a block's keys, at most
 FAN_IN = 4  # rankings that are merged at a time
-SEGMENTS = 100000  # that come here together, of as many classes as they are, or else of one
-WAITING = 4  # times as many on their way
+SEGMENTS = 400000  # that come here together, of as many classes as they are, or else of one
+WAITING = 8  # times as many that the workers have at hand
 MOST_LOSSES = 10  # of workers at one task
 _LOOK_SECONDS = 2.0  # between looks whether the cluster is there
 _GONE = (asyncio.CancelledError, concurrent.futures.CancelledError, CommClosedError, OSError)
@@ -135,10 +135,10 @@ class Cluster(object):
     def predict(self, job, outputs):
         """As `predictions.predict`, on the workers.
 
-        Memory: ranked segments as many as the CSV's largest row holds, or SEGMENTS if that is more, WAITING + 1 times,
-        each of some 30 bytes; else the lines of one task at one shift. And some 200 bytes a video. Together the workers
-        hold at most 8 bytes a segment, class and shift, and 5 GB a shift where 100,000 segments of 1,000 classes are
-        kept; Dask moves to the disk what a worker cannot hold.
+        Memory: a few copies of the text of one task, which is of ranked segments as many as the CSV's largest row
+        holds, or SEGMENTS if that is more, some 10 bytes each, or else of the lines of a group of shards at one shift;
+        and some 200 bytes a video. Together the workers hold at most 8 bytes a segment, class and shift, and 5 GB a
+        shift where 100,000 segments of 1,000 classes are kept; Dask moves to the disk what a worker cannot hold.
         """
         job = job._replace(paths=list(map(files.absolute, job.paths)), checkpoint=files.absolute(job.checkpoint),
                            values=model_flags.absolute(job.values))  # workers are in other folders
@@ -156,19 +156,20 @@ class Cluster(object):
         parts = _parts(job)
 
         def submit(number, left_out):
-            return self._submit(cluster_tasks.score, key, job._replace(paths=parts[number].paths), version, left_out,
-                                _classes_a_block(job), priority=-number)
+            scored = self._submit(cluster_tasks.score, key, job._replace(paths=parts[number].paths), version, left_out,
+                                  _classes_a_block(job), priority=-number)
+            return scored, self._submit(cluster_tasks.summary, scored, priority=1)
 
         waiting = collections.deque(submit(number, []) for number in range(len(parts)))
         progress, first_places = predictions.new_progress(job), {}
         read, total = 0, sum(part.num_bytes for part in parts)
         for number, part in enumerate(parts):
-            scored = waiting.popleft()
-            summary = self._summary(scored)
+            scored, summary = waiting.popleft()
+            summary = self._result(summary)
             said, repeated = summary.said, _repeated(job, part, summary, first_places)
             if repeated:  # which one process would not have scored, so that its batches are cut otherwise
-                scored = submit(number, repeated)
-                summary = self._summary(scored)
+                scored, summary = submit(number, repeated)
+                summary = self._result(summary)
             for line in said:
                 log.info("%s", line)
             read += part.num_bytes
@@ -176,9 +177,6 @@ class Cluster(object):
             yield scored
         predictions.check_any(job, progress.done)
         progress.finish()
-
-    def _summary(self, scored):
-        return self._result(self._submit(cluster_tasks.summary, scored))
 
     def _write_ranked(self, job, outputs, scored):
         num_blocks = -(-len(job.classes) // _classes_a_block(job))
@@ -191,7 +189,7 @@ class Cluster(object):
             predictions.write_ranked(job, path, self._rows(job, blocks))
 
     def _rows(self, job, blocks):
-        """Yields the segment ids of each class, best first."""
+        """Yields the segment ids of each class, best first and joined."""
         rankings = [block.result() for block in blocks]
         counts = [self._result(self._submit(cluster_tasks.counts, ranking, priority=2)) for ranking in rankings]
         most = max([SEGMENTS] + [of_block.max() for of_block in counts])

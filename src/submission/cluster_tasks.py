@@ -18,6 +18,7 @@ from src.common import files
 from src.common import program
 from src.common.errors import InputError
 from src.submission import predictions
+from src.submission import ranked_csv
 from src.submission import top_segments
 
 _lock = threading.Lock()
@@ -179,5 +180,5 @@ def counts(ranking):
 
 
 def rows(ranking, begin, end):
-    """The segment ids, best first, of the classes from one to before another of a Ranking."""
-    return [top_segments.row(ranking, column) for column in range(begin, end)]
+    """The segment ids, best first and joined, of the classes from one to before another of a Ranking."""
+    return [ranked_csv.joined(top_segments.row(ranking, column)) for column in range(begin, end)]

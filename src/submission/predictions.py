@@ -108,7 +108,7 @@ def write_ranked(job, path, rows):
     """Writes a ranked CSV, and says how many classes no segment counts for.
 
     Args:
-      rows: iterable of the segment ids of each class, best first.
+      rows: iterable of the segment ids of each class, best first; see `ranked_csv.write`.
     """
     counts = []
 

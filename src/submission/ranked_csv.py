@@ -39,7 +39,8 @@ def write(path, rows):
 
     Args:
       path: local or gs://.
-      rows: iterable of (class, segment ids best first: bytes array or list), classes ascending.
+      rows: iterable of (class, segment ids best first: bytes array, list, or what `joined` makes of them), classes
+        ascending.
 
     Raises:
       ValueError: the classes do not ascend.
@@ -51,11 +52,11 @@ def write(path, rows):
         for class_id, ids in rows:
             if class_id <= previous:
                 raise ValueError("class %d comes after class %d" % (class_id, previous))
-            stream.write(b"%d,%b\n" % (class_id, _joined(np.asarray(ids, "S"))))
+            stream.write(b"%d,%b\n" % (class_id, ids if isinstance(ids, bytes) else joined(np.asarray(ids, "S"))))
             previous = class_id
 
 
-def _joined(ids):
+def joined(ids):
     """Bytes `seg seg seg` of a bytes array."""
     width = ids.dtype.itemsize
     characters = np.full([len(ids), width + 1], ord(" "), np.uint8)
@@ -225,7 +226,7 @@ def well_formed(ids):
     """
     if not len(ids):
         return True
-    characters = np.frombuffer(_joined(ids) + b" ", np.uint8)
+    characters = np.frombuffer(joined(ids) + b" ", np.uint8)
     blanks, colons = characters == ord(" "), characters == ord(":")
     digits = characters - np.uint8(ord("0")) < 10  # what is below "0" wraps around
     if (np.any(characters == ord(",")) or np.count_nonzero(colons) != len(ids) or colons[0]
