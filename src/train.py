@@ -324,8 +324,8 @@ def main(args):
     if set(args.train_dir) & set("*?[]"):
         raise InputError("--train_dir=%s holds a character of globs, which TensorFlow takes it for: rename the folder."
                          % args.train_dir)
-    chief_is_done = (lambda training: False) if task.is_chief else cluster.ChiefWatch(task)
-    return stopping.run(lambda stop: train(args, task, stop, model, reader, label_loss), chief_is_done)
+    watch = [cluster.Watch(task)] if task.cluster_spec else []
+    return stopping.run(lambda stop: train(args, task, stop, model, reader, label_loss), *watch)
 
 
 if __name__ == "__main__":

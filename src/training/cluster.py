@@ -19,6 +19,7 @@ tf1 = tf.compat.v1
 log = logging.getLogger("yt8m")
 
 GONE_SECONDS = 60.0  # without an answer until the chief counts as gone: it may be started again meanwhile
+SAY_SECONDS = 30.0  # between lines about tasks that are waited for
 _CALL_SECONDS = 5.0  # a call to another task
 _WORKERS_SECONDS = 30.0  # for the workers to end before their parameter servers do
 
@@ -137,10 +138,10 @@ def announce_end(task):
             thread.join(_CALL_SECONDS)
 
 
-class ChiefWatch(object):
-    """Tells a worker or parameter server, whenever it is called, whether the chief is done.
+class Watch(object):
+    """Tells a task, whenever it is called, whether the chief is done; says for which tasks it waits.
 
-    A chief that never was there is waited for.
+    A chief or parameter server that never was there is waited for.
 
     Args:
       training: whether this task trains, for which the chief has been there, be it too shortly to answer.
@@ -150,10 +151,12 @@ class ChiefWatch(object):
     """
 
     def __init__(self, task):
+        self._task, self._said = task, time.time()
         self._address, = task.others(*tf_config.CHIEFS)
         self._answered = None  # when it did last
         self._done = threading.Event()
-        threading.Thread(target=self._look_for_mark, args=(task,), daemon=True).start()
+        if not task.is_chief:
+            threading.Thread(target=self._look_for_mark, args=(task,), daemon=True).start()
 
     def _look_for_mark(self, task):
         """Looks at this parameter server, or for a worker at the first; in a thread, as it waits for the server."""
@@ -163,14 +166,25 @@ class ChiefWatch(object):
         self._done.set()
 
     def __call__(self, training=False):
-        if self._done.is_set():
-            return True
+        if not training:
+            self._say_for_whom()
+        if self._task.is_chief or self._done.is_set():
+            return self._done.is_set()
         if _answers(self._address) or (training and self._answered is None):
             self._answered = time.time()
         if self._answered is not None and time.time() - self._answered > GONE_SECONDS:
             raise InputError("The chief at %s is gone: training ends, its last checkpoint stays. Start all tasks again."
                              % self._address)
         return False
+
+    def _say_for_whom(self):
+        if time.time() - self._said >= SAY_SECONDS:
+            self._said = time.time()
+            needed = [] if self._task.is_chief else [("chief", self._address)]
+            needed += [("parameter server", address) for address in self._task.others("ps") if self._task.job != "ps"]
+            missing = ["%s at %s" % (what, address) for what, address in needed if not _answers(address)]
+            if missing:
+                log.info("waiting for the %s", ", the ".join(missing))
 
 
 def serve(task):
@@ -179,7 +193,7 @@ def serve(task):
     Raises:
       InputError: the chief is gone.
     """
-    chief_is_done = ChiefWatch(task)
+    chief_is_done = Watch(task)
     log.info("parameter server at %s: serving until the chief is done", task.others("ps")[task.index])
     while not chief_is_done():
         time.sleep(1.0)

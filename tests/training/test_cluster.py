@@ -65,19 +65,31 @@ def test_a_port_in_use_gets_a_sentence():
     assert str(raised.value).startswith("TF_CONFIG's task master 0 cannot serve at %s (" % address)
 
 
+class Task(object):
+    """A task of a cluster in which nobody serves."""
+
+    def __init__(self, job):
+        self.job, self.is_chief = job, job == "chief"
+
+    def others(self, *jobs):
+        return [job + ":1" for job in ("chief", "ps") if job in jobs]
+
+
 @pytest.fixture
-def watched_chief(monkeypatch):
-    """A ChiefWatch, a list whose last item is whether the chief answers, and one of the time."""
-    answers, now = [], [0.0]
-    monkeypatch.setattr(cluster, "_answers", lambda address: answers[-1])
+def clock(monkeypatch):
+    """A list of the time, which stands still."""
+    now = [0.0]
     monkeypatch.setattr(cluster.time, "time", lambda: now[0])
-    monkeypatch.setattr(cluster.ChiefWatch, "_look_for_mark", lambda self, of_task: None)
+    monkeypatch.setattr(cluster.Watch, "_look_for_mark", lambda self, of_task: None)
+    return now
 
-    class Task(object):
-        def others(self, *jobs):
-            return ["chief:1"]
 
-    return cluster.ChiefWatch(Task()), answers, now
+@pytest.fixture
+def watched_chief(monkeypatch, clock):
+    """A worker's Watch, a list whose last item is whether the chief answers, and one of the time."""
+    answers = []
+    monkeypatch.setattr(cluster, "_answers", lambda address: answers[-1])
+    return cluster.Watch(Task("worker")), answers, clock
 
 
 def test_the_chief_is_waited_for_then_missed(watched_chief):
@@ -90,6 +102,23 @@ def test_the_chief_is_waited_for_then_missed(watched_chief):
     now[0] += 1
     with pytest.raises(InputError, match="The chief at chief:1 is gone: training ends, its last checkpoint stays"):
         watch()
+
+
+@pytest.mark.parametrize("job, there, missing", [
+    ("worker", [], "the chief at chief:1, the parameter server at ps:1"),
+    ("worker", ["chief:1"], "the parameter server at ps:1"),
+    ("worker", ["chief:1", "ps:1"], None),
+    ("chief", [], "the parameter server at ps:1"),
+    ("ps", [], "the chief at chief:1")])
+def test_who_waits_says_for_whom(job, there, missing, monkeypatch, clock, caplog):
+    monkeypatch.setattr(cluster, "_answers", lambda address: address in there)
+    monkeypatch.setattr(cluster.log, "propagate", True)
+    watch = cluster.Watch(Task(job))
+    with caplog.at_level("INFO", "yt8m"):
+        for _ in range(61):
+            assert watch() is False
+            clock[0] += 1
+    assert caplog.messages == ["waiting for " + missing] * 2 if missing else not caplog.messages
 
 
 def test_a_chief_that_is_gone_before_it_answered_is_missed_by_those_who_train(watched_chief):
