@@ -147,7 +147,7 @@ class Watch(object):
       training: whether this task trains, for which the chief has been there, be it too shortly to answer.
 
     Raises:
-      InputError: it has not answered for GONE_SECONDS.
+      InputError: the chief was there and has not answered for GONE_SECONDS.
     """
 
     def __init__(self, task):
@@ -168,8 +168,10 @@ class Watch(object):
     def __call__(self, training=False):
         if not training:
             self._say_for_whom()
-        if self._task.is_chief or self._done.is_set():
-            return self._done.is_set()
+        if self._done.is_set():
+            return True
+        if self._task.is_chief:
+            return False
         if _answers(self._address) or (training and self._answered is None):
             self._answered = time.time()
         if self._answered is not None and time.time() - self._answered > GONE_SECONDS:
@@ -181,7 +183,8 @@ class Watch(object):
         if time.time() - self._said >= SAY_SECONDS:
             self._said = time.time()
             needed = [] if self._task.is_chief else [("chief", self._address)]
-            needed += [("parameter server", address) for address in self._task.others("ps") if self._task.job != "ps"]
+            if self._task.job != "ps":
+                needed += [("parameter server", address) for address in self._task.others("ps")]
             missing = ["%s at %s" % (what, address) for what, address in needed if not _answers(address)]
             if missing:
                 log.info("waiting for the %s", ", the ".join(missing))
