@@ -4,13 +4,15 @@ import contextlib
 import tensorflow as tf
 
 from src.common import files
+from src.common import sessions
 from src.common.errors import InputError
 from src.common.progress import Progress
 from src.data import passes
 from src.data import pipeline
 from src.data import readers
-from src.evaluation import scoring
+from src.data import tfrecord
 from src.evaluation.metrics import EvaluationMetrics
+from src.trained import forward
 
 tf1 = tf.compat.v1
 
@@ -38,18 +40,15 @@ class Evaluator(object):
         self._graph = tf.Graph()
         with self._graph.as_default():
             segment_labels = getattr(reader, "segment_labels", False)
-            frame_indices = None if segment_labels else scoring.evaluation_indices(model, reader)
+            frame_indices = None if segment_labels else forward.evaluation_indices(model, reader)
             with tf.device("/cpu:0"):
                 self._iterator = tf1.data.make_initializable_iterator(pipeline.evaluation_batches(
                     reader, paths, batch_size, frame_indices, num_readers, passes.EVALUATION))
                 batch = self._iterator.get_next()
             labels = readers.dense_labels(batch)
             weights = readers.label_weights(batch) if segment_labels else None
-            with tf1.variable_scope("tower"):
-                predictions = model.create_model(
-                    readers.normalize(reader.model_input_raw(batch)), vocab_size=reader.num_classes,
-                    num_frames=batch.get("num_frames"), is_training=False, labels=labels,
-                    frames_sampled=frame_indices is not None)["predictions"]
+            predictions = forward.build(model, reader, reader.model_input_raw(batch), batch.get("num_frames"),
+                                        frames_sampled=frame_indices is not None)["predictions"]
             loss = label_loss.calculate_loss(predictions, labels, weights)
             if segment_labels:
                 predictions *= weights
@@ -65,7 +64,10 @@ class Evaluator(object):
         Args:
           restore: function that restores `variables` into the session it is given.
         """
-        return scoring.run(self._graph, self._iterator, self._fetches, self._paths, self._form, restore)
+        with self._graph.as_default(), tfrecord.explained(self._paths, self._form), \
+                tf1.Session(config=sessions.config()) as session:
+            restore(session)
+            yield from forward.fetch_all(session, self._iterator, self._fetches)
 
     def evaluate(self, restore):
         """`metrics.Metrics` of one pass over the records; arguments as `batches`.

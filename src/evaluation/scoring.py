@@ -1,46 +1,13 @@
 """Scores of records batch by batch: whole videos, or all their segments at several shifts."""
-import contextlib
-
 import tensorflow as tf
 
 from src.common import sessions
 from src.data import passes
 from src.data import pipeline
-from src.data import readers
 from src.data import tfrecord
+from src.trained import forward
 
 tf1 = tf.compat.v1
-
-
-def evaluation_indices(model, reader):
-    """The function by which the reader picks a video's frames for the model, or None at video level."""
-    if not model.frame_level:
-        return None
-    return lambda num_frames: model.frame_indices(num_frames, reader.max_frames, is_training=False)
-
-
-def run(graph, iterator, fetches, paths, form, restore):
-    """Yields `fetches` as NumPy until the iterator's data ends.
-
-    Args:
-      graph: the graph of all the others.
-      iterator: an initializable iterator over the records of `paths`.
-      fetches: dict of tensors.
-      paths: shards, named in errors.
-      form: the `inspection.Form` of their records.
-      restore: function that restores the variables into the session it is given.
-    """
-    with graph.as_default(), tfrecord.explained(paths, form), tf1.Session(config=sessions.config()) as session:
-        restore(session)
-        yield from _fetched(session, iterator, fetches)
-
-
-def _fetched(session, iterator, fetches, feed=None):
-    """Yields `fetches` until the data of the iterator, initialized with what is fed, ends."""
-    session.run(iterator.initializer, feed)
-    with contextlib.suppress(tf.errors.OutOfRangeError):
-        while True:
-            yield session.run(fetches)
 
 
 class Scorer(object):
@@ -62,7 +29,7 @@ class Scorer(object):
         self._form, self._options, self._session = reader.form, options, None
         self._graph = tf.Graph()
         with self._graph.as_default():
-            frame_indices = evaluation_indices(model, reader) if shifts is None else None
+            frame_indices = forward.evaluation_indices(model, reader) if shifts is None else None
             with tf.device("/cpu:0"):
                 self._shards = tf1.placeholder(tf.string, [None])
                 self._left_out = tf1.placeholder(tf.int64, [None])
@@ -74,11 +41,9 @@ class Scorer(object):
                 self._iterator = tf1.data.make_initializable_iterator(batches)
                 batch = self._iterator.get_next()
                 self._videos = reading.videos()
-            with tf1.variable_scope("tower"):
-                predictions = model.create_model(
-                    readers.normalize(reader.model_input_raw(batch)), vocab_size=reader.num_classes,
-                    num_frames=batch.get("num_frames"), is_training=False,
-                    frames_sampled=frame_indices is not None, classes=classes)["predictions"]
+            predictions = forward.build(
+                model, reader, reader.model_input_raw(batch), batch.get("num_frames"),
+                frames_sampled=frame_indices is not None, classes=classes)["predictions"]
             self._fetches = {"id": batch["id"], "scores": predictions, "bytes": batch["bytes"]}
             if shifts is not None:
                 self._fetches["shift"] = batch["shift"]
@@ -107,7 +72,7 @@ class Scorer(object):
         """
         feed = {self._shards: paths, self._left_out: left_out}
         with tfrecord.explained(paths, self._form):
-            yield from _fetched(self._session, self._iterator, self._fetches, feed)
+            yield from forward.fetch_all(self._session, self._iterator, self._fetches, feed)
 
     def videos(self):
         """Ids of the videos of the last `batches`, bytes [videos], and their places, int64 [videos]; in no order."""

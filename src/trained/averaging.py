@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from src.common.errors import InputError
 from src.trained import checkpoints
+from src.trained import forward
 
 tf1 = tf.compat.v1
 
@@ -16,7 +17,7 @@ def model_variables(path):
     with checkpoints.reading(path) as name:
         shapes = tf.train.load_checkpoint(name).get_variable_to_shape_map()
     return {name: shape for name, shape in shapes.items()
-            if name.startswith("tower/") and name.rsplit("/", 1)[0] not in shapes}
+            if name.startswith(forward.SCOPE + "/") and name.rsplit("/", 1)[0] not in shapes}
 
 
 def common_variables(paths):

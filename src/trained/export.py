@@ -4,8 +4,8 @@ import os
 import tensorflow as tf
 
 from src.common import atomic
-from src.data import readers
 from src.trained import checkpoints
+from src.trained import forward
 
 tf1 = tf.compat.v1
 TOP_PREDICTIONS = 20
@@ -37,10 +37,8 @@ class SavedModelExporter(object):
         with self._graph.as_default(), tf.device("/cpu:0"):
             self._examples = tf1.placeholder(tf.string, [None], "example_bytes")
             batch = reader.serving_batch(self._examples)
-            with tf1.variable_scope("tower"):
-                predictions = model.create_model(
-                    readers.normalize(reader.model_input_raw(batch)), vocab_size=reader.num_classes,
-                    num_frames=batch.get("num_frames"), is_training=False)["predictions"]
+            predictions = forward.build(model, reader, reader.model_input_raw(batch),
+                                        batch.get("num_frames"))["predictions"]
             top = tf.nn.top_k(predictions, min(TOP_PREDICTIONS, reader.num_classes))
             self._outputs = {"video_id": batch["id"], "class_indexes": top.indices, "predictions": top.values}
             self._saver = tf1.train.Saver(tf1.global_variables(), sharded=True)
@@ -80,9 +78,7 @@ class InferenceModelExporter(object):
             raw = reader.input_placeholder()
             num_frames = tf1.placeholder(tf.int32, [None], "num_frames")
             checkpoints.create_global_step()
-            with tf1.variable_scope("tower"):
-                predictions = model.create_model(readers.normalize(raw), vocab_size=reader.num_classes,
-                                                 num_frames=num_frames, is_training=False)["predictions"]
+            predictions = forward.build(model, reader, raw, num_frames)["predictions"]
             for name, tensor in (("input_batch_raw", raw), ("num_frames", num_frames), ("predictions", predictions)):
                 tf1.add_to_collection(name, tensor)
             self._saver = tf1.train.Saver(tf1.global_variables())

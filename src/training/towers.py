@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from src.common.errors import InputError
 from src.data import readers
+from src.trained import forward
 
 tf1 = tf.compat.v1
 
@@ -71,18 +72,17 @@ def build(model, reader, next_batch, devices, label_loss, regularization_penalty
         shares = _shares(batch, len(devices), mask_unrated_labels)
     gradients, losses, regularizations, first = [], [], [], None
     for index, (device, (part, share)) in enumerate(zip(devices, shares)):
-        with tf.device(device), tf1.variable_scope("tower", reuse=index > 0), tf1.name_scope("tower_%d" % index):
+        with tf.device(device), tf1.name_scope("tower_%d" % index):
             labels, weights = part.pop("dense_labels"), part.pop("label_weights", None)
-            result = model.create_model(
-                readers.normalize(reader.model_input_raw(part)), vocab_size=reader.num_classes,
-                num_frames=part.get("num_frames"), is_training=True, labels=labels, frames_sampled=frames_sampled)
+            result = forward.build(model, reader, reader.model_input_raw(part), part.get("num_frames"),
+                                   is_training=True, reuse=index > 0, frames_sampled=frames_sampled)
             if first is None:
                 # Moving averages are shared: one tower's updates are enough.
                 frozen = _frozen(freeze)
                 updates = [update for update in tf1.get_collection(tf1.GraphKeys.UPDATE_OPS)
                            if update.inputs[0].op.name not in frozen]
                 trained = [variable for variable in tf1.trainable_variables() if variable.op.name not in frozen]
-                first = result["predictions"], labels, tf1.global_variables("tower/")
+                first = result["predictions"], labels, tf1.global_variables(forward.SCOPE + "/")
             loss = share * label_loss.calculate_loss(result["predictions"], labels, weights)
             regularization = share * tf.add_n(tf1.losses.get_regularization_losses()
                                               + [result.get("regularization_loss", tf.constant(0.0))])
@@ -105,7 +105,7 @@ def _frozen(freeze):
     Raises:
       InputError: as `build`.
     """
-    names = [variable.op.name for variable in tf1.global_variables("tower/")]
+    names = [variable.op.name for variable in tf1.global_variables(forward.SCOPE + "/")]
     try:
         frozen = {name for name in names if re.fullmatch(freeze, name)}
     except re.error as error:

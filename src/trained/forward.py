@@ -1,0 +1,51 @@
+"""The forward pass that training, evaluation, prediction and exports share: records' features -> probabilities."""
+import contextlib
+
+import tensorflow as tf
+
+from src.data import readers
+
+tf1 = tf.compat.v1
+SCOPE = "tower"  # of all variables of a model, in the original's checkpoints as well
+
+
+def build(model, reader, model_input_raw, num_frames, is_training=False, reuse=False, **options):
+    """Builds a model in its scope, on features that are not yet normalised.
+
+    Args:
+      model: see `models.create`.
+      reader: see `data.readers`; gives the number of classes.
+      model_input_raw: float32 [batch, frames, features], or [batch, features] at video level; see the reader's
+        `model_input_raw`.
+      num_frames: int32 [batch], or None at video level.
+      is_training: a bool.
+      reuse: whether the graph holds the model's variables already.
+      **options: `frames_sampled` and `classes`; see `FrameLevelModel.create_model`.
+
+    Returns:
+      The model's dict of `predictions` [batch, classes] and, where it has them, `logits` and `regularization_loss`.
+    """
+    with tf1.variable_scope(SCOPE, reuse=reuse):
+        return model.create_model(readers.normalize(model_input_raw), vocab_size=reader.num_classes,
+                                  num_frames=num_frames, is_training=is_training, **options)
+
+
+def evaluation_indices(model, reader):
+    """The function by which the reader picks a video's frames for a model outside training; None at video level."""
+    if not model.frame_level:
+        return None
+    return lambda num_frames: model.frame_indices(num_frames, reader.max_frames, is_training=False)
+
+
+def fetch_all(session, iterator, fetches, feed=None):
+    """Yields `fetches` as NumPy until the data of an initializable iterator ends.
+
+    Args:
+      session: of the graph that holds both.
+      iterator: is initialized first, with `feed`.
+      fetches: dict of tensors.
+    """
+    session.run(iterator.initializer, feed)
+    with contextlib.suppress(tf.errors.OutOfRangeError):
+        while True:
+            yield session.run(fetches)
