@@ -35,11 +35,11 @@ from src.evaluation.metrics import batch_metrics
 from src.trained import checkpoints
 from src.trained import export
 from src.trained import model_flags
-from src.training import cluster
 from src.training import footprint
 from src.training import losses
 from src.training import optimizers
 from src.training import stopping
+from src.training import tf_cluster
 from src.training import towers
 from src.training import trainer
 
@@ -303,15 +303,15 @@ def train(args, task, stop, model, reader, label_loss):
                       sessions.config(sessions.options(args), args.log_device_placement), tensorboard.flags_table(args),
                       initialize)
     if task.is_chief and not stop.requested:
-        cluster.announce_end(task)
+        tf_cluster.announce_end(task)
     return 128 + stop.signal if stop.signal else None
 
 
 def main(args):
     """Does the part of this process in what the flags say."""
-    task = cluster.Task(os.environ.get("TF_CONFIG"))
+    task = tf_cluster.Task(os.environ.get("TF_CONFIG"))
     if task.job == "ps" and task.server:
-        return cluster.serve(task)
+        return tf_cluster.serve(task)
     label_loss = losses.create(args.label_loss)
     reader = readers.create(args.feature_names, args.feature_sizes, args.frame_features, args.segment_labels,
                             args.max_frames, args.num_classes)
@@ -324,7 +324,7 @@ def main(args):
     if set(args.train_dir) & set("*?[]"):
         raise InputError("--train_dir=%s holds a character of globs, which TensorFlow takes it for: rename the folder."
                          % args.train_dir)
-    watch = [cluster.Watch(task)] if task.cluster_spec else []
+    watch = [tf_cluster.Watch(task)] if task.cluster_spec else []
     return stopping.run(lambda stop: train(args, task, stop, model, reader, label_loss), *watch)
 
 

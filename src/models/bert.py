@@ -18,11 +18,11 @@ from src.models import classifiers
 from src.models import columns
 from src.models import sampling
 from src.models.frame_level import FrameLevelModel
+from src.models.hparams import Hparam
+from src.models.hparams import MOST
 from src.models.hparams import check_at_least
 from src.models.hparams import check_at_most
 from src.models.hparams import check_share
-from src.models.hparams import Hparam
-from src.models.hparams import MOST
 
 HPARAMS = [
     Hparam("bert_config_file", "bert_config.json", "BERT configuration; intermediate_size, initializer_range and "

@@ -3,8 +3,8 @@ import tensorflow as tf
 
 from src.common.errors import InputError
 from src.models import columns
-from src.models.hparams import check_at_least
 from src.models.hparams import Hparam
+from src.models.hparams import check_at_least
 from src.models.layers import batch_norm
 from src.models.layers import dense
 from src.models.layers import normal_weights

@@ -10,10 +10,10 @@ from src.models import classifiers
 from src.models import columns
 from src.models import sampling
 from src.models.frame_level import FrameLevelModel
+from src.models.hparams import Hparam
 from src.models.hparams import check_at_least
 from src.models.hparams import check_at_most
 from src.models.hparams import check_share
-from src.models.hparams import Hparam
 from src.models.layers import batch_norm
 from src.models.layers import dense
 

@@ -80,7 +80,7 @@ def train(graph, train_dir, task, stop, max_steps, examples_per_step, export_mod
     Args:
       graph: towers.TrainGraph, built in the default graph.
       train_dir: where checkpoints and TensorBoard summaries go, and where training resumes from.
-      task: this process's cluster.Task.
+      task: this process's tf_cluster.Task.
       stop: stopping.Stop.
       max_steps: global step to stop at, or None.
       examples_per_step: examples of all towers.

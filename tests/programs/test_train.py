@@ -315,8 +315,8 @@ IMPATIENT = """
 import sys
 from src import train
 from src.common import program
-from src.training import cluster
-cluster.GONE_SECONDS = 2.0
+from src.training import tf_cluster
+tf_cluster.GONE_SECONDS = 2.0
 sys.argv[0] = "train.py"
 program.run(train.define_flags, train.main)
 """

@@ -5,10 +5,10 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from src.common import text
 from src.common.errors import InputError
 from src.data import segment_ids
 from src.submission import ranked_csv
-from src.common import text
 
 ROWS = [(102, [b"c2:10", b"b1:0", b"abcd:295"]), (988, []), (3844, [b"a0:5"])]
 

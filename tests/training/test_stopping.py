@@ -34,7 +34,7 @@ import numpy as np
 import tensorflow as tf
 from src import models
 from src.trained import checkpoints
-from src.training import cluster, losses, stopping, towers, trainer
+from src.training import tf_cluster, losses, stopping, towers, trainer
 stopping.GRACE_SECONDS = 1.0
 
 class Reader(object):
@@ -59,7 +59,7 @@ def work(stop):
         graph = towers.build(models.create("LogisticModel"), Reader(), next_batch, ["/cpu:0"],
                              losses.create("CrossEntropyLoss"), 1.0,
                              lambda step: (tf.compat.v1.train.AdamOptimizer(), tf.constant(.1)), 1.0)
-        trainer.train(graph, sys.argv[1], cluster.Task(None), stop, None, 2, 1000)
+        trainer.train(graph, sys.argv[1], tf_cluster.Task(None), stop, None, 2, 1000)
 
 stopping.run(work)
 """

@@ -10,9 +10,9 @@ import tensorflow as tf
 from src import models
 from src.common.errors import InputError
 from src.trained import checkpoints
-from src.training import cluster
 from src.training import losses
 from src.training import stopping
+from src.training import tf_cluster
 from src.training import towers
 from src.training import trainer
 from tests.golden import fill
@@ -122,7 +122,7 @@ def train_here(folder, max_steps, start_from=None, init_from=None):
     model = models.create("MoeModel", moe_num_mixtures=MIXTURES, moe_prob_gating=True, moe_l2=0.0)
     with tf.Graph().as_default():
         graph = train_graph(model, ConstantReader())
-        trainer.train(graph, folder, cluster.Task(None), stopping.Stop(), max_steps, BATCH, 1000, start_from,
+        trainer.train(graph, folder, tf_cluster.Task(None), stopping.Stop(), max_steps, BATCH, 1000, start_from,
                       initialize=init_from and trainer.initializer(init_from, graph))
     return checkpoints.path(folder, max_steps)
 

@@ -6,7 +6,7 @@ import pytest
 
 from src.common.errors import InputError
 from src.common.tf_config import JOBS
-from src.training import cluster
+from src.training import tf_cluster
 
 TWO = {"master": ["a:1"], "ps": ["b:1"]}
 
@@ -39,19 +39,19 @@ def task(jobs, job, index=0):
 ])
 def test_a_cluster_that_cannot_train_is_refused(tf_config, sentence):
     with pytest.raises(InputError) as raised:
-        cluster.Task(tf_config)
+        tf_cluster.Task(tf_config)
     assert str(raised.value).startswith(sentence) and len(str(raised.value)) < 400
 
 
 @pytest.mark.parametrize("tf_config", [None, "", "{}", '{"cluster": {}}'] + [
     task({job: ["localhost:1"]}, job) for job in JOBS])
 def test_a_lone_task_trains(tf_config):
-    alone = cluster.Task(tf_config)
+    alone = tf_cluster.Task(tf_config)
     assert alone.is_chief and alone.server is None and alone.cluster_spec is None and alone.target == ""
 
 
 def test_a_master_beside_an_evaluator_trains_alone():
-    alone = cluster.Task(task({"master": ["a:1"], "evaluator": ["b:1"]}, "master"))
+    alone = tf_cluster.Task(task({"master": ["a:1"], "evaluator": ["b:1"]}, "master"))
     assert alone.is_chief and alone.server is None
 
 
@@ -61,7 +61,7 @@ def test_a_port_in_use_gets_a_sentence():
         taken.listen()
         address = "localhost:%d" % taken.getsockname()[1]
         with pytest.raises(InputError) as raised:
-            cluster.Task(task({"master": [address], "ps": ["localhost:1"]}, "master"))
+            tf_cluster.Task(task({"master": [address], "ps": ["localhost:1"]}, "master"))
     assert str(raised.value).startswith("TF_CONFIG's task master 0 cannot serve at %s (" % address)
 
 
@@ -79,8 +79,8 @@ class Task(object):
 def clock(monkeypatch):
     """A list of the time, which stands still."""
     now = [0.0]
-    monkeypatch.setattr(cluster.time, "time", lambda: now[0])
-    monkeypatch.setattr(cluster.Watch, "_look_for_mark", lambda self, of_task: None)
+    monkeypatch.setattr(tf_cluster.time, "time", lambda: now[0])
+    monkeypatch.setattr(tf_cluster.Watch, "_look_for_mark", lambda self, of_task: None)
     return now
 
 
@@ -88,14 +88,14 @@ def clock(monkeypatch):
 def watched_chief(monkeypatch, clock):
     """A worker's Watch, a list whose last item is whether the chief answers, and one of the time."""
     answers = []
-    monkeypatch.setattr(cluster, "_answers", lambda address: answers[-1])
-    return cluster.Watch(Task("worker")), answers, clock
+    monkeypatch.setattr(tf_cluster, "_answers", lambda address: answers[-1])
+    return tf_cluster.Watch(Task("worker")), answers, clock
 
 
 def test_the_chief_is_waited_for_then_missed(watched_chief):
     watch, answers, now = watched_chief
-    for seconds, answer in [(0, False), (1e6, False), (1, True), (cluster.GONE_SECONDS, False), (0, True),
-                            (cluster.GONE_SECONDS, False)]:
+    for seconds, answer in [(0, False), (1e6, False), (1, True), (tf_cluster.GONE_SECONDS, False), (0, True),
+                            (tf_cluster.GONE_SECONDS, False)]:
         now[0] += seconds
         answers.append(answer)
         assert watch() is False
@@ -111,9 +111,9 @@ def test_the_chief_is_waited_for_then_missed(watched_chief):
     ("chief", [], "the parameter server at ps:1"),
     ("ps", [], "the chief at chief:1")])
 def test_who_waits_says_for_whom(job, there, missing, monkeypatch, clock, caplog):
-    monkeypatch.setattr(cluster, "_answers", lambda address: address in there)
-    monkeypatch.setattr(cluster.log, "propagate", True)
-    watch = cluster.Watch(Task(job))
+    monkeypatch.setattr(tf_cluster, "_answers", lambda address: address in there)
+    monkeypatch.setattr(tf_cluster.log, "propagate", True)
+    watch = tf_cluster.Watch(Task(job))
     with caplog.at_level("INFO", "yt8m"):
         for _ in range(61):
             assert watch() is False
@@ -125,6 +125,6 @@ def test_a_chief_that_is_gone_before_it_answered_is_missed_by_those_who_train(wa
     watch, answers, now = watched_chief
     answers.append(False)
     assert watch(training=True) is False
-    now[0] += cluster.GONE_SECONDS + 1
+    now[0] += tf_cluster.GONE_SECONDS + 1
     with pytest.raises(InputError, match="The chief at chief:1 is gone"):
         watch(training=True)
