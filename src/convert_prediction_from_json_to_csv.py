@@ -21,8 +21,8 @@ from src.common import files
 from src.common import program
 from src.common.errors import InputError
 from src.common.progress import Progress
-from src.submission import served
-from src.submission import video_csv
+from src.prediction import served
+from src.prediction import video_csv
 
 log = logging.getLogger("yt8m")
 

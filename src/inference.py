@@ -30,7 +30,7 @@ from src.data import readers
 from src.data import segments
 from src.data import shards
 from src.data import vocabulary
-from src.submission import predictions
+from src.prediction import predictions
 from src.submission import ranked_csv
 from src.submission import shifts
 from src.trained import bundle
@@ -113,13 +113,13 @@ def predict(args, config, job, outputs):
         devices.count_gpus()
         predictions.predict(job, outputs)
         return
-    from src.submission import cluster  # which imports Dask
+    from src.prediction import dask_cluster  # which imports Dask
     if args.scheduler:
-        connected = cluster.connected(args.scheduler, args.cluster_timeout_secs)
+        connected = dask_cluster.connected(args.scheduler, args.cluster_timeout_secs)
     elif config.num_tasks > 1:
-        connected = cluster.of_job(config, args.cluster_timeout_secs)
+        connected = dask_cluster.of_job(config, args.cluster_timeout_secs)
     else:
-        connected = cluster.of_gpus(args.num_gpu, args.cluster_timeout_secs)
+        connected = dask_cluster.of_gpus(args.num_gpu, args.cluster_timeout_secs)
     with connected as workers:
         workers.predict(job, outputs)
 
@@ -131,8 +131,8 @@ def main(args):
         tf_config.check_one_chief(config)
         tf_config.check_addresses(config)
         if not config.is_chief:
-            from src.submission import cluster  # which imports Dask
-            return cluster.work(config, args.cluster_timeout_secs)
+            from src.prediction import dask_cluster  # which imports Dask
+            return dask_cluster.work(config, args.cluster_timeout_secs)
     if not args.output_file:
         raise InputError("--output_file is empty: say where the CSV goes.")
     frame_shifts = shifts.parse(args.shift, args.segment_labels)

@@ -6,8 +6,8 @@ import numpy as np
 from src.common.progress import Progress
 from src.data import segment_ids
 from src.data import segments
+from src.prediction import video_csv
 from src.submission import ranked_csv
-from src.submission import video_csv
 
 MAX_VIDEOS = 4000  # that have a map
 MAX_CLASSES = 8  # of a map

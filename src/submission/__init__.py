@@ -1,1 +1,1 @@
-"""Scores -> ranked lists -> CSV files -> their fusion, whose weights are tuned for the mAP of `src.evaluation`."""
+"""Ranked lists of segments -> CSV files -> their fusion, whose weights are tuned for the mAP of `src.evaluation`."""

@@ -29,9 +29,9 @@ import tensorflow as tf
 from src import models
 from src.common import sessions
 from src.data import segments
-from src.evaluation.scoring import Scorer
-from src.submission import cluster
-from src.submission import predictions
+from src.prediction import dask_cluster
+from src.prediction import predictions
+from src.prediction.scoring import Scorer
 from src.trained import model_flags
 from tests import records
 from tests.programs import dask_processes
@@ -73,11 +73,11 @@ def forward_pass(classes):
 
 @contextlib.contextmanager
 def workers_on(cores):
-    """Context of a `cluster.Cluster` of a worker on each of some cores."""
+    """Context of a `dask_cluster.Cluster` of a worker on each of some cores."""
     with dask_processes.Cluster() as processes:
         for core in cores:
             processes.add_worker(core=core)
-        with cluster.connected(processes.address, 60) as here:
+        with dask_cluster.connected(processes.address, 60) as here:
             yield here
 
 

@@ -16,7 +16,7 @@ if __name__ == "__main__":  # run as a file
 
 import numpy as np
 
-from src.submission.top_segments import TopSegments
+from src.prediction.top_segments import TopSegments
 
 RUNS, SEGMENTS, BATCH_SIZE, CLASSES, MAX_SEGMENTS, TOP_K = 3, 200000, 500, 1000, 100000, 20
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from src.evaluation import ratings
+from src.prediction import video_csv
 from src.submission import ranked_csv
-from src.submission import video_csv
 from tests import browser
 from tests.programs import runner
 

@@ -23,8 +23,8 @@ from src.data import segments
 from src.data import vocabulary
 from src.evaluation import ratings
 from src.evaluation import results
+from src.prediction import served
 from src.submission import ranked_csv
-from src.submission import served
 from src.submission import tuning
 
 MARK = b"\xef\xbb\xbf"

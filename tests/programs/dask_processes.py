@@ -11,7 +11,7 @@ import time
 import distributed
 import tensorflow as tf
 
-from src.submission import cluster_tasks
+from src.prediction import dask_tasks
 from tests.programs import runner
 
 
@@ -77,7 +77,7 @@ def _work(address, folder, version, hidden, core):
     if core is not None:
         os.sched_setaffinity(0, [core])
     if version:
-        cluster_tasks.VERSION = version
+        dask_tasks.VERSION = version
     if hidden:
         opened = tf.io.gfile.GFile
         tf.io.gfile.GFile = lambda path, mode: opened(path + "?" if path.endswith(hidden) else path, mode)

@@ -11,8 +11,8 @@ import pytest
 
 from src.evaluation import ranking_metrics
 from src.evaluation import ratings
+from src.prediction import video_csv
 from src.submission import ranked_csv
-from src.submission import video_csv
 from tests.programs import runner
 
 CLASSES = [3, 8, 12, 3861]

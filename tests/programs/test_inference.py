@@ -14,7 +14,7 @@ from src import models
 from src.common.errors import InputError
 from src.data import readers
 from src.evaluation.evaluator import Evaluator
-from src.evaluation.scoring import Scorer
+from src.prediction.scoring import Scorer
 from src.submission import ranked_csv
 from src.trained import bundle
 from src.trained import export

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from src.prediction import video_csv
 from src.submission import ranked_csv
-from src.submission import video_csv
 from src.trained import checkpoints
 from tests.programs import runner
 

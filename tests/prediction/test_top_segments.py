@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from src.common.errors import InputError
-from src.submission import top_segments
-from src.submission.top_segments import TopSegments
-from src.submission.top_segments import top_columns
+from src.prediction import top_segments
+from src.prediction.top_segments import TopSegments
+from src.prediction.top_segments import top_columns
 
 
 def names(count, first=0):

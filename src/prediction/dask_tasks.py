@@ -1,4 +1,4 @@
-"""What the worker processes of a Dask cluster do of a prediction; `cluster` has them do it.
+"""What the worker processes of a Dask cluster do of a prediction; `dask_cluster` has them do it.
 
 A process keeps the session of the last Job for all tasks of it. Tasks of one process wait for each other.
 """
@@ -17,9 +17,9 @@ import tensorflow as tf
 from src.common import files
 from src.common import program
 from src.common.errors import InputError
-from src.submission import predictions
+from src.prediction import predictions
+from src.prediction import top_segments
 from src.submission import ranked_csv
-from src.submission import top_segments
 
 _lock = threading.Lock()
 _done = threading.Event()

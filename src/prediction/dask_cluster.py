@@ -20,8 +20,8 @@ from src.common import tf_config
 from src.common.errors import InputError
 from src.data import passes
 from src.data import pipeline
-from src.submission import cluster_tasks
-from src.submission import predictions
+from src.prediction import dask_tasks
+from src.prediction import predictions
 from src.trained import model_flags
 
 log = logging.getLogger("yt8m")
@@ -121,7 +121,7 @@ def work(config, timeout):
     except (OSError, asyncio.TimeoutError) as error:
         raise InputError("No chief answers at %s (%.200s): start it, or raise --cluster_timeout_secs." % (
             address, error))
-    if not cluster_tasks.is_done():
+    if not dask_tasks.is_done():
         raise InputError("The chief at %s is gone: start all tasks again." % address)
     log.info("the chief is done")
 
@@ -150,15 +150,15 @@ class Cluster(object):
 
     def _scored(self, job):
         """Yields the future of each part's Scored, in their order, with progress."""
-        key, version = uuid.uuid4().hex, cluster_tasks.VERSION
+        key, version = uuid.uuid4().hex, dask_tasks.VERSION
         self._wait_for_workers()
         self._check_workers(version, job)
         parts = _parts(job)
 
         def submit(number, left_out):
-            scored = self._submit(cluster_tasks.score, key, job._replace(paths=parts[number].paths), version, left_out,
+            scored = self._submit(dask_tasks.score, key, job._replace(paths=parts[number].paths), version, left_out,
                                   _classes_a_block(job), priority=-number)
-            return scored, self._submit(cluster_tasks.summary, scored, priority=1)
+            return scored, self._submit(dask_tasks.summary, scored, priority=1)
 
         waiting = collections.deque(submit(number, []) for number in range(len(parts)))
         progress, first_places = predictions.new_progress(job), {}
@@ -184,21 +184,21 @@ class Cluster(object):
         for future in scored:
             for shift, blocks in enumerate(merging):
                 for number, block in enumerate(blocks):
-                    block.add(self._submit(cluster_tasks.part, future, shift, number, priority=1))
+                    block.add(self._submit(dask_tasks.part, future, shift, number, priority=1))
         for path, blocks in zip(outputs, merging):
             predictions.write_ranked(job, path, self._rows(job, blocks))
 
     def _rows(self, job, blocks):
         """Yields the segment ids of each class, best first and joined."""
         rankings = [block.result() for block in blocks]
-        counts = [self._result(self._submit(cluster_tasks.counts, ranking, priority=2)) for ranking in rankings]
+        counts = [self._result(self._submit(dask_tasks.counts, ranking, priority=2)) for ranking in rankings]
         most = max([SEGMENTS] + [of_block.max() for of_block in counts])
         waiting = collections.deque()
         for ranking, of_block in zip(rankings, counts):
             for begin, end in _runs(of_block, most):
                 if len(waiting) == WAITING:
                     yield from self._result(waiting.popleft())
-                waiting.append(self._submit(cluster_tasks.rows, ranking, begin, end, priority=2))
+                waiting.append(self._submit(dask_tasks.rows, ranking, begin, end, priority=2))
         while waiting:
             yield from self._result(waiting.popleft())
 
@@ -206,7 +206,7 @@ class Cluster(object):
         with predictions.writing_pairs(job, outputs) as streams:
             for future in scored:
                 for shift, stream in enumerate(streams):
-                    stream.write(self._result(self._submit(cluster_tasks.lines_of, future, shift)))
+                    stream.write(self._result(self._submit(dask_tasks.lines_of, future, shift)))
 
     @contextlib.contextmanager
     def _answering(self):
@@ -268,12 +268,12 @@ class Cluster(object):
 
     def _check_workers(self, version, job):
         with self._answering():
-            self._client.run(cluster_tasks.check, version, job.paths[0], job.checkpoint)
+            self._client.run(dask_tasks.check, version, job.paths[0], job.checkpoint)
 
     def say_done(self):
         """Tells the workers that the end of the scheduler is the end of the job."""
         with contextlib.suppress(*_GONE):
-            self._client.run(cluster_tasks.set_done)
+            self._client.run(dask_tasks.set_done)
 
 
 class _Merging(object):
@@ -297,7 +297,7 @@ class _Merging(object):
         return self._merged([ranking for level in reversed(self._levels) for ranking in level])
 
     def _merged(self, rankings):
-        return self._cluster._submit(cluster_tasks.merge, self._max_segments, *rankings, priority=1)
+        return self._cluster._submit(dask_tasks.merge, self._max_segments, *rankings, priority=1)
 
 
 def _parts(job):

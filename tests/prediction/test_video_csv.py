@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from src.common.errors import InputError
-from src.submission import video_csv
+from src.prediction import video_csv
 
 
 def test_lines_are_id_and_label_score_pairs(tmp_path):

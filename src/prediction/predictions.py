@@ -1,4 +1,4 @@
-"""What is to be predicted, and how this process does it; `cluster` has others do it."""
+"""What is to be predicted, and how this process does it; `dask_cluster` has others do it."""
 import collections
 import contextlib
 import logging
@@ -8,11 +8,11 @@ import numpy as np
 from src.common import files
 from src.common.errors import InputError
 from src.common.progress import Progress
-from src.evaluation.scoring import Scorer
+from src.prediction import video_csv
+from src.prediction.scoring import Scorer
+from src.prediction.top_segments import TopSegments
+from src.prediction.top_segments import top_columns
 from src.submission import ranked_csv
-from src.submission import video_csv
-from src.submission.top_segments import TopSegments
-from src.submission.top_segments import top_columns
 from src.trained import export
 from src.trained import model_flags
 
