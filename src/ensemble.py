@@ -20,19 +20,14 @@ import collections
 import logging
 
 from absl import flags
-import numpy as np
 import tensorflow as tf
 
 from src.common import atomic
-from src.common import files
 from src.common import program
 from src.common import tables
-from src.common import text
 from src.common.errors import InputError
 from src.data import shards
 from src.data import vocabulary
-from src.evaluation import classes
-from src.evaluation import ranking_metrics
 from src.evaluation import ratings
 from src.submission import fusion
 from src.submission import objective
@@ -40,6 +35,8 @@ from src.submission import published
 from src.submission import ranked_csv
 from src.submission import shifts
 from src.submission import tuning
+from src.submission import weights
+from src.submission.report import Report
 
 log = logging.getLogger("yt8m")
 
@@ -69,23 +66,6 @@ def define_flags():
                          upper_bound=(1 << 31) - 1)
     flags.DEFINE_bool("tune_split", True, "tune: also tune on half of the videos alone and evaluate on the others, "
                       "which shows how much is overfitting.")
-
-
-def by_model(paths):
-    """OrderedDict model -> path.
-
-    Raises:
-      InputError: two files are of one model.
-    """
-    models = collections.OrderedDict()
-    for model, of_model in shifts.group(paths).items():
-        name = published.model_name(model)
-        if len(of_model) > 1 or name in models:
-            raise InputError("%s and %s are both of the model %s: combine a model's shifts first "
-                             "(--mode=combine_shifts), and give each model once."
-                             % (models.get(name, of_model[0]), of_model[-1], name))
-        models[name] = of_model[0]
-    return models
 
 
 def output(args):
@@ -124,58 +104,12 @@ def combine_shifts(args):
                           args.segment_max_pred)
 
 
-def read_weights(given, w0, models):
-    """-> tuning.Point for a list of models.
-
-    Args:
-      given: the flag --weights.
-      w0: the flag --w0.
-
-    Raises:
-      InputError: a model has no weight, a weight no model, or a weight is none.
-    """
-    known, found_w0, source = published.WEIGHTS, published.MODELS_W0, "--weights=%s" % given
-    if given.endswith(".json"):
-        tuned = files.read_json(given)
-        if not isinstance(tuned, dict) or not isinstance(tuned.get("weights"), dict) or "w0" not in tuned:
-            raise InputError("%s holds no weights: give the file that --mode=tune wrote." % given)
-        known, found_w0, source = tuned["weights"], tuned["w0"], given
-        if set(known) != set(models):
-            raise InputError("%s has weights of %s, but the files are of %s: give the same models."
-                             % (given, ", ".join(sorted(known)), ", ".join(sorted(models))))
-    elif given:
-        known = dict(zip(models, given.split(",")))
-        if given.count(",") + 1 != len(models):
-            raise InputError("--weights=%s has %d weights for the %d files %s: give one for each."
-                             % (given, given.count(",") + 1, len(models), ", ".join(models)))
-    missing = [model for model in models if model not in known]
-    if missing:
-        raise InputError("There is no published weight of %s, only of %s: give --weights."
-                         % (", ".join(missing), ", ".join(known)))
-    weights = tuple(_number(known[model], "the weight of %s in %s" % (model, source)) for model in models)
-    if not any(weights):
-        raise InputError("All weights in %s are 0: give at least one model more." % source)
-    return tuning.Point(_number(found_w0 if w0 is None else w0, "w0", above=True), weights)
-
-
-def _number(value, what, above=False):
-    """A weight or w0 as a float."""
-    try:
-        number = -1.0 if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError, OverflowError):
-        number = -1.0
-    if not (number > 0 if above else number >= 0) or number > fusion.LARGEST:
-        raise InputError("%s is %s: give a number %s 0."
-                         % (what, text.shown(value), "above" if above else "of at least"))
-    return number
-
-
 def blend(args):
     """Writes the models' fusion."""
     target, paths = output(args), ranked_csv.find(args.input_files)
-    models = by_model(paths)
+    models = weights.by_model(paths)
     check_kept(paths + [args.weights], [target])
-    point = read_weights(args.weights, args.w0, list(models))
+    point = weights.read(args.weights, args.w0, list(models))
     for model, weight in zip(models, point.weights):
         log.info("weight %5.2f %%  %s", 100 * weight / sum(point.weights), model)
     fusion.fuse_files(list(models.values()), point.weights, point.w0, target, args.segment_max_pred)
@@ -187,7 +121,7 @@ def tune(args):
     target, paths = output(args), ranked_csv.find(args.input_files)
     if not target.endswith(".json"):
         raise InputError("--output_file=%s is to hold JSON: give a name that ends in .json." % target)
-    models = by_model(paths)
+    models = weights.by_model(paths)
     log_file = args.log_file or os.path.splitext(target)[0] + "_log.json"
     log_files = [log_file] + ["%s_half%s" % os.path.splitext(log_file)] * args.tune_split
     check_kept(paths + [args.label_cache], [target] + log_files)
@@ -209,29 +143,12 @@ def report(args):
     if args.output_file:
         check_kept(paths + [args.label_cache, args.vocabulary_file], [args.output_file])
         atomic.check_writable(args.output_file)
-    rated = ratings.find(args)
-    rows, precisions, never = [], collections.OrderedDict(), ranking_metrics.Unranked(rated).ids
-    for path in paths:
-        mean, unranked = None, ranking_metrics.Unranked(rated)
-        try:
-            mean, precisions[path] = ranking_metrics.mean_average_precision(
-                ranked_csv.iterate(path), rated, args.segment_max_pred, path, unranked)
-            unranked.warn(path)
-        except ranking_metrics.NothingRated as error:
-            if len(paths) == 1:
-                raise
-            log.warning("%s", error)
-        never = np.intersect1d(never, unranked.ids)
-        rows.append(collections.OrderedDict([("file", path), ("mAP", mean)]))
-    tables.print_table(rows)
-    counts = classes.count(rated)
-    if precisions:
-        best = max(precisions, key=lambda path: sum(precisions[path].values()))
-        classes.print_extremes(names, counts, precisions[best], "AP of " + best)
-    print("rated segments: %d, of which in none of the lists: %d" % (unranked.num_rated, len(never)))
+    headings = collections.OrderedDict((path, "AP of " + path) for path in paths)
+    found = Report(headings, ratings.find(args), args.segment_max_pred)
+    found.print_means()
+    found.print_classes(names)
     if args.output_file:
-        classes.write(args.output_file, names, counts, collections.OrderedDict(
-            ("AP of " + path, of_file) for path, of_file in precisions.items()))
+        found.write(args.output_file, names)
         log.info("written: %s", args.output_file)
 
 

@@ -22,10 +22,8 @@ from src.common import program
 from src.common.errors import InputError
 from src.data import shards
 from src.data import vocabulary
-from src.evaluation import classes
-from src.evaluation import ranking_metrics
 from src.evaluation import ratings
-from src.submission import ranked_csv
+from src.submission.report import Report
 
 
 def define_flags():
@@ -46,17 +44,13 @@ def main(args):
     names = vocabulary.find(args.vocabulary_file, args.eval_data_pattern)
     if args.output_file:
         atomic.check_writable(args.output_file)
-    rated = ratings.find(args)
-    unranked = ranking_metrics.Unranked(rated)
-    mean, precisions = ranking_metrics.mean_average_precision(
-        ranked_csv.iterate(args.submission_file), rated, args.top_n, args.submission_file, unranked)
-    print("mAP@%d: %.6f over %d classes" % (args.top_n, mean, len(precisions)))
-    counts = classes.count(rated)
-    classes.print_extremes(names, counts, precisions)
-    print("rated segments: %d, of which in none of the lists: %d" % (unranked.num_rated, len(unranked.ids)))
-    unranked.warn(args.submission_file)
+    headings = collections.OrderedDict([(args.submission_file, "AP")])
+    found = Report(headings, ratings.find(args), args.top_n)
+    print("mAP@%d: %.6f over %d classes" % (
+        args.top_n, found.means[args.submission_file], len(found.precisions[args.submission_file])))
+    found.print_classes(names)
     if args.output_file:
-        classes.write(args.output_file, names, counts, collections.OrderedDict(AP=precisions))
+        found.write(args.output_file, names)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,71 @@
+"""The mAP of ranked CSVs against ratings, and the average precision (AP) of each class in each of them."""
+import collections
+import logging
+
+import numpy as np
+
+from src.common import tables
+from src.evaluation import classes
+from src.evaluation import ranking_metrics
+from src.submission import ranked_csv
+
+log = logging.getLogger("yt8m")
+
+
+class Report(object):
+    """What ranked CSVs reach against ratings.
+
+    Memory: one list at a time, and the APs.
+
+    Args:
+      headings: OrderedDict path -> heading of the column of its APs.
+      rated: see `ratings.create`.
+      top_n: segments of each list that count.
+
+    Attributes:
+      means: OrderedDict path -> mAP, None where the CSV ranks no rated segment, which a warning says.
+      precisions: OrderedDict path -> dict class -> AP, of the paths that have an mAP.
+
+    Raises:
+      NothingRated: the only CSV ranks no rated segment.
+      InputError: a CSV is missing or malformed, or no rating is positive.
+    """
+
+    def __init__(self, headings, rated, top_n):
+        self.means, self.precisions = collections.OrderedDict(), collections.OrderedDict()
+        self._headings, self._counts = headings, classes.count(rated)
+        self._unranked = ranking_metrics.Unranked(rated).ids  # in every list so far
+        self._num_rated = len(self._unranked)
+        for path in headings:
+            unranked = ranking_metrics.Unranked(rated)
+            self.means[path] = None
+            try:
+                self.means[path], self.precisions[path] = ranking_metrics.mean_average_precision(
+                    ranked_csv.iterate(path), rated, top_n, path, unranked)
+                unranked.warn(path)
+            except ranking_metrics.NothingRated as error:
+                if len(headings) == 1:
+                    raise
+                log.warning("%s", error)
+            self._unranked = np.intersect1d(self._unranked, unranked.ids)
+
+    def print_means(self):
+        """Prints a table of the files' mAP."""
+        tables.print_table([collections.OrderedDict([("file", path), ("mAP", mean)])
+                            for path, mean in self.means.items()])
+
+    def print_classes(self, names):
+        """Prints the best and worst classes of the best file, and how many rated segments no file ranks.
+
+        Args:
+          names: dict class -> name.
+        """
+        if self.precisions:
+            best = max(self.precisions, key=lambda path: sum(self.precisions[path].values()))
+            classes.print_extremes(names, self._counts, self.precisions[best], self._headings[best])
+        print("rated segments: %d, of which in none of the lists: %d" % (self._num_rated, len(self._unranked)))
+
+    def write(self, path, names):
+        """Writes the figures of each class; see `classes.write`."""
+        classes.write(path, names, self._counts, collections.OrderedDict(
+            (self._headings[one], precisions) for one, precisions in self.precisions.items()))
