@@ -23,7 +23,7 @@ from src.common import files
 from src.common import program
 from src.common import tables
 from src.common.errors import InputError
-from src.data import inspection
+from src.data import forms
 from src.data import readers
 from src.data import survey
 
@@ -36,7 +36,7 @@ NUMBERS = [0, 1, 10, 100, 1000, 10000, 100000]
 def define_flags():
     flags.DEFINE_multi_string("data_pattern", [], "Glob of TFRecords, or a comma list of globs; may be given several "
                               "times. Videos that stand twice are looked for in all that one glob matches.")
-    inspection.define_flags()
+    forms.define_flags()
     flags.DEFINE_string("feature_names", "rgb,audio", "Comma list of the features that frames must have; video-level "
                         "records must have their means, such as mean_rgb.")
     flags.DEFINE_string("feature_sizes", "1024,128", "Comma list of their sizes.")

@@ -25,7 +25,7 @@ from src.common import program
 from src.common import tables
 from src.common.errors import InputError
 from src.data import annotations
-from src.data import inspection
+from src.data import forms
 from src.data import making
 from src.data import own_videos
 from src.data import readers
@@ -40,7 +40,7 @@ MAX_ROWS = 100  # of classes on the terminal
 
 
 def define_flags():
-    inspection.define_flags()
+    forms.define_flags()
     flags.DEFINE_string("features_dir", "", "Folder of the features, a file a video.")
     flags.DEFINE_string("labels_file", "", "Labels of the videos, lines such as id,label;label. Empty: records without "
                         "labels, to predict.")
@@ -58,7 +58,7 @@ def define_flags():
     flags.DEFINE_integer("num_shards", 10, "Shards, among which a hash of their ids distributes the videos.",
                          lower_bound=1, upper_bound=shards.NUM_SHARDS)
     flags.DEFINE_enum("long_videos", "cut", ["cut", "refuse"], "Videos of more than %d seconds are cut into id, id~%d, "
-                      ".., or refused." % (inspection.MAX_FRAMES, inspection.MAX_FRAMES))
+                      ".., or refused." % (forms.MAX_FRAMES, forms.MAX_FRAMES))
 
 
 def shard_paths(args):

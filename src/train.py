@@ -25,11 +25,11 @@ from src.common import program
 from src.common import sessions
 from src.common import tensorboard
 from src.common.errors import InputError
+from src.data import damage
 from src.data import pipeline
 from src.data import readers
 from src.data import segments
 from src.data import shards
-from src.data import tfrecord
 from src.evaluation.evaluator import Evaluator
 from src.evaluation.metrics import batch_metrics
 from src.trained import checkpoints
@@ -280,7 +280,7 @@ def train(args, task, stop, model, reader, label_loss):
     used = towers.tower_devices(args.num_gpu, devices.count_gpus(args.num_gpu), task.cluster_spec, task.prefix)
     examples_per_step = args.batch_size * len(used)
     pipeline.check_examples(reader, paths, args.num_readers)
-    with tf.Graph().as_default(), tfrecord.explained(paths, reader.form):
+    with tf.Graph().as_default(), damage.explained(paths, reader.form):
         with tf.device("/cpu:0"):
             batches = tf1.data.make_one_shot_iterator(pipeline.training_batches(
                 reader, paths, examples_per_step, frames_to_sample(args, model, reader), args.num_epochs or None,

@@ -1,12 +1,15 @@
 """What a program that reads shards tells its user."""
+import re
+import struct
+
 import tensorflow as tf
 
-from src.common import program
+from src.common import sentences
 from src.common.errors import InputError
+from src.data import damage
 from src.data import passes
 from src.data import pipeline
 from src.data import readers
-from src.data import tfrecord
 from tests import records
 
 FRAME_LEVEL = dict(feature_names="rgb,audio", feature_sizes="1024,128", frame_features=True, max_frames=12)
@@ -26,7 +29,7 @@ def sentence(action):
     try:
         action()
     except (InputError, tf.errors.OpError) as error:
-        message = program.sentence(error)
+        message = sentences.of(error)
         assert message, error
         return message
 
@@ -35,7 +38,7 @@ def of_evaluation(paths, kind="frame", frame_indices=None, purpose=None, **chang
     """What a program that evaluates `paths` says; None if nothing is wrong."""
     def evaluate():
         reader = reader_of(kind, **changes)
-        with tfrecord.explained(paths, reader.form):
+        with damage.explained(paths, reader.form):
             records.fetch(pipeline.evaluation_batches(reader, paths, 4, frame_indices, 2, purpose))
     return sentence(evaluate)
 
@@ -44,7 +47,7 @@ def of_training(paths, kind="frame", **changes):
     """What a program says that trains on `paths` for two passes."""
     def train():
         reader = reader_of(kind, **changes)
-        with tfrecord.explained(paths, reader.form):
+        with damage.explained(paths, reader.form):
             records.fetch(pipeline.training_batches(reader, paths, 4, lambda num_frames: num_frames - [1], 2, 2))
     return sentence(train)
 
@@ -53,7 +56,7 @@ def of_segments(paths):
     """What a program that scores all segments says."""
     def score():
         reader = reader_of("frame")
-        with tfrecord.explained(paths, reader.form):
+        with damage.explained(paths, reader.form):
             records.fetch(pipeline.segment_batches(reader, passes.Pass(paths, reader.form), [0, 1], 4, 2))
     return sentence(score)
 
@@ -64,3 +67,18 @@ def of_ratings(paths):
 
 
 EVERY_READER = {"eval": of_evaluation, "train": of_training, "inference": of_segments, "ratings": of_ratings}
+
+
+def record_offsets(path):
+    """Where each record of a shard begins, and where the last one ends."""
+    with open(path, "rb") as stream:
+        content = stream.read()
+    offsets = [0]
+    while offsets[-1] < len(content):
+        offsets.append(offsets[-1] + 16 + struct.unpack_from("<Q", content, offsets[-1])[0])
+    return offsets
+
+
+def names_corrupt_record(message, path, record):
+    return re.fullmatch(r"%s, record %d \(byte [0-9]+\), is truncated or corrupt: fetch the shard again or "
+                        "leave it out." % (re.escape(path), record), message)

@@ -7,38 +7,13 @@ import sys
 
 from absl import app
 from absl import flags
-import tensorflow as tf
 
 from src.common import places
+from src.common import sentences
 from src.common.errors import InputError
 
-# Sentences raised inside a TensorFlow graph stand between these marks in the op's message.
-MARKED = "<<%s>>"
-SENTENCE = re.compile(MARKED % "(.*?)", re.DOTALL)
-_OF_GRAPH = re.compile(r"\n\s*\[\[|\n\n")  # begins what an error's message tells of the graph
 _MOST_CHARACTERS = 1000  # of a sentence
 _NO_PLACES = {"scheduler"}  # flags that hold other addresses
-
-
-def sentence(error):
-    """The user's sentence for an exception, or None when it is not about the user's input."""
-    if isinstance(error, InputError):
-        return str(error)
-    if isinstance(error, tf.errors.OpError):
-        marked = SENTENCE.search(error.message)
-        if marked:
-            return marked.group(1)
-        told = _OF_GRAPH.split(error.message)[0]
-        if "No space left on device" in told:
-            return "%s: make room on the disk." % told
-        if isinstance(error, tf.errors.ResourceExhaustedError):
-            return "Out of memory: lower --batch_size (%s)." % told
-        if isinstance(error, (tf.errors.NotFoundError, tf.errors.PermissionDeniedError,
-                              tf.errors.UnauthenticatedError)) or "Is a directory" in told:
-            return "%s: check the path and your permissions." % told
-        if "gs://" in told:
-            return "%s: check the network, and run again." % told
-    return None
 
 
 def _printed(message):
@@ -121,7 +96,7 @@ def run(define_flags, main):
             if interrupts or isinstance(error, KeyboardInterrupt):  # libraries may make another error of it
                 print("interrupted.", file=sys.stderr)
                 return 130
-            message = sentence(error)
+            message = sentences.of(error)
             if message is None:
                 raise
             print("error: " + _printed(message), file=sys.stderr)

@@ -15,7 +15,7 @@ import tensorflow as tf
 from src.common import files
 from src.common import text
 from src.common.errors import InputError
-from src.data import inspection
+from src.data import forms
 from src.data import segment_ids
 from src.data import writing
 
@@ -173,10 +173,10 @@ def parts(video, path, length, cut):
     Raises:
       InputError: it is too long and not to be cut, or an id gets too long.
     """
-    if length > inspection.MAX_FRAMES and not cut:
+    if length > forms.MAX_FRAMES and not cut:
         raise InputError("%s has %d seconds, and records hold up to %d: cut the video, or pass --long_videos=cut."
-                         % (path, length, inspection.MAX_FRAMES))
-    result = [(video + b"~%d" % start if start else video, start, min(inspection.MAX_FRAMES, length - start))
-              for start in range(0, length, inspection.MAX_FRAMES)]
+                         % (path, length, forms.MAX_FRAMES))
+    result = [(video + b"~%d" % start if start else video, start, min(forms.MAX_FRAMES, length - start))
+              for start in range(0, length, forms.MAX_FRAMES)]
     check_id(result[-1][0], path)  # the longest
     return result

@@ -6,8 +6,10 @@ import logging
 import tensorflow as tf
 
 from src.common import files
+from src.common import sentences
 from src.common import text
 from src.common.errors import InputError
+from src.data import framing
 from src.data import parsing
 from src.data import tfrecord
 
@@ -38,7 +40,7 @@ class Pass(object):
 
     Args:
       paths: shards, a list or a string tensor.
-      form: the `inspection.Form` of their records.
+      form: the `forms.Form` of their records.
       purpose: of the reading. TRAINING and EVALUATION stop with a sentence at the end of a pass that met videos and no
         label; if it met ratings and none is positive, EVALUATION stops and TRAINING says so.
       left_out: int64 tensor of the places of records that `first_of_each_video` leaves out without a word, as their
@@ -70,7 +72,7 @@ class Pass(object):
             record = tfrecord.Record(*fields)
             sentence = parsing.unusable(record, self._form)
             context, _ = parsing.parse_sequence_example([record.serialized], [sentence], {"id": tf.string})
-            with tf.control_dependencies([parsing.stop_unless(parsing.one_id(context["id"].values), sentence)]):
+            with tf.control_dependencies([sentences.stop_unless(parsing.one_id(context["id"].values), sentence)]):
                 return fields + (tf.identity(context["id"].values)[0],)
 
         def compare(*fields):
@@ -104,7 +106,7 @@ class Pass(object):
         with tf.control_dependencies([tf.numpy_function(
                 _name_both, [self._name, counts[COUNTS.index("twice")], video, path, index, record.path, record.index],
                 tf.bool)]):
-            return self.count(bytes=tfrecord.num_bytes(record.serialized), twice=1)
+            return self.count(bytes=framing.num_bytes(record.serialized), twice=1)
 
     def count(self, **counts):
         """Op that adds scalars to counts."""
@@ -143,13 +145,13 @@ def _say(name, line):
     log.info("%s", line)
 
 
-@tfrecord.for_graph
+@sentences.for_graph
 def _name_both(name, lines, video, first_path, first_index, path, index):
     if lines < MAX_LINES:
         _say(name, stands_twice(video, first_path.decode(), first_index, path.decode(), index))
 
 
-@tfrecord.for_graph
+@sentences.for_graph
 def _end(name, paths, counts, purpose):
     paths, counts = [path.decode() for path in paths], dict(zip(COUNTS, counts.tolist()))
     if counts["bytes"] != files.total_bytes(paths):

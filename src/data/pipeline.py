@@ -6,14 +6,16 @@ import numpy as np
 import tensorflow as tf
 
 from src.common.errors import InputError
-from src.data import inspection
+from src.data import damage
+from src.data import forms
 from src.data import parsing
 from src.data import passes
-from src.data import readers
 from src.data import segments
 from src.data import tfrecord
 
 GROUP_SHARDS = 4
+SHUFFLE_BATCHES = 10  # held by a shuffle buffer, which fills before the first batch leaves
+SHUFFLE_BYTES = 512 << 20  # held by a shuffle buffer, at most
 
 
 def define_flags():
@@ -30,7 +32,14 @@ def training_batches(reader, paths, batch_size, frame_indices, num_epochs, num_r
     reading = passes.Pass(paths, reader.form, passes.TRAINING)
     records = _records(reading, num_readers, shuffle=True)
     examples = reading.to_its_end(reader.examples(reading, records, frame_indices)).repeat(num_epochs)
-    return examples.shuffle(readers.shuffle_size(examples, batch_size)).batch(batch_size).prefetch(2)
+    return examples.shuffle(_shuffle_size(examples, batch_size)).batch(batch_size).prefetch(2)
+
+
+def _shuffle_size(examples, batch_size):
+    """Number of examples in a shuffle buffer."""
+    shapes = tf.compat.v1.data.get_output_shapes(examples)
+    example_bytes = shapes["frames"].num_elements() if "frames" in shapes else 4 * shapes["features"].num_elements()
+    return max(1, min(SHUFFLE_BATCHES * batch_size, SHUFFLE_BYTES // example_bytes))
 
 
 def check_examples(reader, paths, num_readers):
@@ -39,7 +48,7 @@ def check_examples(reader, paths, num_readers):
     Raises:
       InputError: it yields none, which many passes would not, either; or none of its videos has a label.
     """
-    with tf.Graph().as_default(), tf.device("/cpu:0"), tfrecord.explained(paths, reader.form):
+    with tf.Graph().as_default(), tf.device("/cpu:0"), damage.explained(paths, reader.form):
         reading = passes.Pass(paths, reader.form, passes.TRAINING)
         examples = reading.to_its_end(reader.examples(reading, _records(reading, num_readers)))
         has_label = examples.map(tfrecord.plain(lambda example: tf.reduce_any(example["labels"].values > 0)))
@@ -65,7 +74,7 @@ def evaluation_batches(reader, paths, batch_size, frame_indices, num_readers, pu
 
 
 def _records(reading, num_readers, shuffle=False):
-    return tfrecord.records(tfrecord.looked_at(reading.shards(shuffle), num_readers), num_readers)
+    return tfrecord.records(tfrecord.checked_ahead(reading.shards(shuffle), num_readers), num_readers)
 
 
 def video_batches(reader, reading, batch_size, frame_indices, num_readers):
@@ -119,11 +128,11 @@ def _in_groups(reading, num_readers, batches_of):
         records = tfrecord.records_in_order(tf.data.Dataset.zip((paths, numbers)))
         return batches_of(reading.first_of_each_video(records))
 
-    groups = tfrecord.looked_at(reading.shards(), num_readers).window(GROUP_SHARDS)
+    groups = tfrecord.checked_ahead(reading.shards(), num_readers).window(GROUP_SHARDS)
     return reading.to_its_end(groups.flat_map(tfrecord.plain(of_group))).prefetch(2)
 
 
-def read_ratings(paths, num_readers=8, num_classes=inspection.NUM_CLASSES):
+def read_ratings(paths, num_readers=8, num_classes=forms.NUM_CLASSES):
     """The segment ratings that the records of 3/frame/validate hold.
 
     A video whose id comes twice counts once; ratings after its last frame count as any other.
@@ -135,7 +144,7 @@ def read_ratings(paths, num_readers=8, num_classes=inspection.NUM_CLASSES):
     Raises:
       InputError: a shard or a record is damaged, or there are no ratings at all.
     """
-    form = inspection.Form(True, [], num_classes, inspection.MAX_FRAMES)
+    form = forms.Form(True, [], num_classes, forms.MAX_FRAMES)
     reading = passes.Pass(paths, form)
 
     def parse(*fields):
@@ -144,7 +153,7 @@ def read_ratings(paths, num_readers=8, num_classes=inspection.NUM_CLASSES):
         with tf.control_dependencies([reading.count(**parsing.rating_counts(ratings, num_frames, record))]):
             return tf.strings.join([video, ":", tf.strings.as_string(ratings.starts)]), ratings.labels, ratings.scores
 
-    with tf.Graph().as_default(), tfrecord.explained(paths, form):
+    with tf.Graph().as_default(), damage.explained(paths, form):
         records = reading.first_of_each_video(_records(reading, num_readers))
         of_videos = reading.to_its_end(tfrecord.parallel_map(records, parse))
         each = of_videos.apply(tf.data.experimental.unbatch())

@@ -10,21 +10,21 @@ from absl import flags
 import numpy as np
 import tensorflow as tf
 
+from src.common import sentences
 from src.common.errors import InputError
-from src.data import inspection
+from src.data import forms
+from src.data import framing
 from src.data import parsing
 from src.data import segments
 from src.data import tfrecord
 
 MAX_FEATURE_SIZE = 65536  # far above 1024
-SHUFFLE_BATCHES = 10  # a shuffle buffer holds so many batches, which must be there before the first one leaves,
-SHUFFLE_BYTES = 512 << 20  # and at most this much
 VIDEO_LEVEL_GROUP = 256  # records that are parsed together
 
 
 def define_flags():
     """Flags that say what the records hold."""
-    inspection.define_flags()
+    forms.define_flags()
     flags.DEFINE_string("feature_names", "mean_rgb", "Comma list of the features to use: rgb,audio at frame "
                         "level, mean_rgb,mean_audio at video level.")
     flags.DEFINE_string("feature_sizes", "1024", "Comma list of their sizes.")
@@ -32,7 +32,7 @@ def define_flags():
                       "Examples.")
     flags.DEFINE_bool("segment_labels", False, "Examples are the rated 5-second segments of 3/frame/validate "
                       "(inference: all segments), else whole videos.")
-    flags.DEFINE_integer("max_frames", inspection.MAX_FRAMES, "Frames of a video, at most; the rest is cut off.",
+    flags.DEFINE_integer("max_frames", forms.MAX_FRAMES, "Frames of a video, at most; the rest is cut off.",
                          lower_bound=1)
 
 
@@ -61,8 +61,8 @@ def features(feature_names, feature_sizes):
     return list(zip(names, sizes))
 
 
-def create(feature_names, feature_sizes, frame_features, segment_labels=False, max_frames=inspection.MAX_FRAMES,
-           num_classes=inspection.NUM_CLASSES):
+def create(feature_names, feature_sizes, frame_features, segment_labels=False, max_frames=forms.MAX_FRAMES,
+           num_classes=forms.NUM_CLASSES):
     """The reader for the given flags; see `features`.
 
     Raises:
@@ -83,18 +83,12 @@ def _presence(labels, num_classes):
 
 
 def _shard_bytes(record):
-    return tf.cast(tfrecord.num_bytes(record.serialized), tf.float32)
+    return tf.cast(framing.num_bytes(record.serialized), tf.float32)
 
 
 def _counts(rows, num_rows):
     """int32 [num_rows]: how often each row is in `rows` [n]."""
     return tf.math.bincount(tf.cast(rows, tf.int32), minlength=num_rows)
-
-
-def _none_check(wrong, sentences):
-    """Op that stops with the sentence of the first record that is `wrong` [batch]."""
-    first = tf.strings.reduce_join(tf.boolean_mask(sentences, wrong)[:1])
-    return tf.raw_ops.Assert(condition=~tf.reduce_any(wrong), data=[first], summarize=1)
 
 
 class YT8MAggregatedFeatureReader(object):
@@ -106,10 +100,10 @@ class YT8MAggregatedFeatureReader(object):
       feature_names: their names, e.g. mean_rgb, mean_audio.
     """
 
-    def __init__(self, num_classes=inspection.NUM_CLASSES, feature_sizes=(1024, 128),
+    def __init__(self, num_classes=forms.NUM_CLASSES, feature_sizes=(1024, 128),
                  feature_names=("mean_rgb", "mean_audio")):
         self.num_classes, self.feature_sizes, self.feature_names = num_classes, feature_sizes, feature_names
-        self.form = inspection.Form(False, list(zip(feature_names, feature_sizes)), num_classes, inspection.MAX_FRAMES)
+        self.form = forms.Form(False, list(zip(feature_names, feature_sizes)), num_classes, forms.MAX_FRAMES)
 
     def examples(self, reading, records, frame_indices=None):
         """Dataset of examples: `id`, `features` [sum of sizes], `labels` sparse [classes], `bytes`.
@@ -123,7 +117,7 @@ class YT8MAggregatedFeatureReader(object):
             record = tfrecord.Record(*fields)
             group = self.parse(record)
             with tf.control_dependencies([reading.count(
-                    bytes=tf.reduce_sum(tfrecord.num_bytes(record.serialized)), examples=tf.size(group["id"]),
+                    bytes=tf.reduce_sum(framing.num_bytes(record.serialized)), examples=tf.size(group["id"]),
                     labels=tf.size(group["labels"].values))]):
                 return dict(group, id=tf.identity(group["id"]))
 
@@ -132,31 +126,31 @@ class YT8MAggregatedFeatureReader(object):
 
     def parse(self, record):
         """Parses a batch of records; see `examples`."""
-        sentences = parsing.unusable(record, self.form)
+        told = parsing.unusable(record, self.form)
         wanted = {"id": tf.io.FixedLenFeature([], tf.string), "labels": tf.io.VarLenFeature(tf.int64)}
         for name, size in self.form.features:
             wanted[name] = tf.io.FixedLenFeature([size], tf.float32)
-        with tf.control_dependencies([self._one_id_check(record.serialized, sentences)]):
-            parsed = tf.io.parse_example(tf.identity(record.serialized), wanted, example_names=sentences)
+        with tf.control_dependencies([self._one_id_check(record.serialized, told)]):
+            parsed = tf.io.parse_example(tf.identity(record.serialized), wanted, example_names=told)
         wrong_labels = tf.boolean_mask(parsed["labels"].indices[:, 0],
                                        ~parsing.are_labels(parsed["labels"].values, self.form))
-        wrong = ~parsing.are_video_ids(parsed["id"]) | (_counts(wrong_labels, tf.size(sentences)) > 0)
-        with tf.control_dependencies([_none_check(wrong, sentences)]):
+        wrong = ~parsing.are_video_ids(parsed["id"]) | (_counts(wrong_labels, tf.size(told)) > 0)
+        with tf.control_dependencies([sentences.stop_at_first(wrong, told)]):
             pairs = tf.sort(tf.unique(parsed["labels"].indices[:, 0] * self.num_classes + parsed["labels"].values)[0])
         labels = tf.SparseTensor(tf.stack([pairs // self.num_classes, pairs % self.num_classes], axis=1),
                                  tf.ones_like(pairs, tf.float32),
-                                 tf.stack([tf.size(sentences, out_type=tf.int64), self.num_classes]))
+                                 tf.stack([tf.size(told, out_type=tf.int64), self.num_classes]))
         return {"id": parsed["id"], "features": tf.concat([parsed[name] for name in self.feature_names], axis=1),
-                "labels": labels, "bytes": tf.cast(tfrecord.num_bytes(record.serialized), tf.float32)}
+                "labels": labels, "bytes": tf.cast(framing.num_bytes(record.serialized), tf.float32)}
 
-    def _one_id_check(self, serialized, sentences):
+    def _one_id_check(self, serialized, told):
         """Op that stops at a record without exactly one id, or that is no protocol buffer at all.
 
         parse_example would end the process at the latter; see `parsing.parse_sequence_example`.
         """
-        context, _ = parsing.parse_sequence_example(serialized, sentences, {"id": tf.string})
-        ids = _counts(context["id"].indices[:, 0], tf.size(sentences))
-        return _none_check(tf.not_equal(ids, 1), sentences)
+        context, _ = parsing.parse_sequence_example(serialized, told, {"id": tf.string})
+        ids = _counts(context["id"].indices[:, 0], tf.size(told))
+        return sentences.stop_at_first(tf.not_equal(ids, 1), told)
 
     def model_input_raw(self, batch):
         """[batch, sum of sizes], not normalised."""
@@ -188,11 +182,11 @@ class YT8MFrameFeatureReader(object):
       segment_labels: an example is a rated segment (one per distinct start time), not a video.
     """
 
-    def __init__(self, num_classes=inspection.NUM_CLASSES, feature_sizes=(1024, 128), feature_names=("rgb", "audio"),
-                 max_frames=inspection.MAX_FRAMES, segment_labels=False):
+    def __init__(self, num_classes=forms.NUM_CLASSES, feature_sizes=(1024, 128), feature_names=("rgb", "audio"),
+                 max_frames=forms.MAX_FRAMES, segment_labels=False):
         self.num_classes, self.feature_sizes, self.feature_names = num_classes, feature_sizes, feature_names
         self.max_frames, self.segment_labels = max_frames, segment_labels
-        self.form = inspection.Form(True, list(zip(feature_names, feature_sizes)), num_classes, max_frames)
+        self.form = forms.Form(True, list(zip(feature_names, feature_sizes)), num_classes, max_frames)
 
     def examples(self, reading, records, frame_indices=None):
         """Dataset of examples.
@@ -219,9 +213,9 @@ class YT8MFrameFeatureReader(object):
         """One video as one example; see `examples`."""
         context, frames, num_frames, conditions, sentence = self._parse(record, {"labels": tf.int64})
         conditions += [tf.reduce_all(parsing.are_labels(context["labels"], self.form))]
-        counts = [reading.count(bytes=tfrecord.num_bytes(record.serialized), examples=1,
+        counts = [reading.count(bytes=framing.num_bytes(record.serialized), examples=1,
                                 labels=tf.size(context["labels"]))] if reading else []
-        with tf.control_dependencies([parsing.stop_unless(conditions, sentence)] + counts):
+        with tf.control_dependencies([sentences.stop_unless(conditions, sentence)] + counts):
             labels, ids, num_frames = (tf.identity(each) for each in (context["labels"], context["id"], num_frames))
         chosen = frame_indices(num_frames) if frame_indices else None
         if chosen is None:
@@ -240,7 +234,7 @@ class YT8MFrameFeatureReader(object):
         """One video's rated segments, in order of first rating, stacked along the first axis."""
         context, frames, num_frames, conditions, sentence = self._parse(record, parsing.RATINGS)
         conditions += parsing.are_ratings(context, self.form)
-        with tf.control_dependencies([parsing.stop_unless(conditions, sentence)]):
+        with tf.control_dependencies([sentences.stop_unless(conditions, sentence)]):
             context = {name: tf.identity(values) for name, values in context.items()}
         ratings = parsing.last_ratings(context, self.form)
         starts, segment = tf.unique(tf.cast(ratings.starts, tf.int32))
@@ -326,10 +320,3 @@ def label_weights(batch):
     labels = batch["labels"]
     rated = tf.SparseTensor(labels.indices, tf.ones_like(labels.values), labels.dense_shape)
     return tf.sparse.to_dense(rated, validate_indices=False)
-
-
-def shuffle_size(examples, batch_size):
-    """Examples in a shuffle buffer."""
-    shapes = tf.compat.v1.data.get_output_shapes(examples)
-    example_bytes = shapes["frames"].num_elements() if "frames" in shapes else 4 * shapes["features"].num_elements()
-    return max(1, min(SHUFFLE_BATCHES * batch_size, SHUFFLE_BYTES // example_bytes))

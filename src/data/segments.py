@@ -4,7 +4,7 @@ import tensorflow as tf
 from src.common import files
 from src.common import text
 from src.common.errors import InputError
-from src.data import inspection
+from src.data import forms
 
 LABEL_IDS = "segment_label_ids.csv"  # the project's own, of YouTube-8M
 SEGMENT_FRAMES = 5  # one frame a second
@@ -50,7 +50,7 @@ def rated_classes(path, num_classes):
     Raises:
       InputError: as `read_label_ids`, or the file lists a class that is not below `num_classes`.
     """
-    if not path and num_classes != inspection.NUM_CLASSES:
+    if not path and num_classes != forms.NUM_CLASSES:
         return list(range(num_classes))
     classes = read_label_ids(path or LABEL_IDS)
     if classes[-1] >= num_classes:

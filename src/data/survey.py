@@ -12,13 +12,16 @@ import tensorflow as tf
 from src.common import files
 from src.common.errors import InputError
 from src.common.progress import Progress
-from src.data import inspection
+from src.data import contents
+from src.data import damage
+from src.data import faults
+from src.data import forms
+from src.data import framing
 from src.data import segment_ids
 from src.data import segments
 from src.data import shards
-from src.data import tfrecord
 
-FRAME_LEVEL = inspection.Form(True, [("rgb", 1024), ("audio", 128)], inspection.NUM_CLASSES, inspection.MAX_FRAMES)
+FRAME_LEVEL = forms.Form(True, [("rgb", 1024), ("audio", 128)], forms.NUM_CLASSES, forms.MAX_FRAMES)
 MAX_FAULTS = 10  # sentences that are kept about unusable records of a shard
 
 # What `Shard.counts` counts: usable records, others, what the usable ones hold, and of their ratings those that start
@@ -74,19 +77,19 @@ def read_shard(path, form):
 def _add(shard, serialized, form):
     """Adds a record to a Shard whose `ids` are a list; returns what is wrong with it, or None."""
     try:
-        found = inspection.quick_content(serialized, form)
+        found = contents.read_quickly(serialized, form)
     except DecodeError:
         shard.ids.append(b"")
         shard.counts["unusable"] += 1
-        return inspection.fault_of(serialized, form)
+        return faults.fault_of(serialized, form)
     means = [("mean_" + name, size) for name, size in form.features]
     if not found.frames and any(name in found.context for name, _ in means):
         form = form._replace(frame_level=False, features=means)
-    fault = inspection.fault(found, form)
+    fault = faults.fault(found, form)
     if not fault:
         _add_content(shard, found)
         shard.counts["videos"] += 1
-        shard.ids.append(inspection.values(found.context, "id")[0])
+        shard.ids.append(contents.values(found.context, "id")[0])
         return None
     shard.counts["unusable"] += 1
     shard.ids.append(b"")
@@ -94,16 +97,16 @@ def _add(shard, serialized, form):
 
 
 def _add_content(shard, found):
-    for label in set(inspection.values(found.context, "labels")):
+    for label in set(contents.values(found.context, "labels")):
         shard.labels[label] += 1
     length = max(found.frames.values(), default=0)
     if length:
         shard.lengths[length] += 1
-    num_frames = min(length, inspection.MAX_FRAMES)
+    num_frames = min(length, forms.MAX_FRAMES)
     shard.counts["frames"] += num_frames
     shard.counts["segments"] += -(-num_frames // segments.SEGMENT_FRAMES)
-    if inspection.RATINGS[0] in found.context:
-        starts, classes, scores = (inspection.values(found.context, name) for name in inspection.RATINGS)
+    if forms.RATINGS[0] in found.context:
+        starts, classes, scores = (contents.values(found.context, name) for name in forms.RATINGS)
         rated = dict(zip(zip(starts, classes), scores))  # the last of several
         shard.rated.update(label for _, label in rated)
         shard.counts["ratings"] += len(rated)
@@ -122,10 +125,10 @@ def _records(path):
         size, serialized = os.fstat(stream.fileno()).st_size, tf.compat.v1.io.tf_record_iterator(local)
         position = index = 0
         while position < size:
-            following = tfrecord.end_of_record(stream, position)
+            following = framing.end_of_record(stream, position)
             record = _next(serialized) if following <= size else None
             if record is None:
-                raise InputError(tfrecord.damaged(path, index, position))
+                raise InputError(damage.damaged(path, index, position))
             yield record
             position, index = following, index + 1
 

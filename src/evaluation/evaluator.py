@@ -7,10 +7,10 @@ from src.common import files
 from src.common import sessions
 from src.common.errors import InputError
 from src.common.progress import Progress
+from src.data import damage
 from src.data import passes
 from src.data import pipeline
 from src.data import readers
-from src.data import tfrecord
 from src.evaluation.metrics import EvaluationMetrics
 from src.trained import forward
 
@@ -64,7 +64,7 @@ class Evaluator(object):
         Args:
           restore: function that restores `variables` into the session it is given.
         """
-        with self._graph.as_default(), tfrecord.explained(self._paths, self._form), \
+        with self._graph.as_default(), damage.explained(self._paths, self._form), \
                 tf1.Session(config=sessions.config()) as session:
             restore(session)
             yield from forward.fetch_all(session, self._iterator, self._fetches)

@@ -10,7 +10,7 @@ from src.common import atomic
 from src.common import files
 from src.common import text
 from src.common.errors import InputError
-from src.data import inspection
+from src.data import forms
 from src.data import pipeline
 from src.data import segment_ids
 from src.data import shards
@@ -25,7 +25,7 @@ _LINE = re.compile(rb"(" + segment_ids.FORM.pattern + rb"),([0-9]{1,9}),([01])(?
 
 def define_flags():
     """Flags that say where the ratings are; `shards.define_flags` says which are the holdout's."""
-    inspection.define_flags()
+    forms.define_flags()
     flags.DEFINE_string("eval_data_pattern", "", "Glob of the TFRecords of 3/frame/validate; the ratings of "
                         "their holdout are read.")
     flags.DEFINE_string("label_cache", "", "File of ratings, segment_id,label,score a line (these words may "
@@ -67,7 +67,7 @@ def create(ids, labels, scores):
                    np.asarray(scores, np.float32)[last])
 
 
-def read_cache(path, num_classes=inspection.NUM_CLASSES):
+def read_cache(path, num_classes=forms.NUM_CLASSES):
     """Ratings in a file of lines such as abcd:35,1135,1; the header `segment_id,label,score` may stand above.
 
     Raises:

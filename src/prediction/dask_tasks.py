@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from src.common import files
-from src.common import program
+from src.common import sentences
 from src.common.errors import InputError
 from src.prediction import predictions
 from src.prediction import top_segments
@@ -74,7 +74,7 @@ def _in_one_sentence(function):
         try:
             return function(*args)
         except tf.errors.OpError as error:
-            raise InputError(program.sentence(error) or "TensorFlow: %s" % error.message) from None
+            raise InputError(sentences.of(error) or "TensorFlow: %s" % error.message) from None
 
     return wrapped
 

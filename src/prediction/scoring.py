@@ -2,9 +2,9 @@
 import tensorflow as tf
 
 from src.common import sessions
+from src.data import damage
 from src.data import passes
 from src.data import pipeline
-from src.data import tfrecord
 from src.trained import forward
 
 tf1 = tf.compat.v1
@@ -71,7 +71,7 @@ class Scorer(object):
           left_out: places of records to leave out; see `passes.Pass`.
         """
         feed = {self._shards: paths, self._left_out: left_out}
-        with tfrecord.explained(paths, self._form):
+        with damage.explained(paths, self._form):
             yield from forward.fetch_all(self._session, self._iterator, self._fetches, feed)
 
     def videos(self):

@@ -6,13 +6,13 @@ from src.common import atomic
 from src.common import files
 from src.common import text
 from src.common.errors import InputError
-from src.data import inspection
+from src.data import forms
 from src.data import readers
 from src.trained import checkpoints
 
 _TYPES = {"model": str, "feature_names": str, "feature_sizes": str, "frame_features": bool, "label_loss": str,
           "num_classes": int}
-_LATER = {"num_classes": inspection.NUM_CLASSES}  # what files of before these flags, and the original's, mean
+_LATER = {"num_classes": forms.NUM_CLASSES}  # what files of before these flags, and the original's, mean
 _MOST_CHARACTERS = 1000  # of a value of these
 _LISTS = {"feature_names", "feature_sizes"}  # in which blanks do not matter
 _PLACES = {"bert_config_file"}  # where a file lies, which changes from machine to machine; checkpoints fit or do not
@@ -83,9 +83,9 @@ def read(train_dir):
         if type(recorded[name]) is not kind or len(str(recorded[name])) > _MOST_CHARACTERS:
             raise InputError("%s: %s is %s and not a %s of at most %d characters: restore it from the training run."
                              % (path(train_dir), name, text.shown(recorded[name]), kind.__name__, _MOST_CHARACTERS))
-    if not 1 <= recorded["num_classes"] <= inspection.MAX_CLASSES:
+    if not 1 <= recorded["num_classes"] <= forms.MAX_CLASSES:
         raise InputError("%s: num_classes is %s and not 1 to %d: restore it from the training run."
-                         % (path(train_dir), text.shown(recorded["num_classes"]), inspection.MAX_CLASSES))
+                         % (path(train_dir), text.shown(recorded["num_classes"]), forms.MAX_CLASSES))
     return recorded
 
 
@@ -95,7 +95,7 @@ def absolute(values):
             for name, value in values.items()}
 
 
-def create_reader(values, segment_labels=False, max_frames=inspection.MAX_FRAMES):
+def create_reader(values, segment_labels=False, max_frames=forms.MAX_FRAMES):
     """The reader of the records that recorded flags describe."""
     return readers.create(values["feature_names"], values["feature_sizes"], values["frame_features"], segment_labels,
                           max_frames, values["num_classes"])

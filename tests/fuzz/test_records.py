@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from src.common import program
+from src.common import sentences
 from src.common.errors import InputError
 from src.data import pipeline
 from src.data import readers
@@ -78,7 +78,7 @@ def test_a_record_is_read_or_named(parse, number, context, lists):
     try:
         found = parse(record.SerializeToString())
     except tf.errors.OpError as error:
-        sentence = program.sentence(error)
+        sentence = sentences.of(error)
         assert sentence and sentence.startswith("SHARD, record 7,") and sentence.endswith("."), (sentence, error)
         assert context or lists
     else:

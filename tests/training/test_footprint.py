@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from src import models
-from src.data import inspection
+from src.data import forms
 from src.data import readers
 from src.trained import checkpoints
 from src.training import footprint
@@ -125,7 +125,7 @@ def test_the_readmes_figures_are_those_of_the_scripts_model(name, script, frames
     given = {key: value == "True" if known[key] in (True, False) else type(known[key])(value)
              for key, value in flags.items() if key in known}
     given.update((key, True) for key in re.findall(r"--(\w+) ", command) if known.get(key) is False)
-    found = measure(flags["model"], int(flags["batch_size"]), int(frames), inspection.NUM_CLASSES, **given)
+    found = measure(flags["model"], int(flags["batch_size"]), int(frames), forms.NUM_CLASSES, **given)
     assert name in open(os.path.join(PROJECT, "shell_script", script + ".sh")).read()
     assert int(frames) == given.get("iterations", 5)
     sizes = ["%.2f" % (size / 2 ** 30) for size in found[1:] + (sum(found[1:]),)]

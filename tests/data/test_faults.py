@@ -1,13 +1,10 @@
 """What is wrong with an unusable record is said of it, wherever it is read."""
-from google.protobuf.message import DecodeError
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from src.common import text
-from src.data import inspection
 from src.data import pipeline
-from src.data import survey
 from tests import complaints
 from tests import records
 
@@ -222,28 +219,3 @@ def test_ratings_that_lack_a_score_are_named(tmp_path, reads):
     bad = changed(video(ratings=RATINGS), segment_scores=records.float_feature([1]))
     assert read_by(tmp_path, reads, bad, "segment") == (
         "has segment_start_times, segment_labels and segment_scores that do not match: replace the shard.")
-
-
-def outcome(read, serialized):
-    """What a parser of `inspection` makes of a record, as something that can be compared."""
-    try:
-        found = read(serialized, survey.FRAME_LEVEL)
-    except DecodeError:
-        return "no protocol buffer"
-    return ({name: feature.SerializeToString() for name, feature in found.context.items()}, found.frames,
-            found.wrong_frames)
-
-
-def test_the_quick_look_at_a_record_sees_what_the_parser_sees():
-    """Also in records of whose first bytes, which describe the others, some are wrong."""
-    random = np.random.RandomState(3)
-    originals = [video(labels=[5, 9], ratings=RATINGS), video([], []), video(audio=None), video(rgb=RGB[:, :7]),
-                 video(audio=list(AUDIO[:3]) + [b"", b"x" * 256]), mean(), b"", video() + video()]
-    for original in originals:
-        assert outcome(inspection.quick_content, original) == outcome(inspection.content, original)
-        for _ in range(150 if original else 0):
-            changed_bytes = bytearray(original)
-            for place in random.randint(0, min(len(original), 300), random.randint(1, 4)):
-                changed_bytes[place] = random.randint(256)
-            changed_bytes = bytes(changed_bytes[:random.choice([len(original), random.randint(len(original))])])
-            assert outcome(inspection.quick_content, changed_bytes) == outcome(inspection.content, changed_bytes)

@@ -1,0 +1,41 @@
+"""The form of records: which features they hold, and which classes there are."""
+import typing
+
+from absl import flags
+
+NUM_CLASSES = 3862  # of YouTube-8M
+MAX_CLASSES = 1 << 16
+MAX_FRAMES = 300  # of a video of YouTube-8M
+RATINGS = ("segment_start_times", "segment_labels", "segment_scores")
+
+
+class Form(typing.NamedTuple):
+    """What records are expected to hold."""
+    frame_level: bool  # SequenceExamples with lists of frames, else Examples
+    features: list  # of (name, size): bytes per frame, or floats per video
+    num_classes: int  # labels run from 0 to num_classes - 1
+    max_frames: int  # ratings start below
+
+
+def define_flags():
+    """The flag that says how many classes there are."""
+    flags.DEFINE_integer("num_classes", NUM_CLASSES, "Number of classes: labels run from 0 to num_classes - 1.",
+                         lower_bound=1, upper_bound=MAX_CLASSES)
+
+
+def described(form):
+    """The features of a Form, in words."""
+    if form.frame_level:
+        return "frame-level SequenceExample with %s" % ", ".join(["id"] + [name for name, _ in form.features])
+    return "video-level Example with id and %s" % ", ".join("%s (%d floats)" % pair for pair in form.features)
+
+
+def mismatch(form, holding=""):
+    """End of the sentence about a record that lacks a Form's features.
+
+    Args:
+      holding: what the record holds, in words, if known.
+    """
+    remedy = "--feature_names and --frame_features" if form.frame_level else (
+        "--feature_names, --feature_sizes and --frame_features")
+    return "is not a %s%s: check %s." % (described(form), holding and " (%s)" % holding, remedy)
