@@ -76,14 +76,28 @@ def check_writable(path):
 
 
 @contextlib.contextmanager
-def replacing(path, mode="w"):
-    """Opens a file that takes the place of `path` only when the block succeeds.
+def replacing_file(path):
+    """As `replacing`, for writers that open files themselves: yields the name to write to."""
+    path = _target(path)
+    _check_file(path)
+    temporary = _start(path)
+    try:
+        yield temporary
+        with _writing(path):
+            tf.io.gfile.rename(temporary, path, overwrite=True)
+    finally:
+        if tf.io.gfile.exists(temporary):
+            tf.io.gfile.remove(temporary)
 
-    The text is written beside `path` and renamed; if the block raises, what stood at
-    `path` before stands there still.
+
+@contextlib.contextmanager
+def replacing(path, mode="w"):
+    """Opens a file that replaces the one at `path` only when the block succeeds.
+
+    The content is written beside `path` and renamed. If the block raises, `path` stays as it was.
 
     Args:
-      path: target, local or gs://; its folder is made if missing. Of a link, what it points at is replaced.
+      path: target, local or gs://; its folder is made if missing. Of a link, the target is replaced.
       mode: "w" or "wb".
 
     Yields:
@@ -92,20 +106,12 @@ def replacing(path, mode="w"):
     Raises:
       InputError: the target cannot be written.
     """
-    path = _target(path)
-    _check_file(path)
-    temporary = _start(path)
-    try:
+    with replacing_file(path) as temporary:
         with _writing(path):
             stream = tf.io.gfile.GFile(temporary, mode)
             stream.write(b"" if "b" in mode else "")  # opens it
         with contextlib.closing(stream):
             yield stream
-        with _writing(path):
-            tf.io.gfile.rename(temporary, path, overwrite=True)
-    finally:
-        if tf.io.gfile.exists(temporary):
-            tf.io.gfile.remove(temporary)
 
 
 @contextlib.contextmanager

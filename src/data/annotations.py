@@ -48,7 +48,8 @@ def read_ratings(path, num_classes, classes):
     Args: as `read_labels`.
 
     Returns:
-      {video id (bytes): (number of its first line, writing.Ratings)}; of a segment and class rated twice, the last.
+      {video id (bytes): (number of its first line, writing.VideoRatings)}; of a segment and class
+      rated twice, the last.
 
     Raises:
       InputError: a line is malformed, names no class, or a start that is none of a segment; names the line.
@@ -89,10 +90,11 @@ def _class_of(word, num_classes, classes, path, number):
 def _ratings(scores):
     """Ratings of {(start, label): score}, in order."""
     pairs = np.array(sorted(scores), np.int64).reshape(-1, 2)
-    return writing.Ratings(pairs[:, 0], pairs[:, 1], np.array([scores[tuple(pair)] for pair in pairs.tolist()], "f4"))
+    return writing.VideoRatings(pairs[:, 0], pairs[:, 1],
+                                np.array([scores[tuple(pair)] for pair in pairs.tolist()], "f4"))
 
 
 def of_part(ratings, start, length):
     """The ratings of a video's seconds from `start` on, `length` of them, as those of a video of its own."""
     chosen = (ratings.starts >= start) & (ratings.starts < start + length)
-    return writing.Ratings(ratings.starts[chosen] - start, ratings.labels[chosen], ratings.scores[chosen])
+    return writing.VideoRatings(ratings.starts[chosen] - start, ratings.labels[chosen], ratings.scores[chosen])

@@ -146,8 +146,8 @@ def rate(video, rng):
     columns = np.sort(rng.permutation(len(video.labels))[:1 + (rng.random() < TWO_CLASSES_RATED)])
     rated = [rng.choice(num_segments, RATED_SEGMENTS, replace=False) for _ in columns]
     rated, columns = np.concatenate(rated), np.repeat(columns, RATED_SEGMENTS)
-    return writing.Ratings(rated * segments.SEGMENT_FRAMES, video.labels[columns],
-                           present[rated, columns].astype(np.float32))
+    return writing.VideoRatings(rated * segments.SEGMENT_FRAMES, video.labels[columns],
+                                present[rated, columns].astype(np.float32))
 
 
 def video_id(partition, shard, video):

@@ -1,16 +1,20 @@
 """Videos -> TFRecord shards in YouTube-8M's frame-level format."""
-import collections
-import os
+import contextlib
+import typing
 
 import numpy as np
 import tensorflow as tf
 
-from src.common import files
+from src.common import atomic
 from src.common.errors import InputError
 from src.data import segments
 
-# Arrays [ratings]: int64 starts in seconds, int64 labels, float32 scores 1 (present) or 0 (absent).
-Ratings = collections.namedtuple("Ratings", "starts labels scores")
+
+class VideoRatings(typing.NamedTuple):
+    """Ratings of a video's segments, arrays [ratings]."""
+    starts: np.ndarray  # int64, seconds
+    labels: np.ndarray  # int64
+    scores: np.ndarray  # float32, 1 (present) or 0 (absent)
 
 
 def quantize(values):
@@ -26,7 +30,7 @@ def serialize(video, labels, lists, ratings):
       video: id, bytes.
       labels: ints, or None for a record without them.
       lists: {name: uint8 [frames, features]}, such as rgb and audio.
-      ratings: Ratings, or None.
+      ratings: VideoRatings, or None.
     """
     context = {"id": _bytes(video)}
     if labels is not None:
@@ -52,9 +56,7 @@ def _ints(values):
 
 
 def write_shards(shards):
-    """Writes shards, which take their places when all of them are whole.
-
-    Until then their names start with a dot, so that no pattern of shards matches what a killed run leaves.
+    """Writes shards, which appear under their names when all of them are whole; see `atomic.replacing_file`.
 
     Args:
       shards: iterable of (path, iterable of serialized records).
@@ -62,18 +64,12 @@ def write_shards(shards):
     Raises:
       InputError: a shard cannot be written.
     """
-    temporary, path = collections.OrderedDict(), None
-    try:
+    with contextlib.ExitStack() as stack:
         for path, records in shards:
-            temporary[path] = os.path.join(os.path.dirname(path), ".%s.tmp" % os.path.basename(path))
-            tf.io.gfile.makedirs(os.path.dirname(path))
-            with tf.io.TFRecordWriter(temporary[path]) as writer:
-                for record in records:
-                    writer.write(record)
-        for path, name in temporary.items():
-            tf.io.gfile.rename(name, path, overwrite=True)
-    except tf.errors.OpError as error:
-        raise InputError("%s cannot be written: %s." % (path, error.message))
-    finally:
-        for name in temporary.values():
-            files.remove(name)
+            temporary = stack.enter_context(atomic.replacing_file(path))
+            try:
+                with tf.io.TFRecordWriter(temporary) as writer:
+                    for record in records:
+                        writer.write(record)
+            except tf.errors.OpError as error:
+                raise InputError("%s cannot be written: %s." % (path, error.message))

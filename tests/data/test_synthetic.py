@@ -289,7 +289,7 @@ def test_a_shard_that_cannot_be_written_is_named(tmp_path):
     shard = tmp_path / "2" / "frame" / "validate" / "validate10.tfrecord"
     shard.unlink()
     shard.mkdir()
-    with pytest.raises(InputError, match="^.*/2/frame/validate/validate10.tfrecord cannot be written: "):
+    with pytest.raises(InputError, match="^.*/2/frame/validate/validate10.tfrecord is a folder and cannot be written "):
         make(tmp_path)
     assert sorted(os.listdir(str(shard.parent))) == ["validate00.tfrecord", "validate10.tfrecord"]
 
