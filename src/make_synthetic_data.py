@@ -127,8 +127,8 @@ def write_records(planned, world, args):
     videos = collections.OrderedDict((partition, []) for partition in synthetic.PARTITIONS)
     progress = Progress("synthetic records", "videos", len(planned) * args.videos_per_shard)
     for partition, rank, path in planned:
-        written = synthetic.write_shard(path, partition, rank, world, args.videos_per_shard,
-                                        (args.min_frames, args.max_frames), args.seed)
+        written = synthetic.write_shard(path, partition, rank, world, num_videos=args.videos_per_shard,
+                                        frame_range=(args.min_frames, args.max_frames), seed=args.seed)
         progress.add(len(written))
         videos[partition] += written
     progress.finish()

@@ -1,10 +1,10 @@
 """What a program runs on, and why it is not the GPU that is there."""
-import collections
 import ctypes
 import glob
 import logging
 import os
 import re
+import typing
 
 import tensorflow as tf
 
@@ -18,9 +18,13 @@ NEWEST_CAPABILITY = (7, 5)
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_..
 _REMEDY = "see 'What it runs on' in the README"
 
-# What a machine shows of NVIDIA: whether a `gpu` is there, `driver` version as a tuple or None, LIBRARIES that are
-# `missing`, and `capabilities`, a (major, minor) of each GPU as far as the driver tells.
-Machine = collections.namedtuple("Machine", "gpu driver missing capabilities")
+
+class Machine(typing.NamedTuple):
+    """What a machine shows of NVIDIA."""
+    gpu: bool  # whether there is one
+    driver: tuple  # its version, or None
+    missing: list  # of LIBRARIES
+    capabilities: list  # (major, minor) of each GPU, as far as the driver tells
 
 
 def look(root="/", load=ctypes.CDLL):

@@ -1,13 +1,18 @@
 """Options of TensorFlow's sessions."""
-import collections
+import typing
 
 from absl import flags
 import tensorflow as tf
 from tensorflow.core.protobuf import rewriter_config_pb2
 
-# mixed_precision: multiply in float16 on GPUs with tensor cores; xla: compile with XLA.
-Options = collections.namedtuple("Options", "mixed_precision xla")
-PLAIN = Options(False, False)
+
+class Options(typing.NamedTuple):
+    """How TensorFlow computes."""
+    mixed_precision: bool = False  # multiply in float16 on GPUs with tensor cores
+    xla: bool = False  # compile with XLA
+
+
+PLAIN = Options()
 
 
 def define_flags():

@@ -1,14 +1,17 @@
 """TF_CONFIG: which processes make a cluster, and which of them this one is."""
-import collections
 import json
+import typing
 
 from src.common.errors import InputError
 
 CHIEFS, JOBS = ("master", "chief"), ("master", "chief", "worker", "ps", "evaluator")
 
 
-class Config(collections.namedtuple("Config", "cluster job index")):
-    """cluster: {job: list of addresses}; job, index: of this process in it."""
+class Config(typing.NamedTuple):
+    """A cluster, and this process in it."""
+    cluster: dict  # {job: list of addresses}
+    job: str  # of this process
+    index: int  # of this process among those of its job
 
     @property
     def num_tasks(self):

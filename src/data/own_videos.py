@@ -6,6 +6,7 @@ writes, whose lists are called `RGB/feature/floats` and `AUDIO/feature/floats`.
 import collections
 import io
 import os
+import typing
 import zipfile
 
 from google.protobuf.message import DecodeError
@@ -24,8 +25,11 @@ RANGE = 2  # floats from -RANGE to RANGE are quantized, those beyond are clipped
 FAR = 16  # and those beyond FAR are no features of this kind: bytes as floats, or activations before PCA and whitening
 _NPZ = b"PK"  # what a zip begins with
 
-# lists: {name: uint8 [seconds, features]}; clipped: share of the floats that are beyond RANGE.
-Features = collections.namedtuple("Features", "lists clipped")
+
+class Features(typing.NamedTuple):
+    """The features of a video."""
+    lists: dict  # {name: uint8 [seconds, features]}
+    clipped: float  # share of the floats that are beyond RANGE
 
 
 def find(folder):

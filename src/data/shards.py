@@ -5,11 +5,11 @@ characters of 0-9a-zA-Z, ordered by the second and then the first: 00 10 .. Z0 0
 local names end in 0000..3843. The holdout is the first shards in that order, whatever
 happens to be on disk, so every machine agrees on it.
 """
-import collections
 import logging
 import os
 import re
 import string
+import typing
 
 from absl import flags
 
@@ -24,11 +24,15 @@ LOCAL_SUFFIXES = ["%04d" % rank for rank in range(NUM_SHARDS)]
 SUFFIXES = {"cloud": CLOUD_SUFFIXES, "local": LOCAL_SUFFIXES}
 _RANKS = {naming: {suffix: rank for rank, suffix in enumerate(suffixes)} for naming, suffixes in SUFFIXES.items()}
 
-# stem: what stands before the suffix; naming: cloud or local; rank: in canonical order, 0..3843.
-Name = collections.namedtuple("Name", "stem naming rank")
-
 # Two letters may as well end a word, as in "validate": they count only behind a partition's name or a separator.
 _STEM = re.compile(r"^(?:.*[^0-9])?([0-9]{4})$|^.*(?:train|validate|test|[^0-9A-Za-z])([0-9A-Za-z]{2})$")
+
+
+class Name(typing.NamedTuple):
+    """A shard's name."""
+    stem: str  # before the suffix
+    naming: str  # cloud or local
+    rank: int  # in canonical order, 0..3843
 
 
 def define_flags():

@@ -4,6 +4,7 @@ import concurrent.futures
 import contextlib
 import os
 import tempfile
+import typing
 
 from google.protobuf.message import DecodeError
 import numpy as np
@@ -24,15 +25,23 @@ from src.data import shards
 FRAME_LEVEL = forms.Form(True, [("rgb", 1024), ("audio", 128)], forms.NUM_CLASSES, forms.MAX_FRAMES)
 MAX_FAULTS = 10  # sentences that are kept about unusable records of a shard
 
-# What `Shard.counts` counts: usable records, others, what the usable ones hold, and of their ratings those that start
-# after the last frame, and those that a later one of the same segment and class replaces.
+# What `Shard.counts` counts: usable and unusable records, what the usable ones hold, their ratings that start after the
+# last frame, and their ratings that a later one of the same segment and class replaces.
 COUNTS = ("videos", "unusable", "frames", "segments", "ratings", "positive_ratings", "ratings_after_the_video",
           "replaced_ratings")
 
-# damage: the sentence about a shard that does not read to its end, or None; faults: the first sentences about unusable
-# records; ids: bytes array of the records' ids, empty where they are unusable; counts: Counter of COUNTS; labels,
-# rated, lengths: Counters of the videos a class, the ratings a class and the videos a number of frames.
-Shard = collections.namedtuple("Shard", "path num_bytes damage faults ids counts labels rated lengths")
+
+class Shard(typing.NamedTuple):
+    """What a shard holds."""
+    path: str
+    num_bytes: int
+    damage: str  # the sentence about a shard that does not read to its end, or None
+    faults: list  # the first sentences about unusable records
+    ids: np.ndarray  # bytes, of the records; empty for unusable records
+    counts: collections.Counter  # of COUNTS
+    labels: collections.Counter  # videos per class
+    rated: collections.Counter  # ratings per class
+    lengths: collections.Counter  # videos per number of frames
 
 
 def read_shards(paths, form=FRAME_LEVEL):

@@ -7,9 +7,9 @@ faintly at others. A second direction, its context, adds to all frames of the vi
 labels are learnt most easily from the contexts, which say nothing of the time; a model that is to
 find the segments must tell the prototypes apart.
 """
-import collections
 import os
 import string
+import typing
 
 import numpy as np
 
@@ -51,22 +51,36 @@ _ID_LENGTH = 4
 _NUM_IDS = len(_ID_CHARACTERS) ** _ID_LENGTH
 _ID_FACTOR = 5700307  # shares no divisor with _NUM_IDS: scatters the ids and repeats none
 
-# folder: of the shards, below the output folder; stem: of their names; labels, ratings: whether the
-# records hold them.
-Partition = collections.namedtuple("Partition", "number folder stem labels ratings")
+
+class Partition(typing.NamedTuple):
+    """A partition of the data set."""
+    number: int  # from 1
+    folder: str  # of the shards, below the output folder
+    stem: str  # of the shards' names
+    labels: bool  # whether the records hold labels
+    ratings: bool  # whether the records hold ratings
+
+
 PARTITIONS = [Partition(1, "2/frame/train", "train", True, False),
               Partition(2, "2/frame/validate", "validate", True, False),
               Partition(3, "3/frame/validate", "validate", True, True),
               Partition(4, "3/frame/test", "test", False, False)]
 MAX_VIDEOS_PER_SHARD = _NUM_IDS // (len(PARTITIONS) * shards.NUM_SHARDS)  # as many as there are ids for
 
-# classes: int64 [classes], ascending; themes: list of arrays of indices into them; prototypes and
-# contexts: float32 [classes, FRAME_BYTES].
-World = collections.namedtuple("World", "classes themes prototypes contexts")
 
-# labels: int64 [n], ascending; active: bool [frames, n], when each is to be seen;
-# frames: uint8 [frames, FRAME_BYTES].
-Video = collections.namedtuple("Video", "labels active frames")
+class World(typing.NamedTuple):
+    """What all videos of a seed have in common."""
+    classes: np.ndarray  # int64 [classes], ascending
+    themes: list  # of arrays of indices into the classes
+    prototypes: np.ndarray  # float32 [classes, FRAME_BYTES]
+    contexts: np.ndarray  # float32 [classes, FRAME_BYTES]
+
+
+class Video(typing.NamedTuple):
+    """A video and what it shows."""
+    labels: np.ndarray  # int64 [labels], ascending
+    active: np.ndarray  # bool [frames, labels], when each class is to be seen
+    frames: np.ndarray  # uint8 [frames, FRAME_BYTES]
 
 
 def generator(seed, *place):
@@ -165,12 +179,16 @@ def shard_path(output_dir, partition, naming, shard):
 
 
 def write_shard(path, partition, shard, world, num_videos, frame_range, seed):
-    """Writes a shard, which takes its place only when whole.
+    """Writes a shard, which appears under its name only when it is whole.
 
     Args:
-      path: where.
-      shard: its rank in the partition.
+      path: of the shard.
+      partition: Partition.
+      shard: rank of the shard in the partition.
+      world: World.
+      num_videos: in the shard.
       frame_range: fewest and most frames of a video; two in five have the most.
+      seed: see `generator`.
 
     Returns:
       List of (id, number of frames, labels) of its videos.

@@ -1,6 +1,7 @@
 """Figures of each class: how often it was rated and found, and the average precision (AP) of each ranking of it."""
 import collections
 import csv
+import typing
 
 import numpy as np
 
@@ -10,9 +11,12 @@ from src.data import vocabulary
 
 SHOWN = 5  # best and worst classes on the terminal
 
-# int arrays [classes]: the classes that were rated, ascending, how many segments or videos were for each, and of these
-# those in which it was found.
-Counts = collections.namedtuple("Counts", "labels ratings positives")
+
+class Counts(typing.NamedTuple):
+    """How often each class was rated, int arrays [classes]."""
+    labels: np.ndarray  # the classes that were rated, ascending
+    ratings: np.ndarray  # segments or videos that were rated for the class
+    positives: np.ndarray  # of these, the ones in which it was found
 
 
 def count(ratings):

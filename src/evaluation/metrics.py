@@ -4,18 +4,37 @@ Definitions as in Abu-El-Haija et al., "YouTube-8M: a large-scale video classifi
 benchmark", section 5, and the starter code.
 """
 import collections
+import typing
 
 import numpy as np
 
 from src.evaluation.classes import Counts
 
-# aps: of the classes with a positive, ascending; counts: `classes.Counts` of the classes that were rated; curve: Curve.
-Metrics = collections.namedtuple("Metrics", "examples hit_at_one perr loss map gap aps counts curve")
-
 NUM_THRESHOLDS = 201
-# Float arrays [NUM_THRESHOLDS] of how many predictions at or above 0, 1/200, .., 1 are right and wrong, and of those
-# below how many are rightly and wrongly so, over all examples and the classes they were rated for.
-Curve = collections.namedtuple("Curve", "true_positives false_positives true_negatives false_negatives")
+
+
+class Curve(typing.NamedTuple):
+    """Predictions right and wrong at the thresholds 0, 1/200, .., 1: float arrays [NUM_THRESHOLDS].
+
+    Counted over all examples and the classes they were rated for.
+    """
+    true_positives: np.ndarray  # at or above the threshold, rated positive
+    false_positives: np.ndarray
+    true_negatives: np.ndarray  # below the threshold, rated negative
+    false_negatives: np.ndarray
+
+
+class Metrics(typing.NamedTuple):
+    """The metrics of one evaluation."""
+    examples: int
+    hit_at_one: float
+    perr: float
+    loss: float  # mean over the examples
+    map: float  # mean of `aps`
+    gap: float
+    aps: np.ndarray  # average precisions of the classes with a positive, ascending
+    counts: Counts  # of the classes that were rated
+    curve: Curve
 
 
 def _top(predictions, k):
@@ -73,18 +92,18 @@ class EvaluationMetrics(object):
     Holds top_k predictions an example, 7 bytes each: 160 MB for a million videos at 20.
 
     Args:
-      num_class: number of classes.
+      num_classes: number of classes.
       top_k: predictions an example that count for MAP and GAP.
     """
 
-    def __init__(self, num_class, top_k):
-        self._num_class, self._top_k = num_class, top_k
+    def __init__(self, num_classes, top_k):
+        self._num_classes, self._top_k = num_classes, top_k
         self.clear()
 
     def clear(self):
         """Forgets all batches."""
         self._sums = collections.Counter()
-        self._num_positives, self._num_ratings = np.zeros([2, self._num_class], np.int64)
+        self._num_positives, self._num_ratings = np.zeros([2, self._num_classes], np.int64)
         self._classes, self._scores, self._hits = [], [], []
 
     def accumulate(self, predictions, labels, loss, num_ratings=None):
@@ -124,9 +143,10 @@ class EvaluationMetrics(object):
         aps = average_precisions(classes, scores, hits, self._num_positives)[self._num_positives > 0]
         gap = average_precisions(np.zeros_like(classes), scores, hits, [self._num_positives.sum()])[0]
         rated = np.flatnonzero(self._num_ratings)
-        return Metrics(examples, self._sums["hit_at_one"] / examples, self._sums["perr"] / examples,
-                       self._sums["loss"] / examples, float(aps.mean()) if len(aps) else 0.0, float(gap), aps,
-                       Counts(rated, self._num_ratings[rated], self._num_positives[rated]), self._curve(scores, hits))
+        means = {name: self._sums[name] / examples for name in ("hit_at_one", "perr", "loss")}
+        return Metrics(examples=examples, map=float(aps.mean()) if len(aps) else 0.0, gap=float(gap), aps=aps,
+                       counts=Counts(rated, self._num_ratings[rated], self._num_positives[rated]),
+                       curve=self._curve(scores, hits), **means)
 
     def _curve(self, scores, hits):
         steps = np.clip(scores * (NUM_THRESHOLDS - 1), 0, NUM_THRESHOLDS - 1).astype(np.int64)

@@ -1,6 +1,6 @@
 """Ratings of segments by people: is the class there in these five seconds, or not."""
-import collections
 import re
+import typing
 
 from absl import flags
 import numpy as np
@@ -15,12 +15,15 @@ from src.data import pipeline
 from src.data import segment_ids
 from src.data import shards
 
-# Arrays [ratings]: bytes ids, int64 classes, float32 1 (present) or 0 (absent). No pair of segment
-# and class stands there twice; see `create`.
-Ratings = collections.namedtuple("Ratings", "segment_ids labels scores")
-
 _HEADER = b"segment_id,label,score"
 _LINE = re.compile(rb"(" + segment_ids.FORM.pattern + rb"),([0-9]{1,9}),([01])(?:\.0*)?")
+
+
+class Ratings(typing.NamedTuple):
+    """Ratings of segments, arrays [ratings]; each pair of segment and class occurs once, see `create`."""
+    segment_ids: np.ndarray  # bytes
+    labels: np.ndarray  # int64 classes
+    scores: np.ndarray  # float32, 1 (present) or 0 (absent)
 
 
 def define_flags():

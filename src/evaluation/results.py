@@ -131,8 +131,9 @@ def _precision_recall(curve):
     """A serialized summary of a `metrics.Curve`."""
     right, wrong, rightly_left, wrongly_left = curve
     return summary.pr_curve_raw_data_pb(
-        "eval/precision_recall", right, wrong, rightly_left, wrongly_left, right / np.maximum(right + wrong, 1),
-        right / np.maximum(right + wrongly_left, 1), len(right),
+        "eval/precision_recall", right, wrong, rightly_left, wrongly_left,
+        precision=right / np.maximum(right + wrong, 1), recall=right / np.maximum(right + wrongly_left, 1),
+        num_thresholds=len(right),
         description="All classes together; only the --top_k predictions of an example count.").SerializeToString()
 
 

@@ -1,5 +1,5 @@
 """What the pages show of ranked lists and their ratings, class by class."""
-import collections
+import typing
 
 import numpy as np
 
@@ -13,16 +13,28 @@ HEAD = 200  # segments of a list that are shown
 MAX_POINTS = 50  # rated segments of a list, of the line of precision over rank
 MAX_MISSED = 200  # positive ratings of a class that are shown as missed
 
-# A class as its lists have it, one a file. heads: bytes arrays of the best HEAD ids; lengths: of the lists; precisions:
-# APs, None where no rating is positive; found, absent: bytes arrays of what is in a head and was rated positive, and
-# negative; ratings, positives: numbers of ratings; points: int arrays of the ranks from 1 of the first MAX_POINTS rated
-# segments, those of negative ones negative; missed: (id, best rank from 1, file) of the positive ones in no head, the
-# best MAX_MISSED first, rank and file None where no list has them; num_missed: of all of these.
-ClassView = collections.namedtuple(
-    "ClassView", "heads lengths precisions found absent ratings positives points missed num_missed")
 
-# Rows of a class for `maps.Maps`; see its `add`.
-_Rows = collections.namedtuple("_Rows", "videos ranks cells is_rated best_scores")
+class ClassView(typing.NamedTuple):
+    """A class as its lists show it, one list per file."""
+    heads: list  # per file: bytes array of the best HEAD ids
+    lengths: tuple  # per file: of the list
+    precisions: list  # per file: AP; None where no rating is positive
+    found: np.ndarray  # bytes: ids in some head that were rated positive
+    absent: np.ndarray  # bytes: ids in some head that were rated negative
+    ratings: int  # number of ratings
+    positives: int  # number of positive ratings
+    points: list  # per file: int array, ranks from 1 of the first MAX_POINTS rated segments, negated if negative
+    missed: list  # (id, best rank from 1, file) of the best MAX_MISSED positives in no head; None: in no list
+    num_missed: int  # of all positives in no head
+
+
+class _Rows(typing.NamedTuple):
+    """Rows of a class for `maps.Maps`; see its `add`."""
+    videos: np.ndarray
+    ranks: np.ndarray
+    cells: np.ndarray
+    is_rated: np.ndarray
+    best_scores: np.ndarray
 
 
 def collect(paths, ratings, table, scores, unranked):
@@ -87,8 +99,10 @@ def _view(lists, met, ranks, ids, positive):
     missed = missed[np.argsort(best[missed], kind="stable")]
     shown = [(ids[one], best[one] + 1, files[one]) if of_rated[files[one], one] >= 0 else (ids[one], None, None)
              for one in missed[:MAX_MISSED]]
-    return ClassView([one[:HEAD] for one in lists], met.lengths, precisions, ids[positive & (best < HEAD)],
-                     ids[~positive & (best < HEAD)], len(ids), np.count_nonzero(positive), points, shown, len(missed))
+    return ClassView(
+        heads=[one[:HEAD] for one in lists], lengths=met.lengths, precisions=precisions,
+        found=ids[positive & (best < HEAD)], absent=ids[~positive & (best < HEAD)], ratings=len(ids),
+        positives=np.count_nonzero(positive), points=points, missed=shown, num_missed=len(missed))
 
 
 def _rows(label, met, ranks, ids, videos, scores):

@@ -1,5 +1,5 @@
 """Heat maps of videos over time: for the classes that matter in a video, how high rankings put each of its segments."""
-import collections
+import typing
 
 import numpy as np
 
@@ -88,9 +88,13 @@ def as_text(levels):
     return LETTERS[levels].tobytes().decode().rstrip()
 
 
-# Arrays [entries], those of a class together: `labels` classes, ascending; `videos` indices; `files` and `columns` they
-# are of; `scores`.
-_Entries = collections.namedtuple("_Entries", "labels videos files columns scores")
+class _Entries(typing.NamedTuple):
+    """Scores, arrays [entries], ordered by class."""
+    labels: np.ndarray  # classes, ascending
+    videos: np.ndarray  # indices
+    files: np.ndarray  # numbers of the files
+    columns: np.ndarray  # segments
+    scores: np.ndarray
 
 
 class Scores(object):

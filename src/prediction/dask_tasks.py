@@ -2,13 +2,13 @@
 
 A process keeps the session of the last Job for all tasks of it. Tasks of one process wait for each other.
 """
-import collections
 import contextlib
 import functools
 import hashlib
 import logging
 import os
 import threading
+import typing
 
 import distributed
 import numpy as np
@@ -25,9 +25,14 @@ _lock = threading.Lock()
 _done = threading.Event()
 _opened = {}  # {key: Scorer} of the last job
 
-# What a task gives back. num_predicted: videos, or segments at each shift; ids, places: of its videos, see
-# `passes.Pass`; said: lines about its records; results: for each shift what `part` takes a part of.
-Scored = collections.namedtuple("Scored", "num_predicted ids places said results")
+
+class Scored(typing.NamedTuple):
+    """What a task returns."""
+    num_predicted: int  # videos, or segments counted at each shift
+    ids: np.ndarray  # of its videos; see `passes.Pass`
+    places: np.ndarray  # of its videos' records; see `passes.Pass`
+    said: list  # log lines about its records
+    results: list  # per shift: Rankings of blocks of classes, or lines of a CSV; None in a summary
 
 
 class _Lines(logging.Handler):
@@ -136,7 +141,7 @@ def score(key, job, expected_version, left_out, classes_a_block):
 
 
 def _results(job, batches, classes_a_block):
-    if job.ranked:
+    if job.output.ranked:
         return [list(best.rankings(classes_a_block)) for best in predictions.best_segments(job, batches)]
     lines = [[] for _ in job.shifts or [0]]
     for shift, of_batch in predictions.pairs(job, batches):

@@ -1,5 +1,5 @@
 """The best segments of each class, out of a stream of scored segments, in bounded memory."""
-import collections
+import typing
 
 import numpy as np
 
@@ -9,9 +9,12 @@ BLOCK_SCORES = 1 << 17  # scores taken at a time, so that their temporary arrays
 MAX_STREAM = 1 << 32  # a key has 32 bits for a segment's number
 _NUMBER = np.uint64(MAX_STREAM - 1)  # these
 
-# The best of some segments for some classes. ids: bytes array of the segments; ends: int64 [classes], where the keys of
-# each class end; keys: uint64, class by class, of each class in no order. See TopSegments on keys.
-Ranking = collections.namedtuple("Ranking", "ids ends keys")
+
+class Ranking(typing.NamedTuple):
+    """The best of some segments for some classes; see TopSegments on keys."""
+    ids: np.ndarray  # bytes, of the segments
+    ends: np.ndarray  # int64 [classes], where the keys of each class end
+    keys: np.ndarray  # uint64, class by class, unordered within a class
 
 
 class TopSegments(object):

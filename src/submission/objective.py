@@ -1,6 +1,6 @@
 """mAP of fused lists as a function of the fusion's numbers, from the rated segments' ranks alone."""
-import collections
 import logging
+import typing
 
 import numpy as np
 
@@ -11,15 +11,22 @@ from src.submission import fusion
 
 log = logging.getLogger("yt8m")
 
-# Rated segments, those of a class together, in the order in which its lists meet them, unmet ones last. Arrays
-# [rated]: `labels` classes; `names` ids; `positive` bool; `kept` bool, in the fused list whatever the weights;
-# `doubtful` bool, met but maybe beyond segment_max_pred; `places` among the class's ids as met, -1 if unmet;
-# and `ranks` float64 [lists, rated], infinite where a list has not the segment.
-_Rated = collections.namedtuple("_Rated", "labels names positive kept doubtful places ranks")
 
-# A class with doubtful segments: its `fusion.Met` lists, in int32 and without ids, and int32 `unions`: how many
-# segments the lists have among their first i + 1 ranks together.
-_Crowd = collections.namedtuple("_Crowd", "met unions")
+class _Rated(typing.NamedTuple):
+    """Rated segments, ordered by class, within a class as its lists meet them, unmet ones last; arrays [rated]."""
+    labels: np.ndarray  # classes
+    names: np.ndarray  # ids
+    positive: np.ndarray  # bool
+    kept: np.ndarray  # bool: in the fused list whatever the weights
+    doubtful: np.ndarray  # bool: met, but maybe beyond segment_max_pred
+    positions: np.ndarray  # among the class's ids as met, -1 if unmet
+    ranks: np.ndarray  # float64 [lists, rated], infinite where a list lacks the segment
+
+
+class _Crowd(typing.NamedTuple):
+    """A class with doubtful segments."""
+    met: fusion.Met  # its lists, in int32 and without ids
+    unions: np.ndarray  # int32: number of distinct segments among the first i + 1 ranks of all lists
 
 
 def read(paths, ratings, segment_max_pred=100000):
@@ -69,23 +76,24 @@ def _check_any_rated(paths, ranks, ratings, where):
 def _rate(label, met, num_lists, rated, segment_max_pred):
     """-> `_Rated` of a class's `fusion.Met` lists, its `_Crowd` or None."""
     ids, positive = rated
-    places = np.full(len(ids), -1)
+    positions = np.full(len(ids), -1)
     found, which = segment_ids.locate(met.ids, ids)
-    places[which] = found
-    order = np.argsort(np.where(places < 0, len(met.ids), places), kind="stable")
-    ids, positive, places = ids[order], positive[order], places[order]
+    positions[which] = found
+    order = np.argsort(np.where(positions < 0, len(met.ids), positions), kind="stable")
+    ids, positive, positions = ids[order], positive[order], positions[order]
     ranks = np.full([num_lists, len(ids)], np.inf)
     parts = np.split(met.firsts, np.cumsum(met.lengths)[:-1])
     for row, firsts in zip(ranks, parts):
         rank_of = np.full(len(met.firsts), np.inf)
         rank_of[firsts] = np.arange(len(firsts))
-        row[places >= 0] = rank_of[met.new[places[places >= 0]]]
-    doubtful = positive & (places >= 0)
+        row[positions >= 0] = rank_of[met.new[positions[positions >= 0]]]
+    doubtful = positive & (positions >= 0)
     if len(met.ids) <= segment_max_pred:
         doubtful[:] = False
     for column in np.flatnonzero(doubtful):
         doubtful[column] = _may_be_cut(parts, ranks[:, column], segment_max_pred)
-    rows = _Rated(np.full(len(ids), label), ids, positive, (places >= 0) & ~doubtful, doubtful, places, ranks)
+    rows = _Rated(labels=np.full(len(ids), label), names=ids, positive=positive, kept=(positions >= 0) & ~doubtful,
+                  doubtful=doubtful, positions=positions, ranks=ranks)
     return rows, _crowd(met, parts) if doubtful.any() else None
 
 
@@ -193,7 +201,7 @@ class Objective(object):
         """How many segments the fusion ranks above each of some rated ones of a class."""
         all_scores = fusion.scores(met, fusion.terms(weights, w0, met.lengths))
         return np.array([np.count_nonzero(all_scores > scores[row])
-                         + np.count_nonzero(all_scores[:self._rated.places[row]] == scores[row]) for row in rows])
+                         + np.count_nonzero(all_scores[:self._rated.positions[row]] == scores[row]) for row in rows])
 
     def halves(self, seed):
         """Two objectives of a random half of the rated videos each; they share what this one holds of lists.

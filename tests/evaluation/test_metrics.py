@@ -38,14 +38,14 @@ def test_equal_to_the_starter_code(name):
 
 
 def test_map_leaves_out_classes_without_a_positive():
-    evaluation = metrics.EvaluationMetrics(num_class=4, top_k=4)
+    evaluation = metrics.EvaluationMetrics(num_classes=4, top_k=4)
     evaluation.accumulate(np.array([[.9, .8, .7, .6]]), np.array([[0, 1, 0, 0]]), 0.0)
     assert evaluation.get().map == 1.0
     assert evaluation.get().gap == 0.5
 
 
 def test_a_positive_beyond_top_k_still_counts_in_the_denominator():
-    evaluation = metrics.EvaluationMetrics(num_class=3, top_k=1)
+    evaluation = metrics.EvaluationMetrics(num_classes=3, top_k=1)
     evaluation.accumulate(np.array([[.9, .8, .1]]), np.array([[1, 1, 0]]), 0.0)
     assert evaluation.get().gap == 0.5
 
@@ -53,7 +53,7 @@ def test_a_positive_beyond_top_k_still_counts_in_the_denominator():
 def test_constant_predictions_score_by_chance_whatever_the_order():
     labels = np.zeros((1000, 2))
     labels[:100, 0] = 1  # an evaluation that kept the input order would see perfect ranking
-    evaluation = metrics.EvaluationMetrics(num_class=2, top_k=1)
+    evaluation = metrics.EvaluationMetrics(num_classes=2, top_k=1)
     evaluation.accumulate(np.tile([[.5, .1]], (1000, 1)), labels, 0.0)
     assert evaluation.get().gap < 0.2
 
