@@ -108,11 +108,11 @@ def main(args):
     """Makes the records."""
     paths, videos = shard_paths(args), own_videos.find(args.features_dir)
     names = vocabulary.read(args.vocabulary_file) if args.vocabulary_file else {}
-    maker = making.Maker(
-        videos, readers.features(args.feature_names, args.feature_sizes),
-        args.labels_file, read_rows(annotations.read_labels, args.labels_file, args.num_classes, names, videos),
-        args.ratings_file, read_rows(annotations.read_ratings, args.ratings_file, args.num_classes, names, videos),
-        args.long_videos == "cut")
+    labels, ratings = (
+        annotations.Annotations(path, read_rows(read, path, args.num_classes, names, videos))
+        for read, path in [(annotations.read_labels, args.labels_file), (annotations.read_ratings, args.ratings_file)])
+    maker = making.Maker(videos, readers.features(args.feature_names, args.feature_sizes), labels, ratings,
+                         cut=args.long_videos == "cut")
     ids_of = collections.defaultdict(list)
     for video in videos:
         ids_of[zlib.crc32(video) % len(paths)].append(video)

@@ -1,5 +1,6 @@
 """Labels of one's own videos, and ratings of their segments, in text files."""
 import re
+import typing
 
 import numpy as np
 
@@ -8,6 +9,13 @@ from src.common.errors import InputError
 from src.data import segment_ids
 from src.data import segments
 from src.data import writing
+
+
+class Annotations(typing.NamedTuple):
+    """The rows of a file of labels or ratings."""
+    path: str  # "" without a file
+    rows: dict  # what `read_labels` or `read_ratings` returns
+
 
 _SEGMENT = re.compile(rb"(%b):([0-9]{1,7})" % segment_ids.VIDEO.pattern)
 _SCORE = re.compile(rb"([01])(?:\.0*)?")

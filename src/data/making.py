@@ -14,8 +14,7 @@ class Maker(object):
     Args:
       videos: {id: path of its features}.
       features: list of (name, size) of those to take.
-      labels_file, ratings_file: of these rows, for errors; "" where there are none.
-      labels, ratings: what `annotations` reads of them.
+      labels, ratings: `annotations.Annotations`.
       cut: videos that are longer than records are cut, else refused.
 
     Attributes:
@@ -24,9 +23,9 @@ class Maker(object):
       clipped: mean share of a video's floats that are beyond the range.
     """
 
-    def __init__(self, videos, features, labels_file, labels, ratings_file, ratings, cut):
+    def __init__(self, videos, features, labels, ratings, cut):
         self._videos, self._features, self._cut = videos, features, cut
-        self._labels_file, self._labels, self._ratings_file, self._ratings = labels_file, labels, ratings_file, ratings
+        self._labels, self._ratings = labels, ratings
         self._progress = Progress("records", "videos", len(videos))
         self.counts, self.clipped = collections.Counter(), 0.0
         self.by_class = collections.OrderedDict(
@@ -54,22 +53,22 @@ class Maker(object):
             self._progress.add(1)
 
     def _labels_of(self, video, path):
-        if not self._labels_file:
+        if not self._labels.path:
             return None
-        if video not in self._labels:
+        if video not in self._labels.rows:
             raise InputError("%s has no line in --labels_file=%s: add it, or leave the video out."
-                             % (path, self._labels_file))
-        labels = self._labels[video][1]
+                             % (path, self._labels.path))
+        _, labels = self._labels.rows[video]
         self.by_class["videos"].update(labels.tolist())
         return labels
 
     def _ratings_of(self, video, path, length):
-        if video not in self._ratings:
+        if video not in self._ratings.rows:
             return None
-        number, ratings = self._ratings[video]
+        number, ratings = self._ratings.rows[video]
         if ratings.starts.max() >= length:
             raise InputError("%s, line %d or further down: a segment starts at second %d, where %s has %d seconds: "
-                             "correct it." % (self._ratings_file, number, ratings.starts.max(), path, length))
+                             "correct it." % (self._ratings.path, number, ratings.starts.max(), path, length))
         self.by_class["ratings"].update(ratings.labels.tolist())
         self.by_class["positive ratings"].update(ratings.labels[ratings.scores > 0].tolist())
         return ratings
