@@ -144,10 +144,11 @@ def main(args):
     if args.segment_labels and not model_flags.create_model(values).frame_level:
         raise InputError("--segment_labels needs a frame-level model, and %s holds %s." % (model_dir, values["model"]))
     job = predictions.Job(
-        paths, checkpoint, values, args.max_frames, args.batch_size, args.num_readers,
-        frame_shifts if args.segment_labels else None, classes_of(args, values["num_classes"]),
-        args.segment_labels and not args.output_prob, args.top_k, args.segment_max_pred, sessions.options(args),
-        names_of(args))
+        paths, checkpoint, values, predictions.Reading(args.max_frames, args.batch_size, args.num_readers),
+        shifts=frame_shifts if args.segment_labels else None, classes=classes_of(args, values["num_classes"]),
+        output=predictions.Output(args.segment_labels and not args.output_prob, args.top_k, args.segment_max_pred,
+                                  names_of(args)),
+        options=sessions.options(args))
     for path in outputs + [args.output_model_tgz] * bool(args.output_model_tgz):
         atomic.check_writable(path)
     predict(args, config, job, outputs)

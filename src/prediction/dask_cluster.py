@@ -9,6 +9,7 @@ import concurrent.futures
 import contextlib
 import logging
 import time
+import typing
 import uuid
 
 import distributed
@@ -35,8 +36,12 @@ MOST_LOSSES = 10  # of workers at one task
 _LOOK_SECONDS = 2.0  # between looks whether the cluster is there
 _GONE = (asyncio.CancelledError, concurrent.futures.CancelledError, CommClosedError, OSError)
 
-# Shards that a task scores: `first` is the number of the first of `paths`.
-Part = collections.namedtuple("Part", "first paths num_bytes")
+
+class Part(typing.NamedTuple):
+    """Shards that a task scores."""
+    first: int  # number of the first of them among all shards
+    paths: list
+    num_bytes: int
 
 
 @contextlib.contextmanager
@@ -143,7 +148,7 @@ class Cluster(object):
         job = job._replace(paths=list(map(files.absolute, job.paths)), checkpoint=files.absolute(job.checkpoint),
                            values=model_flags.absolute(job.values))  # workers are in other folders
         scored = self._scored(job)
-        if job.ranked:
+        if job.output.ranked:
             self._write_ranked(job, outputs, scored)
         else:
             self._write_pairs(job, outputs, scored)
@@ -180,7 +185,7 @@ class Cluster(object):
 
     def _write_ranked(self, job, outputs, scored):
         num_blocks = -(-len(job.classes) // _classes_a_block(job))
-        merging = [[_Merging(self, job.max_segments) for _ in range(num_blocks)] for _ in outputs]
+        merging = [[_Merging(self, job.output.max_segments) for _ in range(num_blocks)] for _ in outputs]
         for future in scored:
             for shift, blocks in enumerate(merging):
                 for number, block in enumerate(blocks):
@@ -303,7 +308,7 @@ class _Merging(object):
 def _parts(job):
     """The Parts of a Job: some groups of shards each, where segments are ranked, and else one, as lines take more."""
     groups = -(-len(job.paths) // pipeline.GROUP_SHARDS)
-    size, sizes = pipeline.GROUP_SHARDS * (-(-groups // MAX_TASKS) if job.ranked else 1), files.sizes(job.paths)
+    size, sizes = pipeline.GROUP_SHARDS * (-(-groups // MAX_TASKS) if job.output.ranked else 1), files.sizes(job.paths)
     return [Part(first, job.paths[first:first + size], sum(sizes[first:first + size]))
             for first in range(0, len(job.paths), size)]
 
@@ -320,7 +325,7 @@ def _runs(counts, most):
 
 
 def _classes_a_block(job):
-    return max(1, BLOCK_BYTES // (8 * job.max_segments))
+    return max(1, BLOCK_BYTES // (8 * job.output.max_segments))
 
 
 def _repeated(job, part, summary, first_places):

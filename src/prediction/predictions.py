@@ -1,11 +1,12 @@
 """What is to be predicted, and how this process does it; `dask_cluster` has others do it."""
-import collections
 import contextlib
 import logging
+import typing
 
 import numpy as np
 
 from src.common import files
+from src.common import sessions
 from src.common.errors import InputError
 from src.common.progress import Progress
 from src.prediction import video_csv
@@ -18,20 +19,40 @@ from src.trained import model_flags
 
 log = logging.getLogger("yt8m")
 
-# paths: shards in their order; checkpoint: of the model; values: its model_flags; max_frames, batch_size, num_readers:
-# see the reader and `Scorer`; shifts: frames, or None for whole videos; classes: int array of those to score; ranked:
-# whether segments are ranked for each class, else classes for each segment or video; top_k: classes of a segment or
-# video that count; max_segments: segments that are kept of a class; options: see `sessions`; names: {class: name} to
-# write beside classes, or None.
-Job = collections.namedtuple("Job", "paths checkpoint values max_frames batch_size num_readers shifts classes ranked "
-                             "top_k max_segments options names")
+
+class Reading(typing.NamedTuple):
+    """How shards are read."""
+    max_frames: int  # of a video
+    batch_size: int  # videos, or segments, per batch; see `Scorer`
+    num_readers: int  # shards checked ahead
+
+
+class Output(typing.NamedTuple):
+    """What the CSVs hold."""
+    ranked: bool  # the best segments of each class, else the best classes of each segment or video
+    top_k: int  # classes of a segment or video that count
+    max_segments: int  # ranked: segments kept per class
+    names: dict  # {class: name} to write beside classes, or None
+
+
+class Job(typing.NamedTuple):
+    """What is to be predicted."""
+    paths: list  # shards, in their order
+    checkpoint: str  # of the model
+    values: dict  # its model_flags
+    reading: Reading
+    shifts: list  # frames; None: whole videos
+    classes: np.ndarray  # int: the classes to score
+    output: Output
+    options: sessions.Options
 
 
 def open_scorer(job):
     """A Scorer with the model of a Job restored; to be closed."""
-    reader = model_flags.create_reader(job.values, max_frames=job.max_frames)
-    scorer = Scorer(model_flags.create_model(job.values), reader, job.batch_size, job.num_readers,
-                    *([job.shifts, job.classes] if job.shifts is not None else []), options=job.options)
+    reader = model_flags.create_reader(job.values, max_frames=job.reading.max_frames)
+    segments_alone = {} if job.shifts is None else {"shifts": job.shifts, "classes": job.classes}
+    scorer = Scorer(model_flags.create_model(job.values), reader, job.reading.batch_size, job.reading.num_readers,
+                    options=job.options, **segments_alone)
     scorer.open(lambda session: export.restore_model(session, job.checkpoint, scorer.variables))
     return scorer
 
@@ -49,7 +70,7 @@ def predict(job, outputs):
     """
     with contextlib.closing(open_scorer(job)) as scorer:
         batches = _with_progress(job, scorer.batches(job.paths))
-        if job.ranked:
+        if job.output.ranked:
             for path, best in zip(outputs, best_segments(job, batches)):
                 write_ranked(job, path, best.ranked())
             return
@@ -83,25 +104,25 @@ def check_any(job, num_predicted):
 
 def best_segments(job, batches):
     """The TopSegments of each shift."""
-    best = [TopSegments(len(job.classes), job.max_segments) for _ in job.shifts]
+    best = [TopSegments(len(job.classes), job.output.max_segments) for _ in job.shifts]
     for batch in batches:
-        best[batch["shift"]].add(batch["id"], batch["scores"], job.top_k)
+        best[batch["shift"]].add(batch["id"], batch["scores"], job.output.top_k)
     return best
 
 
 def pairs(job, batches):
     """Yields (index of the shift, lines of `video_csv`) of each batch."""
     for batch in batches:
-        columns = top_columns(batch["scores"], job.top_k)
+        columns = top_columns(batch["scores"], job.output.top_k)
         scores = batch["scores"][np.arange(len(columns))[:, np.newaxis], columns]
-        yield batch.get("shift", 0), video_csv.lines(batch["id"], job.classes[columns], scores, job.names)
+        yield batch.get("shift", 0), video_csv.lines(batch["id"], job.classes[columns], scores, job.output.names)
 
 
 @contextlib.contextmanager
 def writing_pairs(job, outputs):
     """Context of a list of streams for `pairs`, one a shift."""
     with contextlib.ExitStack() as stack:
-        yield [stack.enter_context(video_csv.writing(path, job.names is not None)) for path in outputs]
+        yield [stack.enter_context(video_csv.writing(path, job.output.names is not None)) for path in outputs]
 
 
 def write_ranked(job, path, rows):
@@ -120,4 +141,4 @@ def write_ranked(job, path, rows):
     ranked_csv.write(path, counted())
     if 0 in counts:
         log.info("%s: %d of the %d classes have no segment, since of each segment the best --top_k=%d classes "
-                 "count: raise it", path, counts.count(0), len(counts), job.top_k)
+                 "count: raise it", path, counts.count(0), len(counts), job.output.top_k)

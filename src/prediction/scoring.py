@@ -29,7 +29,7 @@ class Scorer(object):
         self._form, self._options, self._session = reader.form, options, None
         self._graph = tf.Graph()
         with self._graph.as_default():
-            frame_indices = forward.evaluation_indices(model, reader) if shifts is None else None
+            frame_indices = forward.frame_picker(model, reader) if shifts is None else None
             with tf.device("/cpu:0"):
                 self._shards = tf1.placeholder(tf.string, [None])
                 self._left_out = tf1.placeholder(tf.int64, [None])

@@ -49,9 +49,11 @@ def make_job(folder, videos):
                   feature_names="rgb,audio", feature_sizes="1024,128", label_loss="CrossEntropyLoss",
                   num_classes=records.NUM_CLASSES)
     classes = np.array(segments.read_label_ids("segment_label_ids.csv"))
-    job = predictions.Job(paths, os.path.join(folder, "model"), values, 300, BATCH, 8, [0], classes, True, 1000, 100000,
-                          sessions.PLAIN, None)
-    scorer = Scorer(models.create(MODEL["model"], **hparams), model_flags.create_reader(values), BATCH, 8, [0], classes)
+    job = predictions.Job(
+        paths, os.path.join(folder, "model"), values, predictions.Reading(300, BATCH, 8), shifts=[0], classes=classes,
+        output=predictions.Output(True, 1000, 100000, None), options=sessions.PLAIN)
+    scorer = Scorer(models.create(MODEL["model"], **hparams), model_flags.create_reader(values), BATCH, 8, shifts=[0],
+                    classes=classes)
     with scorer.variables[0].graph.as_default(), tf1.Session() as session:
         session.run(tf1.global_variables_initializer())
         tf1.train.Saver(scorer.variables).save(session, job.checkpoint)

@@ -165,7 +165,8 @@ def evaluation_scores(evaluated, data):
     reader = readers.create("rgb,audio", "%d,%d" % (RGB, AUDIO), True, segment_labels=True)
     paths = [os.path.join(data.folder, "validate0000.tfrecord")]
     evaluator = Evaluator(models.create("FrameLevelLogisticModel"), reader,
-                          losses.create("CrossEntropyLoss"), paths, 30, 1, 20)
+                          losses.create("CrossEntropyLoss"), paths, batch_size=30, num_readers=1,
+                          top_k=20)
     batches = evaluator.batches(lambda session: export.restore_model(
         session, os.path.join(evaluated, "model.ckpt-6"), evaluator.variables))
     return {name: scores for batch in batches for name, scores in zip(batch["id"], batch["predictions"])}
