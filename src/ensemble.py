@@ -129,7 +129,8 @@ def tune(args):
     logs = [tuning.Log(path, models) for path in log_files]
     every = objective.read(list(models.values()), ratings.find(args), args.segment_max_pred)
     halves = every.halves(args.seed) if args.tune_split else ()
-    best, rows = tuning.tune_and_compare(models, every, halves, logs, args.init_points, args.n_iter, args.seed)
+    best, rows = tuning.tune_and_compare(models, every, halves, logs,
+                                         tuning.Budget(args.init_points, args.n_iter, args.seed))
     atomic.write_json(target, {"w0": best.w0, "weights": dict(zip(models, best.weights)), "map": every(*best),
                                "comparison": rows})
     tables.print_table(rows)

@@ -4,6 +4,7 @@ import datetime
 import json
 import logging
 import time
+import typing
 import warnings
 
 import bayes_opt
@@ -26,7 +27,18 @@ REFINED_STARTS = 5  # best points that the local search starts from
 REFINE_EVALUATIONS = 2000  # of the objective, from each
 REFINE_SECONDS = 600.0  # for all of them
 
-Point = collections.namedtuple("Point", "w0 weights")  # weights: a tuple, one a list
+
+class Point(typing.NamedTuple):
+    """The numbers of a fusion."""
+    w0: float
+    weights: tuple  # one per list
+
+
+class Budget(typing.NamedTuple):
+    """How much a tuning tries."""
+    init_points: int  # random points before the optimization
+    n_iter: int  # points of the Bayesian optimization
+    seed: int  # the same seed gives the same points
 
 
 def _point(values):
@@ -126,16 +138,17 @@ def _is_number(value):
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def bayesian_optimization(objective, log, init_points, n_iter, seed):
-    """Adds points to a log until it has `init_points` + `n_iter` and returns the best one.
+def bayesian_optimization(objective, log, budget):
+    """Adds points to a log until it has `init_points` + `n_iter`, and returns the best one.
 
-    The first is equal weights, the others of `init_points` are drawn uniformly, `n_iter` are where a
-    Gaussian process expects the most (upper confidence bound). The same seed gives the same points,
-    whether a run was interrupted or not.
+    The first point has equal weights, and the other `init_points` are drawn uniformly. Each of `n_iter` points is where
+    a Gaussian process expects the most (upper confidence bound). The same seed gives the same points, whether a run was
+    interrupted or not.
 
     Args:
       objective: see `objective.Objective`.
       log: a Log.
+      budget: Budget.
 
     Raises:
       InputError: a logged point's mAP is not the objective's.
@@ -144,13 +157,14 @@ def bayesian_optimization(objective, log, init_points, n_iter, seed):
         if not abs(objective(*point) - target) <= 1e-9:  # NaN neither
             raise InputError("%s, line %d: a point has mAP %.6f there and %.6f on these lists and ratings: give "
                              "another --log_file or delete this one." % (log.path, number, target, objective(*point)))
+    total = budget.init_points + budget.n_iter
     bounds = np.array([W0_BOUNDS] + [WEIGHT_BOUNDS] * objective.num_lists)
-    drawn = np.random.RandomState(seed).uniform(*bounds.T, size=(init_points, len(bounds)))
+    drawn = np.random.RandomState(budget.seed).uniform(*bounds.T, size=(budget.init_points, len(bounds)))
     drawn[:1] = [[published.MODELS_W0] + [1.0] * objective.num_lists]
-    progress = Progress("Bayesian optimization", "points", init_points + n_iter, len(log.points))
-    while len(log.points) < init_points + n_iter:
-        place = len(log.points)
-        values = drawn[place] if place < init_points else _suggested(log, bounds, seed + place)
+    progress = Progress("Bayesian optimization", "points", total, len(log.points))
+    while len(log.points) < total:
+        number = len(log.points)
+        values = drawn[number] if number < budget.init_points else _suggested(log, bounds, budget.seed + number)
         point = _point(values)
         log.add(point, objective(*point))
         progress.add(1, "best mAP %.6f" % max(log.targets))
@@ -210,13 +224,13 @@ class _Search(object):
         return -target
 
 
-def tune(objective, log, init_points, n_iter, seed):
+def tune(objective, log, budget):
     """-> (best Point of Bayesian optimization, refined Point)."""
-    found = bayesian_optimization(objective, log, init_points, n_iter, seed)
+    found = bayesian_optimization(objective, log, budget)
     return found, refine(objective, log.best(REFINED_STARTS))
 
 
-def tune_and_compare(models, objective, halves, logs, init_points, n_iter, seed):
+def tune_and_compare(models, objective, halves, logs, budget):
     """Tunes on all videos, and on half of them to see how much is overfitting.
 
     Args:
@@ -224,14 +238,15 @@ def tune_and_compare(models, objective, halves, logs, init_points, n_iter, seed)
       objective: of all videos.
       halves: objectives of the half to tune on and of the other, or () not to.
       logs: a Log of each tuning.
+      budget: Budget of each tuning.
 
     Returns:
       The refined Point of all videos; rows as `compare`.
     """
-    points = tune(objective, logs[0], init_points, n_iter, seed)
+    points = tune(objective, logs[0], budget)
     rows = compare(models, points, [("all videos", objective)])
     if halves:
-        half_points = tune(halves[0], logs[1], init_points, n_iter, seed)
+        half_points = tune(halves[0], logs[1], budget)
         columns = list(zip(["tuned half", "held-out half"], halves))
         for row, more in zip(rows, compare(models, half_points, columns)):
             row.update(more)

@@ -30,7 +30,7 @@ class Hill(object):
 
 def optimize(path, init_points=4, n_iter=3, seed=0):
     log = tuning.Log(str(path), NAMES)
-    return tuning.bayesian_optimization(Hill(), log, init_points, n_iter, seed), log
+    return tuning.bayesian_optimization(Hill(), log, tuning.Budget(init_points, n_iter, seed)), log
 
 
 def lines(path):
