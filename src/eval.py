@@ -43,10 +43,10 @@ def define_flags():
     pipeline.define_flags()
     shards.define_flags()
     vocabulary.define_flags()
+    losses.define_flags()
     flags.DEFINE_string("train_dir", "/tmp/yt8m_model/", "The folder that train.py wrote.")
     flags.DEFINE_string("eval_data_pattern", "", "Glob of labelled TFRecords; their holdout is read.")
     flags.DEFINE_integer("batch_size", 1024, "Examples a batch.", lower_bound=1)
-    flags.DEFINE_string("label_loss", "CrossEntropyLoss", "CrossEntropyLoss, HingeLoss or SoftmaxLoss.")
     flags.DEFINE_bool("run_once", False, "Evaluate --checkpoint_file only; else every checkpoint from it on.")
     flags.DEFINE_string("checkpoint_file", "", "A step, model.ckpt-N, latest or best. Empty: latest with --run_once, "
                         "else the first there is or will be.")
@@ -89,8 +89,8 @@ def main(args):
     paths = shards.holdout(files.find(args.eval_data_pattern, "eval_data_pattern"), args.holdout_shards)
     chosen = chosen_checkpoints(args)
     devices.count_gpus()
-    evaluator = Evaluator(model, reader, losses.create(values["label_loss"]), paths, args.batch_size, args.num_readers,
-                          args.top_k)
+    evaluator = Evaluator(model, reader, losses.create(values["label_loss"]), paths, batch_size=args.batch_size,
+                          num_readers=args.num_readers, top_k=args.top_k)
     exporter = export.InferenceModelExporter(model, reader)
     results = Results(args.train_dir, {
         "segment_labels": args.segment_labels, "holdout_shards": args.holdout_shards,

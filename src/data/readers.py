@@ -100,6 +100,8 @@ class YT8MAggregatedFeatureReader(object):
       feature_names: their names, e.g. mean_rgb, mean_audio.
     """
 
+    segment_labels = False  # an example is a video
+
     def __init__(self, num_classes=forms.NUM_CLASSES, feature_sizes=(1024, 128),
                  feature_names=("mean_rgb", "mean_audio")):
         self.num_classes, self.feature_sizes, self.feature_names = num_classes, feature_sizes, feature_names

@@ -39,8 +39,7 @@ class Evaluator(object):
         self._metrics = EvaluationMetrics(reader.num_classes, top_k)
         self._graph = tf.Graph()
         with self._graph.as_default():
-            segment_labels = getattr(reader, "segment_labels", False)
-            frame_indices = None if segment_labels else forward.evaluation_indices(model, reader)
+            segment_labels, frame_indices = reader.segment_labels, forward.frame_picker(model, reader)
             with tf.device("/cpu:0"):
                 self._iterator = tf1.data.make_initializable_iterator(pipeline.evaluation_batches(
                     reader, paths, batch_size, frame_indices, num_readers, passes.EVALUATION))

@@ -30,11 +30,14 @@ def build(model, reader, model_input_raw, num_frames, is_training=False, reuse=F
                                   num_frames=num_frames, is_training=is_training, **options)
 
 
-def evaluation_indices(model, reader):
-    """The function by which the reader picks a video's frames for a model outside training; None at video level."""
-    if not model.frame_level:
+def frame_picker(model, reader, is_training=False):
+    """The function by which a reader picks the frames of a video that it decodes; None: it decodes all.
+
+    Rated segments keep their frames, and at video level there are none.
+    """
+    if not model.frame_level or reader.segment_labels:
         return None
-    return lambda num_frames: model.frame_indices(num_frames, reader.max_frames, is_training=False)
+    return lambda num_frames: model.frame_indices(num_frames, reader.max_frames, is_training)
 
 
 def fetch_all(session, iterator, fetches, feed=None):

@@ -3,6 +3,7 @@ import collections
 import logging
 import os
 import shutil
+import typing
 
 import tensorflow as tf
 
@@ -10,8 +11,15 @@ tf1 = tf.compat.v1
 log = logging.getLogger("yt8m")
 GB = 2 ** 30  # bytes
 
-# `blocks`: {scope: number of parameters}; the others in bytes.
-Footprint = collections.namedtuple("Footprint", "blocks weights gradients slots activations")
+
+class Footprint(typing.NamedTuple):
+    """What a training step needs of a device's memory."""
+    blocks: dict  # {scope: number of parameters}, in the variables' order
+    weights: int  # bytes of the model's variables
+    gradients: int  # bytes of all gradients at once, with a second copy of the largest while it is clipped
+    slots: int  # bytes of the optimizer's variables
+    activations: int  # bytes of all other tensors that are alive at once
+
 
 # Ops whose output is their input's memory.
 _ALIASES = {"ExpandDims", "Identity", "PreventGradient", "Reshape", "Squeeze", "StopGradient"}
@@ -23,9 +31,6 @@ _IN_PLACE = {"Add", "AddN", "AddV2", "BiasAdd", "Cast", "Exp", "Log", "Maximum",
 
 def measure(graph):
     """The Footprint of a training step.
-
-    `gradients` are those of all variables at once, and a second copy of the largest while it is
-    clipped; `slots` what the optimizer keeps; `activations` all else that is alive at once.
 
     Args:
       graph: towers.TrainGraph of one tower, built in the default graph on batches of static shape.
@@ -47,25 +52,57 @@ def slot_bytes(graph):
                if variable not in graph.model_variables and variable is not tf1.train.get_global_step())
 
 
-def log_disk(graph, train_dir, first_step, max_steps, export_model_steps, max_to_keep, export_saved_models):
-    """Logs how much disk the checkpoints to come will take and, of a local folder, how much is free.
+def print_table(found, model, batch_size, num_frames):
+    """Prints a model's parameters by block, and the memory of a training step on one GPU.
+
+    Args:
+      found: Footprint.
+      model: its name.
+      batch_size: examples of the step.
+      num_frames: frames of an example; None at video level.
+    """
+    print("%s: %s parameters" % (model, "{:,}".format(sum(found.blocks.values()))))
+    for scope, parameters in found.blocks.items():
+        print("  %-36s%13s" % (scope, "{:,}".format(parameters)))
+    print("memory of a training step, batch_size %d%s" % (
+        batch_size, ", %d frames each" % num_frames if num_frames else ""))
+    rows = [("weights", found.weights), ("gradients", found.gradients), ("optimizer's slots", found.slots),
+            ("activations", found.activations), ("together", sum(found[1:]))]
+    for name, size in rows:
+        print("  %-36s%10.2f GB" % (name, size / GB))
+    print("disk of a checkpoint                  %10.2f GB" % ((found.weights + found.slots) / GB))
+
+
+class Plan(typing.NamedTuple):
+    """The checkpoints that a training will leave."""
+    first_step: int  # at which it starts
+    max_steps: int  # at which it ends; None: unknown
+    export_model_steps: int  # between checkpoints
+    max_to_keep: int  # checkpoints; 0 = all
+    export_saved_models: bool  # whether each gets a SavedModel
+
+
+def log_disk(graph, train_dir, plan):
+    """Logs how much disk the checkpoints to come will take and, for a local folder, how much is free.
 
     Args:
       graph: towers.TrainGraph.
-      first_step: step at which training starts; the other arguments are flags of train.py.
+      train_dir: folder of the checkpoints.
+      plan: Plan.
     """
     weights, slots = weight_bytes(graph), slot_bytes(graph)
     each = "%.2f GB" % ((weights + slots) / GB)
-    if export_saved_models:
+    if plan.export_saved_models:
         each += " and its SavedModel of %.2f GB" % (weights / GB)
-    counts = [max_to_keep + 1] if max_to_keep else []  # the oldest goes when the newest is there
-    if max_steps is not None:
-        counts.append(max(0, -(-max_steps // export_model_steps) - first_step // export_model_steps))
+    counts = [plan.max_to_keep + 1] if plan.max_to_keep else []  # the oldest goes once the newest is written
+    if plan.max_steps is not None:
+        every = plan.export_model_steps
+        counts.append(max(0, -(-plan.max_steps // every) - plan.first_step // every))
     if not counts:
         log.info("disk: each checkpoint takes %s", each)
         return
-    needed = min(counts) * (weights + slots + weights * export_saved_models)
-    log.info("disk: up to %d checkpoints more, each of %s, take %.2f GB", min(counts), each, needed / GB)
+    needed = min(counts) * (weights + slots + weights * plan.export_saved_models)
+    log.info("disk: up to %d more checkpoints, each of %s, take %.2f GB", min(counts), each, needed / GB)
     free = None if "://" in train_dir else _free_bytes(train_dir)
     if free is not None:
         log.info("disk: %.2f GB are free at %s%s", free / GB, train_dir, "" if needed <= free else

@@ -1,10 +1,18 @@
-"""Label losses."""
+"""Label losses, and the objective that training minimises."""
+import typing
+
+from absl import flags
 import tensorflow as tf
 
 from src.common.errors import InputError
 
 EPSILON = 1e-5
-_NOT_THERE = -1e30  # the softmax of which is 0 beside any prediction
+_NOT_THERE = -1e30  # its softmax is 0 beside any prediction
+
+
+def define_flags():
+    """The flag that says which loss."""
+    flags.DEFINE_string("label_loss", "CrossEntropyLoss", "CrossEntropyLoss, HingeLoss or SoftmaxLoss.")
 
 
 class CrossEntropyLoss(object):
@@ -43,6 +51,13 @@ class SoftmaxLoss(object):
             labels *= label_weights
         target = labels / tf.maximum(tf.reduce_sum(labels, axis=1, keepdims=True), 1e-7)
         return _reduce(-target * tf.nn.log_softmax(predictions), label_weights)
+
+
+class Objective(typing.NamedTuple):
+    """What training minimises: a label loss plus the regularization losses."""
+    label_loss: typing.Any  # an instance of a class above
+    regularization_penalty: float = 1.0  # factor of the model's own and the L2 losses
+    mask_unrated_labels: bool = False  # classes without a rating do not count in the label loss
 
 
 _LOSSES = {loss.__name__: loss for loss in (CrossEntropyLoss, HingeLoss, SoftmaxLoss)}

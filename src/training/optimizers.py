@@ -1,4 +1,7 @@
 """Optimizers and learning-rate schedules."""
+import typing
+
+from absl import flags
 import tensorflow as tf
 
 from src.common.errors import InputError
@@ -8,6 +11,65 @@ OPTIMIZERS = {name: getattr(tf1.train, name) for name in (
     "AdadeltaOptimizer", "AdagradOptimizer", "AdamOptimizer", "FtrlOptimizer", "GradientDescentOptimizer",
     "RMSPropOptimizer")}
 CUSTOM_OPTIMIZERS = ("", "bert", "radam")
+
+
+def define_flags():
+    """Flags of the optimizer and its learning rate."""
+    flags.DEFINE_float("base_learning_rate", 0.01, "Learning rate at the first step.")
+    flags.DEFINE_float("learning_rate_decay", 0.95, "Factor every learning_rate_decay_examples.")
+    flags.DEFINE_float("learning_rate_decay_examples", 2000000, "Examples between decays of the learning rate.",
+                       lower_bound=1)
+    flags.DEFINE_bool("fix_learning_rate", False, "Keep the learning rate at base_learning_rate.")
+    flags.DEFINE_string("optimizer", "AdamOptimizer", "Optimizer of tf.train: %s." % ", ".join(sorted(OPTIMIZERS)))
+    flags.DEFINE_string("custom_optimizer", "", "Instead of --optimizer: bert (AdamW with linear decay) or radam.")
+
+
+class Options(typing.NamedTuple):
+    """An optimizer and the schedule of its learning rate."""
+    name: str  # one of OPTIMIZERS, used unless `custom` is given
+    custom: str  # one of CUSTOM_OPTIMIZERS
+    scale_loss: bool  # see `create`
+    schedule: str  # fixed, linear (to 0 at max_steps) or step (a factor every so many examples)
+    base_learning_rate: float
+    decay: float  # step: the factor
+    decay_examples: float  # step: examples between two factors
+    examples_per_step: int
+    max_steps: int  # linear: the step at which the rate is 0; may be None for other schedules
+
+
+def options(args, examples_per_step):
+    """The Options that flags describe.
+
+    Raises:
+      InputError: the learning rate is to reach 0 at --max_steps, which is missing.
+    """
+    schedule = "fixed" if args.fix_learning_rate else "linear" if args.custom_optimizer == "bert" else "step"
+    if schedule == "linear" and not args.max_steps:
+        raise InputError("--custom_optimizer=bert decays the learning rate to zero at --max_steps: give it.")
+    return Options(name=args.optimizer, custom=args.custom_optimizer, scale_loss=args.mixed_precision,
+                   schedule=schedule, base_learning_rate=args.base_learning_rate, decay=args.learning_rate_decay,
+                   decay_examples=args.learning_rate_decay_examples, examples_per_step=examples_per_step,
+                   max_steps=args.max_steps)
+
+
+def scheduled(given, global_step):
+    """An optimizer and its learning rate, a scalar tensor.
+
+    Args:
+      given: Options.
+      global_step: int32 scalar tensor.
+
+    Raises:
+      InputError: there is no such optimizer.
+    """
+    if given.schedule == "fixed":
+        rate = tf.constant(given.base_learning_rate)
+    elif given.schedule == "linear":
+        rate = linear_decay(given.base_learning_rate, global_step, given.max_steps)
+    else:
+        seen = tf.cast(global_step, tf.int64) * given.examples_per_step
+        rate = step_decay(given.base_learning_rate, given.decay, given.decay_examples, seen)
+    return create(given.name, given.custom, rate, given.scale_loss), rate
 
 
 def step_decay(base_learning_rate, decay, decay_examples, examples_seen):
@@ -28,9 +90,9 @@ def create(name, custom, learning_rate, scale_loss=False):
       name: one of OPTIMIZERS, used unless `custom` is given.
       custom: '', `bert` (AdamW) or `radam`.
       learning_rate: scalar tensor.
-      scale_loss: scale the loss before its gradients are computed, as far as they stay finite, so that small ones do
-        not vanish in float16 (Micikevicius et al., "Mixed precision training", section 3.2). The scale is kept in two
-        more variables; a step whose gradients are not finite lowers it and updates nothing else.
+      scale_loss: whether to scale the loss before its gradients are computed, as far as they stay finite, so that
+        small gradients do not vanish in float16 (Micikevicius et al., "Mixed precision training", section 3.2). Two
+        extra variables keep the scale; a step whose gradients are not finite lowers it and updates nothing else.
 
     Raises:
       InputError: there is no such optimizer.
@@ -52,10 +114,10 @@ def _create(name, custom, learning_rate):
 
 
 class _LossScaleOptimizer(tf1.train.experimental.MixedPrecisionLossScaleOptimizer):
-    """TensorFlow's, but the variables of the optimizer within have the names that they have without it."""
+    """TensorFlow's own, except that the wrapped optimizer's variables keep the names that they have without it."""
 
     def apply_gradients(self, grads_and_vars, global_step=None, name=None):
-        with tf.init_scope():  # TensorFlow's creates them within a tf.cond, whose name they bear then
+        with tf.init_scope():  # TensorFlow's own creates them within a tf.cond and names them after it
             self._optimizer._create_slots([variable for _, variable in grads_and_vars])
         return super(_LossScaleOptimizer, self).apply_gradients(grads_and_vars, global_step, name)
 

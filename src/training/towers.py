@@ -1,6 +1,6 @@
 """The training graph: one or more towers on one set of variables."""
-import collections
 import re
+import typing
 
 import tensorflow as tf
 
@@ -10,15 +10,32 @@ from src.trained import forward
 
 tf1 = tf.compat.v1
 
-TrainGraph = collections.namedtuple(
-    "TrainGraph", "train_op step loss regularization_loss learning_rate predictions labels model_variables gradients")
+
+class Updates(typing.NamedTuple):
+    """How variables are updated."""
+    make_optimizer: typing.Callable  # function from the int32 global step to (optimizer, learning rate tensor)
+    clip_gradient_norm: float = 1.0  # each variable's gradient is clipped to this norm; 0 = not
+    freeze: str = ""  # regular expression: variables whose whole names it matches stay as they are; "" matches none
+
+
+class TrainGraph(typing.NamedTuple):
+    """The tensors and ops of a training step."""
+    train_op: tf.Operation  # updates all variables
+    step: tf.Tensor  # int32 scalar, the global step after the update
+    loss: tf.Tensor  # scalar, the label loss before the update
+    regularization_loss: tf.Tensor  # scalar, without its penalty
+    learning_rate: tf.Tensor  # scalar
+    predictions: tf.Tensor  # [batch, classes] of the first tower
+    labels: tf.Tensor  # [batch, classes] of the first tower
+    model_variables: list  # all variables but the optimizer's and the step
+    gradients: list  # of (gradient, variable), as the optimizer applies them
 
 
 def tower_devices(num_gpu, gpus, cluster_spec=None, job_prefix=""):
-    """A device function or name for each tower.
+    """A device function or name per tower.
 
-    One GPU or none: the variables live where the tower runs. Several towers share
-    variables on the CPU; a cluster keeps them on its parameter servers.
+    With one GPU or none, the variables live where the tower runs. Several towers share variables on the CPU; a cluster
+    keeps them on its parameter servers.
 
     Args:
       num_gpu: GPUs wanted.
@@ -37,39 +54,32 @@ def tower_devices(num_gpu, gpus, cluster_spec=None, job_prefix=""):
     return workers
 
 
-def build(model, reader, next_batch, devices, label_loss, regularization_penalty, make_optimizer,
-          clip_gradient_norm, mask_unrated_labels=False, frames_sampled=True, freeze=""):
+def build(model, reader, next_batch, devices, objective, updates, frames_sampled=True):
     """Builds the towers and the op that updates their variables.
 
-    Each tower takes its share of the batch; loss and gradients are means over the examples, so that N
-    towers train like one with the whole batch, be it as small as the last of an epoch.
+    Each tower takes its share of the batch. Loss and gradients are means over the examples, so that N towers train like
+    one with the whole batch, however small it is, such as the last of an epoch.
 
     Args:
       model: see `models.create`.
       reader: turns batches into model input; see `data.readers`.
-      next_batch: function returning the next batch of the reader, for all towers together.
-      devices: one device (or device function) a tower.
-      label_loss: see `losses`.
-      regularization_penalty: factor of the model's and the L2 losses.
-      make_optimizer: function from the int32 global step to (optimizer, learning rate tensor).
-      clip_gradient_norm: each variable's gradient is clipped to this norm; 0 = not.
-      mask_unrated_labels: classes without a rating do not count in the loss.
+      next_batch: function that returns the reader's next batch, for all towers together.
+      devices: one device (or device function) per tower.
+      objective: `losses.Objective`.
+      updates: Updates.
       frames_sampled: the batches hold just the frames the model asked for.
-      freeze: regular expression; variables whose whole names it matches stay as they are. "" matches none.
 
     Raises:
-      InputError: `freeze` is no such expression, matches no variable or leaves none to train.
+      InputError: `updates.freeze` is no regular expression, matches no variable or leaves none to train.
 
     Returns:
-      TrainGraph; `step` is the global step after the update, `predictions` and `labels` are
-      those of the first tower; `model_variables` are all but the optimizer's and the step;
-      `gradients` are [(gradient, variable)] as the optimizer applies them.
+      TrainGraph.
     """
     global_step = tf1.train.get_global_step()
-    optimizer, learning_rate = make_optimizer(global_step)
+    optimizer, learning_rate = updates.make_optimizer(global_step)
     with tf.device("/cpu:0" if len(devices) > 1 else devices[0]):
         batch = next_batch()
-        shares = _shares(batch, len(devices), mask_unrated_labels)
+        shares = _shares(batch, len(devices), objective.mask_unrated_labels)
     gradients, losses, regularizations, first = [], [], [], None
     for index, (device, (part, share)) in enumerate(zip(devices, shares)):
         with tf.device(device), tf1.name_scope("tower_%d" % index):
@@ -78,21 +88,22 @@ def build(model, reader, next_batch, devices, label_loss, regularization_penalty
                                    is_training=True, reuse=index > 0, frames_sampled=frames_sampled)
             if first is None:
                 # Moving averages are shared: one tower's updates are enough.
-                frozen = _frozen(freeze)
-                updates = [update for update in tf1.get_collection(tf1.GraphKeys.UPDATE_OPS)
-                           if update.inputs[0].op.name not in frozen]
+                frozen = _frozen(updates.freeze)
+                averages = [update for update in tf1.get_collection(tf1.GraphKeys.UPDATE_OPS)
+                            if update.inputs[0].op.name not in frozen]
                 trained = [variable for variable in tf1.trainable_variables() if variable.op.name not in frozen]
                 first = result["predictions"], labels, tf1.global_variables(forward.SCOPE + "/")
-            loss = share * label_loss.calculate_loss(result["predictions"], labels, weights)
+            loss = share * objective.label_loss.calculate_loss(result["predictions"], labels, weights)
             regularization = share * tf.add_n(tf1.losses.get_regularization_losses()
                                               + [result.get("regularization_loss", tf.constant(0.0))])
             losses.append(loss)
             regularizations.append(regularization)
-            gradients.append(optimizer.compute_gradients(loss + regularization_penalty * regularization, trained))
+            gradients.append(optimizer.compute_gradients(
+                loss + objective.regularization_penalty * regularization, trained))
     loss, regularization = tf.add_n(losses), tf.add_n(regularizations)
     # The losses are those of the weights before the update.
-    with tf.control_dependencies(updates + losses + regularizations):
-        gradients = _clipped_sums(gradients, clip_gradient_norm)
+    with tf.control_dependencies(averages + losses + regularizations):
+        gradients = _clipped_sums(gradients, updates.clip_gradient_norm)
         train_op = optimizer.apply_gradients(gradients, global_step)
     with tf.control_dependencies([train_op]):
         step = global_step.read_value()

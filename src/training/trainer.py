@@ -2,15 +2,18 @@
 import logging
 import threading
 import time
+import typing
 
 import numpy as np
 import tensorflow as tf
 
+from src.common import files
 from src.common import sessions
 from src.common import tensorboard
 from src.common.errors import InputError
 from src.common.progress import Progress
 from src.trained import checkpoints
+from src.trained import train_dir
 
 tf1 = tf.compat.v1
 log = logging.getLogger("yt8m")
@@ -21,9 +24,9 @@ SUMMARY_SECONDS = 10.0
 class _CheckpointHook(tf1.train.SessionRunHook):
     """Saves `train_dir/model.ckpt-N` at every multiple of `every` steps and at the end, if all is finite."""
 
-    def __init__(self, saver, train_dir, graph, every, after_save):
-        self._saver, self._train_dir, self._graph = saver, train_dir, graph
-        self._every, self._after_save = every, after_save
+    def __init__(self, saver, run, graph, after_save):
+        self._saver, self._train_dir, self._every = saver, run.train_dir, run.export_model_steps
+        self._graph, self._after_save = graph, after_save
         self._saving = threading.Lock()
 
     def begin(self):
@@ -73,80 +76,95 @@ class _CheckpointHook(tf1.train.SessionRunHook):
         return "%s: training stops; the last good checkpoint: %s. Lower --base_learning_rate." % (what, kept)
 
 
-def train(graph, train_dir, task, stop, max_steps, examples_per_step, export_model_steps, start_from=None,
-          after_save=None, batch_metrics=None, config=None, flags_table="", initialize=None):
+class AfterSave(object):
+    """What follows each checkpoint: its SavedModel, its validation, the removal of older checkpoints.
+
+    Args:
+      folder: the training's folder.
+      exporter: `export.SavedModelExporter`, or None for no SavedModels.
+      validate: called with (checkpoint, step), or None.
+      max_to_keep: checkpoints to keep; 0 = all.
+    """
+
+    def __init__(self, folder, exporter, validate, max_to_keep):
+        self._folder, self._exporter, self._validate, self._max_to_keep = folder, exporter, validate, max_to_keep
+
+    def complete(self, checkpoint, step):
+        """Exports the SavedModel of a checkpoint if a kill prevented that."""
+        if self._exporter and not files.exists(checkpoints.saved_model_path(self._folder, step)):
+            self._exporter.export(checkpoint, checkpoints.saved_model_path(self._folder, step))
+
+    def __call__(self, checkpoint, step):
+        if self._exporter:
+            self._exporter.export(checkpoint, checkpoints.saved_model_path(self._folder, step))
+        if self._validate:
+            self._validate(checkpoint, step)
+        if self._max_to_keep:
+            checkpoints.keep_newest(self._folder, self._max_to_keep)
+
+
+class Run(typing.NamedTuple):
+    """What a training is asked to do."""
+    train_dir: str  # for checkpoints and TensorBoard summaries
+    examples_per_step: int  # of all towers
+    export_model_steps: int  # between checkpoints
+    max_steps: int = None  # global step at which training ends; None: with the data
+    config: tf1.ConfigProto = None  # of the session; see `sessions.config`
+    flags_table: str = ""  # Markdown that shows TensorBoard the flags
+    batch_metrics: typing.Callable = None  # function from NumPy (predictions, labels) to {name: value}, to be reported
+
+
+def train(graph, run, task, stop, start, initialize=None, after_save=None):
     """Trains until max_steps, the end of the data, or a request to stop.
 
     Args:
       graph: towers.TrainGraph, built in the default graph.
-      train_dir: where checkpoints and TensorBoard summaries go, and where training resumes from.
+      run: Run.
       task: this process's tf_cluster.Task.
       stop: stopping.Stop.
-      max_steps: global step to stop at, or None.
-      examples_per_step: examples of all towers.
-      export_model_steps: steps between checkpoints.
-      start_from: checkpoint to continue from while train_dir has none of its own.
-      after_save: called with (checkpoint, step) after each save.
-      batch_metrics: function from NumPy (predictions, labels) to {name: value}, for progress lines
-        and TensorBoard.
-      config: ConfigProto of the session; see `sessions.config`.
-      flags_table: Markdown that tells TensorBoard how was trained.
-      initialize: what `initializer` returns, for a run that begins at step 0.
+      start: train_dir.Start.
+      initialize: what `initializer` returns, for a run that begins at step 0, or None.
+      after_save: called with (checkpoint, step) after each save, or None.
 
     Raises:
       InputError: the loss is not finite, the checkpoint does not fit, there is no data.
     """
-    checkpoint, first_step = starting_point(train_dir, start_from)
-    if start_from and checkpoint != start_from:
-        log.info("%s is there, so training continues from it and not from %s", checkpoint, start_from)
-    if max_steps is not None and first_step >= max_steps:
-        log.info("%s is at step %d of --max_steps=%d: nothing left to train.", checkpoint, first_step, max_steps)
+    if run.max_steps is not None and start.step >= run.max_steps:
+        log.info("%s is at step %d of --max_steps=%d: nothing left to train.",
+                 start.checkpoint, start.step, run.max_steps)
         return
     saver = tf1.train.Saver(max_to_keep=0)
-    session_creator = _session_creator(graph, saver, train_dir, task, start_from, config or sessions.config(),
-                                       initialize)
-    saving = _CheckpointHook(saver, train_dir, graph, export_model_steps, after_save or (lambda *_: None))
-    report = _Report(graph, train_dir if task.is_chief else None, max_steps, first_step, examples_per_step,
-                     batch_metrics, flags_table)
-    step = first_step
+    session_creator = _session_creator(graph, saver, run, task, start, initialize)
+    saving = _CheckpointHook(saver, run, graph, after_save or (lambda *_: None))
+    report = _Report(graph, run, start.step, run.train_dir if task.is_chief else None)
+    step = start.step
     with tf1.train.MonitoredSession(session_creator, [saving] if task.is_chief else []) as session:
         stop.save = saving.save_beside if task.is_chief else (lambda: None)
-        while not (session.should_stop() or stop.requested or (max_steps is not None and step >= max_steps)):
+        while not (session.should_stop() or stop.requested or (run.max_steps is not None and step >= run.max_steps)):
             step = report.run_step(session)
-    if step == first_step and not stop.requested:
+    if step == start.step and not stop.requested:
         raise InputError("The training records hold no example: check the patterns, and with --segment_labels that "
                          "they are of 3/frame/validate.")
     report.finish()
 
 
-def starting_point(train_dir, start_from=None):
-    """-> the newest checkpoint of train_dir, else `start_from`, and its step; (None, 0) without either."""
-    checkpoint = _latest(train_dir, start_from)
-    return checkpoint, checkpoints.step_of(checkpoint) if checkpoint else 0
-
-
-def _latest(train_dir, otherwise):
-    saved = checkpoints.steps(train_dir)
-    return checkpoints.path(train_dir, saved[-1]) if saved else otherwise
-
-
-def _session_creator(graph, saver, train_dir, task, start_from, config, initialize):
-    """Creates sessions that begin at the latest checkpoint, or at `start_from`, or with fresh variables."""
+def _session_creator(graph, saver, run, task, start, initialize):
+    """Creates sessions that begin at the newest checkpoint, or at `start`, or with fresh variables."""
+    config = run.config or sessions.config()
     if task.cluster_spec:
         # Without the filter each task would wait for all others, those that have not begun or are done included.
         config.device_filters.extend(["/job:ps", task.prefix])
     if not task.is_chief:
         return tf1.train.WorkerSessionCreator(tf1.train.Scaffold(), task.target, config)
-    first = _latest(train_dir, start_from)
-    first_saver = tf1.train.Saver(_variables_of(first, graph)) if first else None
+    first_saver = tf1.train.Saver(_variables_of(start.checkpoint, graph)) if start.checkpoint else None
 
     def restore(scaffold, session):
         del scaffold
-        # A session is made again when a task of the cluster comes back: by then there are newer checkpoints.
-        latest = _latest(train_dir, start_from)
-        if latest:
-            checkpoints.restore(session, first_saver if latest == first else saver, latest)
-            log.info("continues from %s", latest)
+        # The session is created again when a task of the cluster comes back: by then there are newer checkpoints.
+        newest = train_dir.newest(run.train_dir) or start.checkpoint
+        if newest:
+            checkpoints.restore(session, first_saver if newest == start.checkpoint else saver, newest)
+            log.info("continues from %s", newest)
         elif initialize:
             initialize(session)
 
@@ -165,7 +183,7 @@ def _variables_of(checkpoint, graph):
 
 
 def initializer(checkpoint, graph):
-    """Function that gives the session of a new run the weights of a checkpoint, as far as they fit.
+    """Function that restores the weights of a checkpoint in the session of a new run, as far as they fit.
 
     A line says which variables begin afresh.
 
@@ -194,13 +212,13 @@ def initializer(checkpoint, graph):
 class _Report(object):
     """Runs steps; every SUMMARY_SECONDS, at the first and at the last one logs and writes summaries."""
 
-    def __init__(self, graph, summary_dir, max_steps, first_step, examples_per_step, batch_metrics, flags_table):
-        self._graph, self._max_steps, self._examples_per_step = graph, max_steps, examples_per_step
-        self._batch_metrics = batch_metrics or (lambda predictions, labels: {})
+    def __init__(self, graph, run, first_step, summary_dir):
+        self._graph, self._max_steps, self._examples_per_step = graph, run.max_steps, run.examples_per_step
+        self._batch_metrics = run.batch_metrics or (lambda predictions, labels: {})
         self._writer = tf1.summary.FileWriter(summary_dir) if summary_dir else None
         if self._writer:
-            self._writer.add_summary(tensorboard.text("flags", flags_table), first_step)
-        self._progress = Progress("training", "steps", max_steps, first_step)
+            self._writer.add_summary(tensorboard.text("flags", run.flags_table), first_step)
+        self._progress = Progress("training", "steps", run.max_steps, first_step)
         self._step, self._last_time, self._last_step = first_step, None, first_step
 
     def run_step(self, session):

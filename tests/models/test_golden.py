@@ -78,8 +78,8 @@ def test_three_updates(golden):
     checkpoints.create_global_step()
     graph = towers.build(
         models.create(case["model"], **case["flags"]), reader, reader.next_batch, ["/cpu:0"],
-        losses.create("CrossEntropyLoss"), 1.0,
-        lambda step: (tf1.train.AdamOptimizer(case["learning_rate"]), tf.constant(case["learning_rate"])), 1.0,
+        losses.Objective(losses.create("CrossEntropyLoss")), towers.Updates(
+            lambda step: (tf1.train.AdamOptimizer(case["learning_rate"]), tf.constant(case["learning_rate"]))),
         frames_sampled=False)
     with tf1.Session() as session:
         fill_variables(session, graph.model_variables, golden["values"])

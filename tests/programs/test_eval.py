@@ -179,7 +179,8 @@ def test_the_inference_model_predicts_what_was_evaluated(evaluated, data):
     reader = readers.create("rgb,audio", "%d,%d" % (RGB, AUDIO), True, segment_labels=True)
     model = models.create("FrameLevelLogisticModel")
     holdout = os.path.join(data.folder, "validate0000.tfrecord")
-    evaluator = Evaluator(model, reader, losses.create("CrossEntropyLoss"), [holdout], 1024, 1, 20)
+    evaluator = Evaluator(model, reader, losses.create("CrossEntropyLoss"), [holdout], batch_size=1024,
+                          num_readers=1, top_k=20)
     batch, = evaluator.batches(lambda session: export.restore_model(
         session, os.path.join(evaluated, "model.ckpt-6"), evaluator.variables))
     segments = {segment: (frames, weights) for video in data.holdout_videos

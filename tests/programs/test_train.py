@@ -78,11 +78,11 @@ def test_older_checkpoints_go_where_asked_and_saved_models_are_left_out_where_as
     errors = runner.succeed("train", max_steps=5, max_to_keep=2, **flags)
     assert checkpoints.steps(str(tmp_path)) == [4, 5]
     assert sorted(os.listdir(str(tmp_path / "export"))) == ["step_4", "step_5"]
-    assert "disk: up to 3 checkpoints more, each of " in errors
+    assert "disk: up to 3 more checkpoints, each of " in errors
     errors = runner.succeed("train", max_steps=8, export_saved_models=False, **flags)
     assert checkpoints.steps(str(tmp_path)) == [4, 5, 6, 7, 8]
     assert sorted(os.listdir(str(tmp_path / "export"))) == ["step_4", "step_5"]
-    assert "disk: up to 3 checkpoints more, each of " in errors and "SavedModel" not in errors
+    assert "disk: up to 3 more checkpoints, each of " in errors and "SavedModel" not in errors
 
 
 def test_the_model_and_its_hyperparameters_are_recorded(trained):

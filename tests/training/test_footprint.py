@@ -29,7 +29,7 @@ def measure(name, batch_size, num_frames=None, num_classes=NUM_CLASSES, optimize
         checkpoints.create_global_step()
         return footprint.measure(towers.build(
             models.create(name, **hparams), reader, lambda: reader.placeholder_batch(batch_size, num_frames), [None],
-            losses.create("CrossEntropyLoss"), 1.0, lambda step: (optimizer(.1), None), 1.0))
+            losses.Objective(losses.create("CrossEntropyLoss")), towers.Updates(lambda step: (optimizer(.1), None))))
 
 
 def test_weights_gradients_and_slots_are_counted_to_the_byte():
@@ -71,11 +71,11 @@ def test_peak_follows_lives_of_tensors():
 
 @pytest.mark.parametrize("flags, expected", [
     (dict(max_steps=1000),
-     "up to 10 checkpoints more, each of {full} GB and its SavedModel of {weights} GB, take {all} GB"),
-    (dict(max_steps=1000, export_saved_models=False), "up to 10 checkpoints more, each of {full} GB, take {ten} GB"),
-    (dict(max_steps=1050, first_step=880, export_saved_models=False), "up to 3 checkpoints more, each of {full} GB"),
-    (dict(max_steps=1000, max_to_keep=9, export_saved_models=False), "up to 10 checkpoints more, each of {full} GB"),
-    (dict(max_to_keep=4, export_saved_models=False), "up to 5 checkpoints more, each of {full} GB"),
+     "up to 10 more checkpoints, each of {full} GB and its SavedModel of {weights} GB, take {all} GB"),
+    (dict(max_steps=1000, export_saved_models=False), "up to 10 more checkpoints, each of {full} GB, take {ten} GB"),
+    (dict(max_steps=1050, first_step=880, export_saved_models=False), "up to 3 more checkpoints, each of {full} GB"),
+    (dict(max_steps=1000, max_to_keep=9, export_saved_models=False), "up to 10 more checkpoints, each of {full} GB"),
+    (dict(max_to_keep=4, export_saved_models=False), "up to 5 more checkpoints, each of {full} GB"),
     (dict(export_saved_models=False), "each checkpoint takes {full} GB"),
 ])
 def test_training_says_how_much_disk_it_will_take(caplog, monkeypatch, tmp_path, flags, expected):
@@ -87,7 +87,8 @@ def test_training_says_how_much_disk_it_will_take(caplog, monkeypatch, tmp_path,
         weights = tf1.get_variable("tower/weights", [250])
         checkpoints.create_global_step()
         tf1.get_variable("tower/weights/Adam", [250])
-        footprint.log_disk(types.SimpleNamespace(model_variables=[weights]), str(tmp_path / "new" / "model"), **given)
+        footprint.log_disk(types.SimpleNamespace(model_variables=[weights]), str(tmp_path / "new" / "model"),
+                           footprint.Plan(**given))
     text = "\n".join(record.getMessage() for record in caplog.records)
     assert expected.format(full="2.00", weights="1.00", all="30.00", ten="20.00") in text
     assert "too little" not in text
@@ -100,7 +101,8 @@ def test_too_little_disk_is_a_warning(caplog, monkeypatch, tmp_path, free, warne
     with tf.Graph().as_default():
         weights = tf1.get_variable("tower/weights", [250])
         checkpoints.create_global_step()
-        footprint.log_disk(types.SimpleNamespace(model_variables=[weights]), str(tmp_path), 0, 1, 1, 0, True)
+        footprint.log_disk(types.SimpleNamespace(model_variables=[weights]), str(tmp_path),
+                           footprint.Plan(0, 1, 1, 0, True))
     assert ("WARNING, too little: make room" in caplog.records[-1].getMessage()) == warned
 
 

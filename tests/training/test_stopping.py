@@ -33,7 +33,7 @@ import sys, time
 import numpy as np
 import tensorflow as tf
 from src import models
-from src.trained import checkpoints
+from src.trained import checkpoints, train_dir
 from src.training import tf_cluster, losses, stopping, towers, trainer
 stopping.GRACE_SECONDS = 1.0
 
@@ -57,9 +57,10 @@ def work(stop):
         iterator = tf.compat.v1.data.make_one_shot_iterator(features)
         next_batch = lambda: {"labels": labels, "features": iterator.get_next()}
         graph = towers.build(models.create("LogisticModel"), Reader(), next_batch, ["/cpu:0"],
-                             losses.create("CrossEntropyLoss"), 1.0,
-                             lambda step: (tf.compat.v1.train.AdamOptimizer(), tf.constant(.1)), 1.0)
-        trainer.train(graph, sys.argv[1], tf_cluster.Task(None), stop, None, 2, 1000)
+                             losses.Objective(losses.create("CrossEntropyLoss")),
+                             towers.Updates(lambda step: (tf.compat.v1.train.AdamOptimizer(), tf.constant(.1))))
+        trainer.train(graph, trainer.Run(sys.argv[1], 2, 1000), tf_cluster.Task(None), stop,
+                      train_dir.start(sys.argv[1]))
 
 stopping.run(work)
 """

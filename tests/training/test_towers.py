@@ -48,7 +48,8 @@ def train(updates=1, num_towers=1, batch_size=8, rated=None, mask=False, clip=0.
         checkpoints.create_global_step()
         graph = towers.build(
             models.create(model, **hparams), reader, reader.next_batch, ["/cpu:0"] * num_towers,
-            losses.create("CrossEntropyLoss"), penalty, lambda step: (optimizer(1.0), None), clip, mask, freeze=freeze)
+            losses.Objective(losses.create("CrossEntropyLoss"), penalty, mask),
+            towers.Updates(lambda step: (optimizer(1.0), None), clip, freeze))
         with tf1.Session() as session:
             session.run(tf1.global_variables_initializer())
             assign(session, {variable: np.random.RandomState(1).randn(*variable.shape.as_list())
@@ -122,8 +123,8 @@ def test_variables_have_the_starter_codes_names_and_types():
     reader = ConstantReader(batch_size=4)
     checkpoints.create_global_step()
     graph = towers.build(models.create("LogisticModel"), reader, reader.next_batch, ["/cpu:0"] * 2,
-                         losses.create("CrossEntropyLoss"), 1.0,
-                         lambda step: (tf1.train.AdamOptimizer(), None), 1.0)
+                         losses.Objective(losses.create("CrossEntropyLoss")),
+                         towers.Updates(lambda step: (tf1.train.AdamOptimizer(), None)))
     names = [name + slot for name in (WEIGHTS, BIASES) for slot in ("", "/Adam", "/Adam_1")]
     expected = dict.fromkeys(names + ["beta1_power", "beta2_power"], tf.float32)
     found = {variable.op.name: variable.dtype.base_dtype for variable in tf1.global_variables()}

@@ -10,6 +10,7 @@ import tensorflow as tf
 from src import models
 from src.common.errors import InputError
 from src.trained import checkpoints
+from src.trained import train_dir
 from src.training import losses
 from src.training import stopping
 from src.training import tf_cluster
@@ -111,9 +112,9 @@ class ConstantReader(object):
 def train_graph(model, reader, freeze=""):
     checkpoints.create_global_step()
     return towers.build(
-        model, reader, reader.next_batch, ["/cpu:0"], losses.create("CrossEntropyLoss"), 1.0,
-        lambda step: (tf1.train.AdamOptimizer(RATE), tf.constant(RATE)), 1.0, frames_sampled=False,
-        freeze=freeze)
+        model, reader, reader.next_batch, ["/cpu:0"], losses.Objective(losses.create("CrossEntropyLoss")),
+        towers.Updates(lambda step: (tf1.train.AdamOptimizer(RATE), tf.constant(RATE)), freeze=freeze),
+        frames_sampled=False)
 
 
 def train_here(folder, max_steps, start_from=None, init_from=None):
@@ -122,8 +123,8 @@ def train_here(folder, max_steps, start_from=None, init_from=None):
     model = models.create("MoeModel", moe_num_mixtures=MIXTURES, moe_prob_gating=True, moe_l2=0.0)
     with tf.Graph().as_default():
         graph = train_graph(model, ConstantReader())
-        trainer.train(graph, folder, tf_cluster.Task(None), stopping.Stop(), max_steps, BATCH, 1000, start_from,
-                      initialize=init_from and trainer.initializer(init_from, graph))
+        trainer.train(graph, trainer.Run(folder, BATCH, 1000, max_steps), tf_cluster.Task(None), stopping.Stop(),
+                      train_dir.start(folder, start_from), init_from and trainer.initializer(init_from, graph))
     return checkpoints.path(folder, max_steps)
 
 

@@ -1,0 +1,34 @@
+"""Validation of checkpoints while a model trains."""
+import logging
+import os
+
+import tensorflow as tf
+
+from src.trained import export
+
+tf1 = tf.compat.v1
+log = logging.getLogger("yt8m")
+
+
+class Validator(object):
+    """Logs the metrics of checkpoints and shows them in TensorBoard.
+
+    Args:
+      evaluator: `evaluator.Evaluator` of the records to validate on.
+      train_dir: folder of the training, below which the summaries go.
+    """
+
+    def __init__(self, evaluator, train_dir):
+        self._evaluator = evaluator
+        self._writer = tf1.summary.FileWriter(os.path.join(train_dir, "eval", "valid"))
+
+    def __call__(self, checkpoint, step):
+        """Evaluates a checkpoint, which is of a global step."""
+        result = self._evaluator.evaluate(
+            lambda session: export.restore_model(session, checkpoint, self._evaluator.variables))
+        values = [("Hit@1", result.hit_at_one), ("PERR", result.perr), ("MAP", result.map), ("GAP", result.gap),
+                  ("loss", result.loss)]
+        log.info("validation at step %d: %s", step, ", ".join("%s %.4f" % pair for pair in values))
+        self._writer.add_summary(tf1.Summary(value=[tf1.Summary.Value(tag="valid/" + name, simple_value=value)
+                                                    for name, value in values]), step)
+        self._writer.flush()
