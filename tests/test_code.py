@@ -1,4 +1,4 @@
-"""The code as text: between the rooms of src/ imports point downwards, and flake8 finds nothing."""
+"""The code as text: between the rooms of src/ imports point downwards, signatures are short, flake8 finds nothing."""
 import ast
 import os
 import subprocess
@@ -35,18 +35,23 @@ def imports(text, package):
                 yield node.lineno, name
 
 
-def source_imports():
-    """Yields (place, room, imported room) of what src/ imports from other rooms of its."""
+def source_files():
+    """Yields (path, package, text) of the modules of src/."""
     for folder, _, names in os.walk(os.path.join(REPOSITORY, "src")):
-        package = os.path.relpath(folder, REPOSITORY).replace(os.sep, ".")
         for name in names:
             if name.endswith(".py"):
-                with open(os.path.join(folder, name)) as stream:
-                    text = stream.read()
-                room = room_of("%s.%s" % (package, name[:-3]))
-                for line, module in imports(text, package):
-                    if room_of(module) != room:
-                        yield "%s/%s:%d" % (package.replace(".", "/"), name, line), room, room_of(module)
+                with open(os.path.join(folder, name), encoding="utf-8") as stream:
+                    package = os.path.relpath(folder, REPOSITORY).replace(os.sep, ".")
+                    yield "%s/%s" % (package.replace(".", "/"), name), package, stream.read()
+
+
+def source_imports():
+    """Yields (where, room, imported room) of what src/ imports from other rooms."""
+    for path, package, text in source_files():
+        room = room_of("%s.%s" % (package, os.path.basename(path)[:-3]))
+        for line, module in imports(text, package):
+            if room_of(module) != room:
+                yield "%s:%d" % (path, line), room, room_of(module)
 
 
 def test_each_room_has_its_layer():
@@ -75,6 +80,33 @@ def test_each_way_to_import_a_program_is_seen(text):
     "import src.models.bert", "from src import models", "from ..models import bert", "from src.models.bert import *"])
 def test_each_way_to_import_a_room_is_seen(text):
     assert [room_of(name) for _, name in imports(text, "src.data")] == ["models"]
+
+
+def long_signatures(path, text):
+    """Yields what functions of more than eight parameters and calls of more than six positional arguments there are."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            parameters = [one.arg for one in node.args.args + node.args.kwonlyargs if one.arg not in ("self", "cls")]
+            if len(parameters) > 8:
+                yield "%s:%d: %s takes %d parameters" % (path, node.lineno, node.name, len(parameters))
+        elif isinstance(node, ast.Call) and len(node.args) > 6:
+            yield "%s:%d: %d positional arguments" % (path, node.lineno, len(node.args))
+
+
+def test_no_signature_is_long():
+    assert not [found for path, _, text in source_files() for found in long_signatures(path, text)]
+
+
+@pytest.mark.parametrize("text, found", [
+    ("def f(a, b, c, d, e, f, g, h): pass", []), ("def f(self, a, b, c, d, e, f, g, h, *, i): pass", [
+        "m.py:1: f takes 9 parameters"]),
+    ("f(1, 2, 3, 4, 5, 6, g=7)", []), ("f(1, 2, 3, 4, 5, 6, 7)", ["m.py:1: 7 positional arguments"])])
+def test_a_long_signature_is_seen(text, found):
+    assert list(long_signatures("m.py", text)) == found
+
+
+def test_no_module_is_long():
+    assert not [path for path, _, text in source_files() if text.count("\n") > 400]
 
 
 def test_flake8_finds_nothing():

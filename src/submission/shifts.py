@@ -12,8 +12,12 @@ _NUMBER = re.compile(r" *[-+]?[0-9]{1,6} *")
 _SHIFT = re.compile(r"(.*)_shift(-?[0-9]+)((?:[._].*)?)")
 
 
-def parse(text, segment_labels):
+def parse(text, of_segments):
     """The ints of a comma list.
+
+    Args:
+      text: the list.
+      of_segments: whether segments are predicted, else whole videos.
 
     Raises:
       InputError: malformed, repeated, or other than 0 for whole videos.
@@ -22,7 +26,7 @@ def parse(text, segment_labels):
     shifts = [int(number) for number in numbers] if all(map(_NUMBER.fullmatch, numbers)) else []
     if not shifts or len(set(shifts)) < len(shifts):
         raise InputError("--shift=%s is not a comma list of different whole numbers, such as -2,-1,0,1." % text)
-    if shifts != [0] and not segment_labels:
+    if shifts != [0] and not of_segments:
         raise InputError("--shift=%s needs --segment_labels: whole videos are not shifted." % text)
     return shifts
 
