@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from src.common import exchange
 from src.common import files
-from src.common import places
+from src.common import storage
 from src.common.errors import InputError
 
 
@@ -27,7 +27,7 @@ def _writing(path):
 
 def _target(path):
     """Where an output lies: a link stays, and what it points at is replaced."""
-    local = places.local(path)
+    local = storage.local(path)
     return os.path.realpath(local) if local is not None and os.path.islink(local) else path
 
 
@@ -129,7 +129,7 @@ def replacing_folder(path):
     try:
         yield temporary
         with _writing(path):
-            if places.local(path) is None:
+            if storage.local(path) is None:
                 _replace_files(temporary, path)
             elif files.exists(path):
                 _exchange(temporary, path)
@@ -142,7 +142,7 @@ def replacing_folder(path):
 def _exchange(folder, other):
     """Two folders of this machine change places."""
     try:
-        exchange.exchange(places.local(folder), places.local(other))
+        exchange.exchange(storage.local(folder), storage.local(other))
     except OSError:
         aside = _start(other + ".old")
         for source, target in (other, aside), (folder, other), (aside, folder):

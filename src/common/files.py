@@ -11,7 +11,7 @@ import stat
 
 import tensorflow as tf
 
-from src.common import places
+from src.common import storage
 from src.common.errors import InputError
 
 MAX_JSON_BYTES = 16 << 20  # those of the programs have some kilobytes
@@ -57,10 +57,10 @@ def exists(path):
     Raises:
       InputError: its folder may not be searched, so nobody knows.
     """
-    if places.local(path) is None:
+    if storage.local(path) is None:
         return tf.io.gfile.exists(path)
     try:
-        os.stat(places.local(path))
+        os.stat(storage.local(path))
         return True
     except (FileNotFoundError, NotADirectoryError):
         return False
@@ -77,10 +77,10 @@ def names(folder):
     Raises:
       InputError: the folder may not be read.
     """
-    if places.local(folder) is None:
+    if storage.local(folder) is None:
         return [name.rstrip("/") for name in tf.io.gfile.listdir(folder)] if tf.io.gfile.isdir(folder) else []
     try:
-        return os.listdir(places.local(folder))
+        return os.listdir(storage.local(folder))
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
@@ -118,8 +118,8 @@ def find(pattern, flag):
 def version(path):
     """What differs between a file and another that takes its place later; None where there is none."""
     try:
-        if places.local(path) is not None:
-            found = os.stat(places.local(path))
+        if storage.local(path) is not None:
+            found = os.stat(storage.local(path))
             return found.st_ino, found.st_ctime_ns, found.st_size
         found = tf.io.gfile.stat(path)
         return found.mtime_nsec, found.length
@@ -145,7 +145,7 @@ def total_bytes(paths):
 
 def absolute(path):
     """The absolute path of one on this machine; others as they are."""
-    local = places.local(path)
+    local = storage.local(path)
     return path if local is None else os.path.abspath(local)
 
 
@@ -163,7 +163,7 @@ def beside_project(path):
 def mode(path):
     """What kind of thing a path is, as the module `stat` tells; 0 where there is nothing, or on another machine."""
     try:
-        return os.stat(places.local(path) or "").st_mode
+        return os.stat(storage.local(path) or "").st_mode
     except OSError:
         return 0
 
@@ -196,7 +196,7 @@ def read(path, most_bytes):
     Raises:
       InputError: the file is missing, or larger than `most_bytes`.
     """
-    places.check(path, path)
+    storage.check(path, path)
     with reading(path), tf.io.gfile.GFile(path, "rb") as stream:
         content = stream.read(most_bytes + 1)
     if len(content) > most_bytes:
@@ -268,7 +268,7 @@ def remove(path):
 
     Of a link, what it points at stays.
     """
-    local = places.local(path)
+    local = storage.local(path)
     if tf.io.gfile.isdir(path) and not (local and os.path.islink(local)):
         if local and not _TEMPORARY.search(path):
             doomed = temporary_name(path)

@@ -8,12 +8,12 @@ import sys
 from absl import app
 from absl import flags
 
-from src.common import places
 from src.common import sentences
+from src.common import storage
 from src.common.errors import InputError
 
 _MOST_CHARACTERS = 1000  # of a sentence
-_NO_PLACES = {"scheduler"}  # flags that hold other addresses
+_NO_PATHS = {"scheduler"}  # flags that hold other addresses
 
 
 def _printed(message):
@@ -23,18 +23,18 @@ def _printed(message):
         line[:_MOST_CHARACTERS // 2], line[-_MOST_CHARACTERS // 2:])
 
 
-def check_places(parsed):
+def check_paths(parsed):
     """Checks the paths among the flags' values.
 
     Raises:
       InputError: one leads nowhere, or is not UTF-8 as TensorFlow wants it.
     """
-    for name in sorted(set(parsed) - _NO_PLACES):
+    for name in sorted(set(parsed) - _NO_PATHS):
         values = parsed[name].value
         for value in ",".join(values if isinstance(values, list) else [values] * isinstance(values, str)).split(","):
             if any("\ud800" <= character <= "\udfff" for character in value):  # what Python makes of such bytes
                 raise InputError("--%s=%s holds bytes that are not UTF-8: rename the file." % (name, ascii(value)))
-            places.check(value.strip(), "--%s=%s" % (name, value))
+            storage.check(value.strip(), "--%s=%s" % (name, value))
 
 
 def _unexpected(argument):
@@ -90,7 +90,7 @@ def run(define_flags, main):
         try:
             if before is not signal.SIG_IGN:
                 signal.signal(signal.SIGINT, interrupt)
-            check_places(flags.FLAGS)
+            check_paths(flags.FLAGS)
             return main(flags.FLAGS)
         except (KeyboardInterrupt, Exception) as error:  # pylint: disable=broad-except
             if interrupts or isinstance(error, KeyboardInterrupt):  # libraries may make another error of it

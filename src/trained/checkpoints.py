@@ -9,7 +9,7 @@ import time
 import tensorflow as tf
 
 from src.common import files
-from src.common import places
+from src.common import storage
 from src.common.errors import InputError
 
 tf1 = tf.compat.v1
@@ -99,9 +99,9 @@ def remove_half_written(train_dir):
         files.remove(os.path.join(exports, name))
     # TensorFlow's own names do not say whose they are: the folder is locked until this process ends. Where another
     # process has locked it, or there are no locks, as in a bucket, they stay.
-    if places.local(train_dir) is None or not files.exists(train_dir):
+    if storage.local(train_dir) is None or not files.exists(train_dir):
         return
-    folder = os.open(places.local(train_dir), os.O_RDONLY)
+    folder = os.open(storage.local(train_dir), os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -213,7 +213,7 @@ def reading(checkpoint):
     """Yields the name under which TensorFlow reads a checkpoint; what goes wrong meanwhile becomes an InputError."""
     folder = None
     try:
-        if places.local(checkpoint) == checkpoint and files.is_glob(checkpoint):
+        if storage.local(checkpoint) == checkpoint and files.is_glob(checkpoint):
             # TensorFlow takes the name for a glob, of which the open folder's own name has nothing.
             folder = os.open(os.path.dirname(checkpoint) or ".", os.O_RDONLY)
             yield "/proc/self/fd/%d/%s" % (folder, os.path.basename(checkpoint))

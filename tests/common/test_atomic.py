@@ -12,7 +12,7 @@ import tensorflow as tf
 from src.common import atomic
 from src.common import exchange
 from src.common import files
-from src.common import places
+from src.common import storage
 from src.common.errors import InputError
 
 PARTS = "inference_model.data", "inference_model.index", "variables/variables.data"
@@ -109,7 +109,7 @@ def test_without_an_exchange_two_renames_replace_a_folder(tmp_path, monkeypatch)
 
 @pytest.mark.parametrize("before", [[], list(PARTS), ["inference_model.data", "inference_model.data-2", "old/part"]])
 def test_in_a_bucket_each_file_is_replaced_and_what_is_left_over_goes(tmp_path, monkeypatch, before):
-    monkeypatch.setattr(places, "local", lambda path: None)
+    monkeypatch.setattr(storage, "local", lambda path: None)
     for part in before:
         os.makedirs(os.path.dirname(str(tmp_path / "model" / part)), exist_ok=True)
         (tmp_path / "model" / part).write_text("old")

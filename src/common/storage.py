@@ -6,34 +6,35 @@ import tensorflow as tf
 
 from src.common.errors import InputError
 
-ANSWER_SECONDS = 60.0  # TensorFlow itself tries for minutes, at each file anew
-_ELSEWHERE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/]*)")
-_THERE = (tf.errors.NotFoundError, tf.errors.PermissionDeniedError, tf.errors.UnauthenticatedError)  # are answers too
+ANSWER_SECONDS = 60.0  # TensorFlow itself tries for minutes, anew for each file
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/]*)")
+# Errors that are answers, too.
+_ANSWERS = (tf.errors.NotFoundError, tf.errors.PermissionDeniedError, tf.errors.UnauthenticatedError)
 _answered = set()  # buckets
 
 
 def local(path):
-    """The path as the functions of `os` take it, or None where it does not lead to this machine's file systems."""
+    """The path as the functions of `os` take it; None if it does not lead to this machine's file systems."""
     if path.startswith("file://"):
         return path[len("file://"):]
-    return None if _ELSEWHERE.match(path) else path
+    return None if _URL.match(path) else path
 
 
 def check(path, name):
-    """Checks that a path leads to a place that is served and, a bucket, answers; each bucket is asked once.
+    """Checks that a path leads to storage that the programs can use, and that a bucket answers; asks each bucket once.
 
     Args:
       path: local or gs://.
-      name: what the error is to call it, such as --flag=path.
+      name: of the path in the error, such as --flag=path.
 
     Raises:
-      InputError: it does not.
+      InputError: the path leads elsewhere, or the bucket does not answer.
     """
     if local(path) is not None:
         return
-    scheme, bucket = _ELSEWHERE.match(path).groups()
+    scheme, bucket = _URL.match(path).groups()
     if scheme != "gs" or not bucket:
-        raise InputError("%s is no place that is served: give a path on this machine, or gs://BUCKET/..." % name)
+        raise InputError("%s is neither on this machine nor in a bucket: give a local path, or gs://BUCKET/..." % name)
     if bucket not in _answered:
         problem = _ask(bucket)
         if problem:
@@ -50,12 +51,12 @@ def _ask(bucket):
         try:
             tf.io.gfile.exists("gs://%s/" % bucket)
             problems.append(None)
-        except _THERE:
+        except _ANSWERS:
             problems.append(None)
         except tf.errors.OpError as error:
             problems.append(error.message.split("\n")[0])
 
-    thread = threading.Thread(target=ask, daemon=True)  # TensorFlow cannot be told to stop trying
+    thread = threading.Thread(target=ask, daemon=True)  # nothing can make TensorFlow give up
     thread.start()
     thread.join(ANSWER_SECONDS)
     return problems[-1]

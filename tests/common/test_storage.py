@@ -5,8 +5,8 @@ from absl import flags
 import pytest
 import tensorflow as tf
 
-from src.common import places
 from src.common import program
+from src.common import storage
 from src.common.errors import InputError
 
 
@@ -25,30 +25,30 @@ def asked(monkeypatch):
     """The list of what is asked of buckets, all of which answer that there is nothing."""
     names = []
     monkeypatch.setattr(tf.io.gfile, "exists", lambda path: names.append(path))
-    monkeypatch.setattr(places, "_answered", set())
+    monkeypatch.setattr(storage, "_answered", set())
     return names
 
 
 @pytest.mark.parametrize("path", ["a", "/a/b", "", "a:b/c", "/a://b", "./https://x", "file:///a"])
 def test_what_is_on_this_machine_is_not_asked_for(asked, path):
-    places.check(path, path)
-    assert places.local(path) == path.replace("file://", "") and not asked
+    storage.check(path, path)
+    assert storage.local(path) == path.replace("file://", "") and not asked
 
 
 @pytest.mark.parametrize("path", ["https://host/a", "nosuch://a", "s3://b/a", "hdfs://h/a", "HTTP://a", "gs://",
                                   "gs:///a"])
 @pytest.mark.parametrize("flag, before", [("output_file", ""), ("input_files", ""), ("input_files", "a,/b*,")])
-def test_a_place_that_is_not_served_is_named_with_its_flag(asked, path, flag, before):
+def test_storage_that_programs_cannot_use_is_named_with_its_flag(asked, path, flag, before):
     with pytest.raises(InputError) as error:
-        program.check_places(parse(**{flag: before + path}))
+        program.check_paths(parse(**{flag: before + path}))
     assert str(error.value) == (
-        "--%s=%s is no place that is served: give a path on this machine, or gs://BUCKET/..." % (flag, path))
+        "--%s=%s is neither on this machine nor in a bucket: give a local path, or gs://BUCKET/..." % (flag, path))
     assert not asked
 
 
 def test_each_bucket_is_asked_once(asked):
-    program.check_places(parse(output_file="gs://one/x", input_files="gs://one/y*,gs://two/z"))
-    program.check_places(parse(output_file="gs://two/x"))
+    program.check_paths(parse(output_file="gs://one/x", input_files="gs://one/y*,gs://two/z"))
+    program.check_paths(parse(output_file="gs://two/x"))
     assert sorted(asked) == ["gs://one/", "gs://two/"]
 
 
@@ -59,7 +59,7 @@ def test_a_refusal_is_an_answer(asked, monkeypatch, kind):
         raise kind(None, None, "no")
 
     monkeypatch.setattr(tf.io.gfile, "exists", refuse)
-    places.check("gs://bucket/x", "x")
+    storage.check("gs://bucket/x", "x")
 
 
 def test_a_bucket_that_cannot_be_reached_is_named(asked, monkeypatch):
@@ -68,20 +68,20 @@ def test_a_bucket_that_cannot_be_reached_is_named(asked, monkeypatch):
 
     monkeypatch.setattr(tf.io.gfile, "exists", fail)
     with pytest.raises(InputError) as error:
-        program.check_places(parse(output_file="gs://bucket/x"))
+        program.check_paths(parse(output_file="gs://bucket/x"))
     assert str(error.value) == ("--output_file=gs://bucket/x cannot be reached, Couldn't resolve host: check the name, "
                                 "the network and your credentials.")
 
 
 def test_a_bucket_that_is_silent_is_not_waited_for(asked, monkeypatch):
     monkeypatch.setattr(tf.io.gfile, "exists", lambda path: time.sleep(10))
-    monkeypatch.setattr(places, "ANSWER_SECONDS", 1)
+    monkeypatch.setattr(storage, "ANSWER_SECONDS", 1)
     with pytest.raises(InputError, match="--output_file=gs://bucket/x cannot be reached, no answer from gs://bucket "
                        "within 1 seconds: check the name, the network and your credentials."):
-        program.check_places(parse(output_file="gs://bucket/x"))
+        program.check_paths(parse(output_file="gs://bucket/x"))
 
 
 def test_names_that_are_not_utf8_are_refused():
     with pytest.raises(InputError, match=r"--output_file='a\\udcff' holds bytes that are not UTF-8: rename the file."):
-        program.check_places(parse(output_file="a\udcff"))
-    program.check_places(parse(output_file="\u3042\u3000\u00a0"))
+        program.check_paths(parse(output_file="a\udcff"))
+    program.check_paths(parse(output_file="\u3042\u3000\u00a0"))
