@@ -224,13 +224,14 @@ submit_to_vertex() {
 }
 
 run_step() {
-  local region=${REGION:-us-central1} job
+  local region=${REGION:-us-central1} job latest
   job=${name}_${1//-/_}_$(date +%Y%m%d_%H%M%S)
   set_flags "$1"
   case $on in
     local)
-      if [ "$1" = finetune ] && [ -z "$dry_run" ] && [ "${train_dir#*://}" = "$train_dir" ] && ! trained_to 1; then
-        fail "$train_dir holds no checkpoint to fine-tune: run the step pretrain first"
+      if [ "$1" = finetune ] && [ -z "$dry_run" ] && [ "${train_dir#*://}" = "$train_dir" ]; then
+        latest=$(ask latest)
+        [ -n "$latest" ] || fail "$train_dir holds no checkpoint to fine-tune: run the step pretrain first"
       fi
       run .venv/bin/python "src/$program.py" "${flags[@]}"
       ;;
@@ -245,91 +246,56 @@ run_step() {
   esac
 }
 
-# Prints the steps of the model's checkpoints.
-saved_steps() {
-  local file
-  for file in "$train_dir"/model.ckpt-*.index; do
-    file=${file##*/model.ckpt-}
-    case ${file%.index} in
-      '' | *[!0-9]*) ;;
-      *) printf '%s\n' "${file%.index}" ;;
-    esac
-  done
+# Prints what src/checkpoints.py answers about the model's folder in a mode: nothing where there is no such folder.
+# A --dry_run asks, too, unless it has no .venv to ask with.
+ask() {
+  [ -d "$train_dir" ] || return 0
+  [ -z "$dry_run" ] || [ -x .venv/bin/python ] || return 0
+  .venv/bin/python src/checkpoints.py --mode="$1" --train_dir="$train_dir" "$holdout" \
+    --pretrain_max_steps="$pretrain_max_steps" --finetune_max_steps="$finetune_max_steps" ${dry_run:+--dry_run}
 }
-
-# Whether the model's folder has a checkpoint of this step or a later one.
-trained_to() {
-  local number
-  for number in $(saved_steps); do
-    [ "$number" -lt "$1" ] || return 0
-  done
-  return 1
-}
-
-# Whether each checkpoint of the fine-tuning was evaluated on the holdout's segments after it was saved.
-evaluated() {
-  local number results=$train_dir/eval/results.csv
-  for number in $(saved_steps); do
-    [ "$number" -le "$pretrain_max_steps" ] || {
-      [ "$results" -nt "$train_dir/model.ckpt-$number.index" ] &&
-        grep -q "^$number,[^\"]*,True,$holdout_shards," "$results"
-    } || return 1
-  done
-}
-
-# The step that the last line of the evaluations is about: inference_model is of that checkpoint.
-last_evaluated() { tail -n 1 "$train_dir/eval/results.csv" | cut -d, -f1; }
 
 # Whether the ranked CSVs of all shifts are there and younger than the model.
 ranked() {
   local shift file
   for shift in ${shifts//,/ }; do
     file=$predictions/${name}_${1}_shift$shift.csv
-    [ "${file/_shift0.csv/.csv}" -nt "$train_dir/inference_model/inference_model.index" ] || return 1
+    [ "${file/_shift0.csv/.csv}" -nt "$train_dir/inference_model" ] || return 1
   done
 }
 
+# Runs all steps but those that are done already.
+run_all() {
+  local one answer='' is_known=''
+  [ "$on" = local ] || fail "all runs locally: a cloud job is only queued, so submit each step when the one before ended"
+  for one in "${steps[@]}"; do
+    case $one in
+      infer-*) ;;
+      *) [ -n "$is_known" ] || answer=$(ask "done"); is_known=yes ;;
+    esac
+    if is_done "$one"; then
+      say "$one is done already: skipped"
+    else
+      say "$one"
+      run_step "$one"
+      is_known=$dry_run
+    fi
+  done
+}
+
+# Whether a step is done, of which run_all has the answer.
 is_done() {
   case $1 in
-    pretrain) trained_to "$pretrain_max_steps" ;;
-    finetune) trained_to "$finetune_max_steps" ;;
-    eval) trained_to "$finetune_max_steps" && evaluated ;;
-    evaluate-best) grep -Eq "\"step\": $(last_evaluated),?\$" "$train_dir/best_checkpoint.json" ;;
-    infer-oof) ranked oof ;;
-    infer-test) ranked test ;;
-  esac 2> /dev/null
+    infer-*) ranked "${1#infer-}" ;;
+    *) grep -qxF "$1" <<< "$answer" ;;
+  esac
 }
 
-# Removes the checkpoints that nobody will ask for again, each with its SavedModel.
 prune() {
-  local number best pretrained='' newest='' removed=0 files=()
   [ "$on" = local ] || fail "prune works on folders of this machine: leave out --on=$on"
-  [ "${train_dir#*://}" = "$train_dir" ] || fail "prune works on folders of this machine, and $train_dir is none"
-  is_done evaluate-best ||
-    fail "the best checkpoint in $train_dir is not known, or not evaluated last: run the step evaluate-best first"
-  best=$(sed -n 's/^ *"step": \([0-9]*\),*$/\1/p' "$train_dir/best_checkpoint.json")
-  for number in $(saved_steps | sort -n); do
-    [ "$number" -gt "$pretrain_max_steps" ] || pretrained=$number
-    newest=$number
-  done
-  for number in $(saved_steps | sort -n); do
-    case " $best $pretrained $newest " in
-      *" $number "*) ;;
-      *)
-        # The index goes first: without it a checkpoint is none, even if this is cut short.
-        files+=("$train_dir/model.ckpt-$number.index" "$train_dir/model.ckpt-$number".[dm]*)
-        [ ! -e "$train_dir/export/step_$number" ] || files+=("$train_dir/export/step_$number")
-        removed=$((removed + 1))
-        ;;
-    esac
-  done
-  if [ "$removed" = 0 ]; then
-    say "nothing to prune in $train_dir"
-    return
-  fi
-  say "removing $removed checkpoints frees $(du -ck "${files[@]}" | awk 'END { printf "%.2f GB", $1 / 2 ^ 20 }');" \
-    "$(printf 'model.ckpt-%s\n' "$best" "$pretrained" "$newest" | sort -u | tr '\n' ' ')stay in $train_dir"
-  run rm -rf "${files[@]}"
+  [ -d "$train_dir" ] || fail "prune works on folders of this machine, and $train_dir is none: check MODELS_DIR"
+  bash shell_script/setup.sh
+  ask prune
 }
 
 run_model() {
@@ -367,17 +333,9 @@ run_model() {
   else
     command -v gcloud > /dev/null || fail "gcloud is not on the PATH: install the Google Cloud CLI"
   fi
-  if [ "$step" != all ]; then
+  if [ "$step" = all ]; then
+    run_all
+  else
     run_step "$step"
-    return
   fi
-  [ "$on" = local ] || fail "all runs locally: a cloud job is only queued, so submit each step when the one before ended"
-  for one in "${steps[@]}"; do
-    if is_done "$one"; then
-      say "$one is done already: skipped"
-    else
-      say "$one"
-      run_step "$one"
-    fi
-  done
 }

@@ -138,6 +138,17 @@ def sizes(paths):
         return pool.map(size, paths)
 
 
+def below(paths):
+    """List of the files among `paths` and of those in the folders among them."""
+    found = []
+    for path in paths:
+        if tf.io.gfile.isdir(path):
+            found += [os.path.join(folder, name) for folder, _, inside in tf.io.gfile.walk(path) for name in inside]
+        else:
+            found.append(path)
+    return found
+
+
 def total_bytes(paths):
     """Sum of the sizes of files."""
     return sum(sizes(paths))

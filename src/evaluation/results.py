@@ -29,6 +29,50 @@ _COLUMNS = list(_FIGURES) + KIND + ["checkpoint_crc32"]
 _FEWER = _COLUMNS[:_COLUMNS.index("top_k")]  # in a file of before the other columns came
 
 
+def _path(train_dir):
+    return os.path.join(train_dir, "eval", "results.csv")
+
+
+def read(train_dir):
+    """The rows of a model's results.csv, as dicts of text, the latest evaluation last; [] without the file.
+
+    Raises:
+      InputError: the file is damaged.
+    """
+    if not files.exists(_path(train_dir)):
+        return []
+    lines = [line.decode("utf-8", "replace") for _, line in text.lines(_path(train_dir))]
+    reader = csv.DictReader(lines, restval="", strict=True)
+    try:
+        rows = list(reader)
+        well_formed = reader.fieldnames in (_COLUMNS, _FEWER) and not any(None in row for row in rows)
+        for row in rows:
+            well_formed &= all(0 <= kind(row[name]) < 1e9 for name, kind in _FIGURES.items())
+            row.update((name, "") for name in _COLUMNS if name not in row)
+    except (csv.Error, KeyError, ValueError):
+        well_formed = False
+    if not well_formed:
+        raise InputError("%s is damaged: move it away to start it anew." % _path(train_dir))
+    return rows
+
+
+def _is_kind(row, kind):
+    return all(row[name] == str(value) for name, value in kind.items())
+
+
+def all_evaluated(train_dir, paths, kind):
+    """Whether each of these checkpoints, as it is now, was evaluated in the way that `kind`, a part of KIND, says."""
+    evaluated = {row["checkpoint_crc32"] for row in read(train_dir) if _is_kind(row, kind)}
+    return all(_identity(path) in evaluated for path in paths)
+
+
+def best_is_last(train_dir):
+    """Whether the best checkpoint is known and was evaluated last, so that the inference model is of it."""
+    rows = read(train_dir)
+    return bool(rows) and files.exists(checkpoints.best_path(train_dir)) and (
+        int(rows[-1]["step"]) == checkpoints.best(train_dir)["step"])
+
+
 class Results(object):
     """The evaluations of a model's checkpoints, those of earlier runs included.
 
@@ -44,24 +88,23 @@ class Results(object):
 
     def __init__(self, train_dir, kind, names=None, flags_table=""):
         self.train_dir, self._kind, self._names = train_dir, kind, names or {}
-        self._csv = os.path.join(train_dir, "eval", "results.csv")
+        self._csv = _path(train_dir)
         atomic.check_writable(self._csv)
-        self._rows()
+        read(train_dir)
         self._best()
         self._writer = tf1.summary.FileWriter(os.path.join(train_dir, "eval"))
         self._writer.add_summary(tensorboard.text("eval/flags", flags_table))
 
     def __contains__(self, checkpoint):
         """Whether this very checkpoint was evaluated on the same records in the same way."""
-        identity = _identity(checkpoint)
-        return any(row["checkpoint_crc32"] == identity and self._is_kind(row) for row in self._rows())
+        return all_evaluated(self.train_dir, [checkpoint], self._kind)
 
     def add(self, checkpoint, step, metrics):
         """Records `metrics.Metrics` of a checkpoint; those of an earlier evaluation of the same kind go."""
         self._write_classes(step, metrics)
         values = dict(metrics._asdict(), step=step, checkpoint_crc32=_identity(checkpoint), **self._kind)
         # Read anew each time, as another evaluation may be writing, too.
-        rows = [row for row in self._rows() if row["step"] != str(step) or not self._is_kind(row)]
+        rows = [row for row in read(self.train_dir) if row["step"] != str(step) or not _is_kind(row, self._kind)]
         rows.append({name: str(values[name]) for name in _COLUMNS})
         with atomic.replacing(self._csv) as stream:
             writer = csv.DictWriter(stream, _COLUMNS, lineterminator="\n")
@@ -88,27 +131,6 @@ class Results(object):
         log.info("step %d: %d classes rated, %d of them without a positive: %s", step, len(metrics.counts.labels),
                  len(metrics.counts.labels) - len(positive), path)
 
-    def _is_kind(self, row):
-        return all(row[name] == str(value) for name, value in self._kind.items())
-
-    def _rows(self):
-        """The rows so far, as dicts of text."""
-        if not files.exists(self._csv):
-            return []
-        lines = [line.decode("utf-8", "replace") for _, line in text.lines(self._csv)]
-        reader = csv.DictReader(lines, restval="", strict=True)
-        try:
-            rows = list(reader)
-            well_formed = reader.fieldnames in (_COLUMNS, _FEWER) and not any(None in row for row in rows)
-            for row in rows:
-                well_formed &= all(0 <= kind(row[name]) < 1e9 for name, kind in _FIGURES.items())
-                row.update((name, "") for name in _COLUMNS if name not in row)
-        except (csv.Error, KeyError, ValueError):
-            well_formed = False
-        if not well_formed:
-            raise InputError("%s is damaged: move it away to start it anew." % self._csv)
-        return rows
-
     def _best(self):
         """What best_checkpoint.json says; {} without it."""
         return checkpoints.best(self.train_dir) if files.exists(checkpoints.best_path(self.train_dir)) else {}
@@ -120,7 +142,7 @@ class Results(object):
         metric = "map" if self._kind["segment_labels"] else "gap"
         there = checkpoints.steps(self.train_dir)  # training may have removed some
         value_of = {int(row["step"]): float(row[metric]) for row in rows
-                    if self._is_kind(row) and int(row["step"]) in there}
+                    if _is_kind(row, self._kind) and int(row["step"]) in there}
         if value_of:
             step = min(value_of, key=lambda one: (-value_of[one], one))
             atomic.write_json(checkpoints.best_path(self.train_dir), dict(

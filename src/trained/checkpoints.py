@@ -74,9 +74,6 @@ def coming(train_dir, first, timeout_secs):
 def keep_newest(train_dir, count):
     """Removes all checkpoints but the newest `count` and the best evaluated one, each with its SavedModel.
 
-    The indices go first, without which a checkpoint is none: whoever is reading it sees that it is gone, and what a
-    kill leaves of it is removed the next time.
-
     Args:
       train_dir: the folder they are in, of one at least.
       count: at least 1.
@@ -85,11 +82,24 @@ def keep_newest(train_dir, count):
     oldest = kept[0]
     if files.exists(best_path(train_dir)):
         kept.append(best(train_dir)["step"])
-    matched = [_FILE.match(name) for name in files.names(train_dir)]
-    for found in sorted(filter(None, matched), key=lambda found: found.group(2) != "index"):
-        if int(found.group(1)) < oldest and int(found.group(1)) not in kept:
-            files.remove(os.path.join(train_dir, found.group()))
-            files.remove(saved_model_path(train_dir, int(found.group(1))))
+    for doomed in removable(train_dir, kept, oldest):
+        files.remove(doomed)
+
+
+def removable(train_dir, kept, end):
+    """What is on disk of the checkpoints before step `end` that are not `kept`, also what a killed removal left.
+
+    Returns:
+      Paths, in the order in which to remove them. The indices come first: a checkpoint without its index is none, so
+      its readers see that it is gone. A SavedModel comes before the weights: as long as these are there, a later
+      removal finds it.
+    """
+    found = [match for match in map(_FILE.match, files.names(train_dir))
+             if match and int(match.group(1)) < end and int(match.group(1)) not in kept]
+    indices, others = ([os.path.join(train_dir, match.group()) for match in found
+                        if (match.group(2) == "index") == wanted] for wanted in (True, False))
+    models = [saved_model_path(train_dir, step) for step in {int(match.group(1)) for match in found}]
+    return sorted(indices) + sorted(filter(files.exists, models)) + sorted(others)
 
 
 def remove_half_written(train_dir):

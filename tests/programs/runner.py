@@ -18,7 +18,7 @@ PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file
 TIMEOUT = 120  # seconds, far more than any run takes
 
 PRELOADED = ["src.train", "src.eval", "src.inference", "src.ensemble", "src.explore", "src.make_records",
-             "src.convert_prediction_from_json_to_csv", "tests.programs.dask_processes"]
+             "src.checkpoints", "src.convert_prediction_from_json_to_csv", "tests.programs.dask_processes"]
 
 _context = multiprocessing.get_context("forkserver")
 

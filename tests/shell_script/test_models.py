@@ -14,6 +14,7 @@ import threading
 import pytest
 
 from src import models
+from tests import checkpoint_folders
 from tests import records
 from tests.programs import runner
 
@@ -343,16 +344,18 @@ def served(local):
                 words = connection.recv()
                 if not words:
                     return
-                code, errors = runner.run(os.path.basename(words[0])[:-len(".py")], *words[1:])
-                print(errors, file=sys.stderr)
-                connection.send(code)
+                with runner.Run(os.path.basename(words[0])[:-len(".py")], *words[1:]) as run:
+                    connection.send((run.wait(), run.output, run.errors))
 
     with multiprocessing.connection.Listener() as listener:
         (local / "served").write_text("""
 import multiprocessing.connection, sys
 connection = multiprocessing.connection.Client(%r)
 connection.send(sys.argv[1:])
-sys.exit(connection.recv())""" % listener.address)
+code, output, errors = connection.recv()
+sys.stdout.write(output)
+sys.stderr.write(errors)
+sys.exit(code)""" % listener.address)
         thread = threading.Thread(target=serve)
         thread.start()
         try:
@@ -366,11 +369,13 @@ sys.exit(connection.recv())""" % listener.address)
 
 def test_all_on_this_machine_skips_what_is_done(local, workplace, data_dir, tmp_path):
     def programs_run(*arguments):
+        """-> the programs that ran, but for those that only told what is done, and standard error."""
         (local / "ran").write_text("")
         # Relative paths are the caller's, who stands in the bucket's folder.
         errors = workplace.run("bert_mean_l2h12", *arguments, root=str(local), DATA_DIR=data_dir, MODELS_DIR="models",
                                PREDICTIONS_DIR="predictions")[1]
-        return [os.path.basename(line)[:-3] for line in (local / "ran").read_text().splitlines()], errors
+        programs = [os.path.basename(line)[:-3] for line in (local / "ran").read_text().splitlines()]
+        return [program for program in programs if program != "checkpoints"], errors
 
     # The checkpoint that was evaluated last is the only one, hence the best.
     assert programs_run("all")[0] == "train train eval inference inference".split()
@@ -401,18 +406,9 @@ def test_all_on_this_machine_skips_what_is_done(local, workplace, data_dir, tmp_
 
 @pytest.fixture
 def many_checkpoints(workplace):
-    """MODELS_DIR of a model with checkpoints of ten steps, four of them pre-training's, of which 7 is the best."""
+    """Folder of a model with checkpoints of ten steps, four of them pre-training's, of which 7 is the best."""
     folder = os.path.join(workplace.bucket, "models", "bert_mean_l2h12")
-    for step in range(1, 11):
-        os.makedirs(os.path.join(folder, "export", "step_%d" % step))
-        for ending in "index", "meta", "data-00000-of-00001":
-            with open(os.path.join(folder, "model.ckpt-%d.%s" % (step, ending)), "wb") as stream:
-                stream.write(bytes(1 << 20))
-    os.mkdir(os.path.join(folder, "eval"))
-    with open(os.path.join(folder, "eval", "results.csv"), "w") as stream:
-        stream.write("step,map\n10,.1\n7,.2\n")
-    with open(os.path.join(folder, "best_checkpoint.json"), "w") as stream:
-        json.dump({"checkpoint": "model.ckpt-7", "step": 7, "value": .2}, stream, indent=2, sort_keys=True)
+    checkpoint_folders.make(folder, range(1, 11), evaluated=[10, 7], best=7, size=1 << 20)
     return folder
 
 
@@ -425,11 +421,35 @@ def checkpoint_steps(folder):
 def test_prune_keeps_the_best_the_last_of_the_pretraining_and_the_newest(workplace, many_checkpoints):
     arguments = dict(MODELS_DIR=os.path.dirname(many_checkpoints), PRETRAIN_MAX_STEPS="4")
     printed, errors = workplace.run("bert_mean_l2h12", "prune", "--dry_run", **arguments)
-    assert "removing 7 checkpoints frees 0.02 GB; model.ckpt-10 model.ckpt-4 model.ckpt-7 stay" in errors
+    assert "removing 7 checkpoints frees 0.02 GB; model.ckpt-4 model.ckpt-7 model.ckpt-10 stay" in errors
     assert printed.startswith("rm -rf ") and len(checkpoint_steps(many_checkpoints)[0]) == 30
-    assert workplace.run("bert_mean_l2h12", "prune", **arguments)[1] == errors
+    assert workplace.run("bert_mean_l2h12", "prune", **arguments)[1].split(" ", 1)[1] == errors.split(" ", 1)[1]
     assert checkpoint_steps(many_checkpoints) == ([4] * 3 + [7] * 3 + [10] * 3, [4, 7, 10])
     assert "nothing to prune" in workplace.run("bert_mean_l2h12", "prune", **arguments)[1]
+
+
+def test_a_dry_run_tells_what_is_done_and_asks_nobody_without_an_environment(local, workplace, many_checkpoints):
+    def steps_printed():
+        output = workplace.run("bert_mean_l2h12", "all", "--dry_run", root=str(local), FINETUNE_MAX_STEPS="10",
+                               MODELS_DIR=os.path.dirname(many_checkpoints))[0]
+        return len(printed_commands(output)[1])
+
+    with served(local):
+        assert steps_printed() == len(STEPS) - 3  # not all checkpoints of the fine-tuning were evaluated
+    os.rename(str(local / ".venv"), str(local / "venv"))
+    try:
+        assert steps_printed() == len(STEPS)
+    finally:
+        os.rename(str(local / "venv"), str(local / ".venv"))
+
+
+def test_a_damaged_file_stops_all_before_any_step(local, workplace, many_checkpoints):
+    with open(os.path.join(many_checkpoints, "eval", "results.csv"), "w") as stream:
+        stream.write("step\n")
+    with served(local):
+        output, errors = workplace.run("bert_mean_l2h12", "all", code=1, root=str(local), FINETUNE_MAX_STEPS="10",
+                                       MODELS_DIR=os.path.dirname(many_checkpoints))
+    assert "results.csv is damaged: move it away" in errors and errors.count("\n") == 1 and not output
 
 
 def test_prune_without_a_known_best_removes_nothing(workplace, many_checkpoints):
@@ -447,7 +467,7 @@ def test_prune_without_a_known_best_removes_nothing(workplace, many_checkpoints)
     (["eval", "--fast"], "unknown option --fast"),
     (["all", "--on=vertex"], "all runs locally"),
     (["prune", "--on=vertex"], "prune works on folders of this machine: leave out --on=vertex"),
-    (["prune"], "models/bert_mean_l2h12 is not known, or not evaluated last: run the step evaluate-best first"),
+    (["prune"], "models/bert_mean_l2h12 is none: check MODELS_DIR"),
     (["finetune"], "models/bert_mean_l2h12 holds no checkpoint to fine-tune: run the step pretrain first"),
 ])
 def test_wrong_usage_gets_a_sentence(arguments, message, workplace):

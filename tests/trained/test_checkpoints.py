@@ -134,9 +134,9 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
 def save_all(folder, steps):
     """Files such as training leaves of checkpoints and their SavedModels."""
     for step in steps:
+        (folder / "export" / ("step_%d" % step)).mkdir(parents=True)
         for ending in ("index", "meta", "data-00000-of-00001"):
             (folder / ("model.ckpt-%d.%s" % (step, ending))).write_text("")
-        (folder / "export" / ("step_%d" % step)).mkdir(parents=True)
 
 
 @pytest.mark.parametrize("count, best, kept", [
@@ -161,6 +161,22 @@ def test_a_removed_checkpoint_is_gone_for_its_readers_before_its_weights_are(tmp
     checkpoints.keep_newest(str(tmp_path), 1)
     files = [path for path in removed if "model.ckpt" in path]
     assert len(files) == 6 and all(path.endswith(".index") for path in files[:2])
+
+
+def test_a_removal_that_is_cut_short_is_completed_by_the_next(tmp_path, monkeypatch):
+    """Wherever it stops: SavedModels, which no file beside the checkpoints names, included."""
+    remove = checkpoints.files.remove
+    for count in range(8):
+        left = iter(range(count))
+        save_all(tmp_path / str(count), [1, 2, 3])
+        monkeypatch.setattr(checkpoints.files, "remove", lambda path: next(left) is None or remove(path))
+        with pytest.raises(StopIteration):
+            checkpoints.keep_newest(str(tmp_path / str(count)), 1)
+        monkeypatch.setattr(checkpoints.files, "remove", remove)
+        checkpoints.keep_newest(str(tmp_path / str(count)), 1)
+        assert checkpoints.steps(str(tmp_path / str(count))) == [3]
+        assert len(list((tmp_path / str(count)).glob("model.ckpt-*"))) == 3
+        assert os.listdir(str(tmp_path / str(count) / "export")) == ["step_3"]
 
 
 # What killed trainings leave.

@@ -1,0 +1,103 @@
+"""Says what of a model's training and evaluation is done, and removes the checkpoints that are no longer needed.
+
+  python src/checkpoints.py --mode=done --train_dir=model
+  python src/checkpoints.py --mode=prune --train_dir=model --dry_run
+"""
+import os
+import sys
+
+if __name__ == "__main__":
+    if not __package__:  # run as a file
+        sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    from src.common import interrupts
+    interrupts.end_quietly()  # while the modules below load
+
+import logging
+import shlex
+
+from absl import flags
+
+from src.common import files
+from src.common import program
+from src.common.errors import InputError
+from src.data import shards
+from src.evaluation import results
+from src.trained import checkpoints
+
+log = logging.getLogger("yt8m")
+
+
+def define_flags():
+    shards.define_flags()
+    flags.DEFINE_enum("mode", None, ["latest", "done", "prune"],
+                      "latest: print the step of the newest checkpoint; nothing if there is none. "
+                      "done: print which of pretrain, finetune, eval and evaluate-best are done, one per line. "
+                      "prune: remove all checkpoints but the best, the last of the pre-training and the newest, each "
+                      "with its SavedModel.")
+    flags.DEFINE_string("train_dir", "/tmp/yt8m_model/", "The folder that train.py wrote.")
+    flags.DEFINE_integer("pretrain_max_steps", 200000, "Global step at which the pre-training ends.", lower_bound=0)
+    flags.DEFINE_integer("finetune_max_steps", 220000, "Global step at which the fine-tuning ends.", lower_bound=0)
+    flags.DEFINE_bool("dry_run", False, "With --mode=prune: print the command that removes, and remove nothing.")
+
+
+def steps_done(args):
+    """Which steps of a model's script are done, in their order.
+
+    The evaluation is done when each checkpoint of a finished fine-tuning, as it is now, was evaluated on the segments
+    of the holdout.
+
+    Raises:
+      InputError: a file that evaluations left is damaged.
+    """
+    saved = checkpoints.steps(args.train_dir)
+    tuned = [checkpoints.path(args.train_dir, step) for step in saved if step > args.pretrain_max_steps]
+    kind = {"segment_labels": True, "holdout_shards": args.holdout_shards}
+    is_pretrained, is_finetuned = (bool(saved) and saved[-1] >= end
+                                   for end in (args.pretrain_max_steps, args.finetune_max_steps))
+    done = [("pretrain", is_pretrained), ("finetune", is_finetuned),
+            ("eval", is_finetuned and results.all_evaluated(args.train_dir, tuned, kind)),
+            ("evaluate-best", results.best_is_last(args.train_dir))]
+    return [step for step, is_done in done if is_done]
+
+
+def prune(train_dir, pretrain_max_steps, dry_run):
+    """Removes the checkpoints that no later step reads; says how many, and how much disk they take.
+
+    Raises:
+      InputError: the best checkpoint is not known, or the inference model is of another one.
+    """
+    if not results.best_is_last(train_dir):
+        raise InputError("The best checkpoint in %s is not known, or not evaluated last: run the step evaluate-best "
+                         "first, or eval.py --run_once --checkpoint_file=best." % train_dir)
+    saved = checkpoints.steps(train_dir)
+    pretrained = [step for step in saved if step <= pretrain_max_steps]
+    kept = set([checkpoints.best(train_dir)["step"]] + pretrained[-1:] + saved[-1:])
+    doomed = checkpoints.removable(train_dir, kept, end=max(kept))
+    if not doomed:
+        log.info("nothing to prune in %s", train_dir)
+        return
+    log.info("removing %d checkpoints frees %.2f GB; %s stay in %s", len(set(saved) - kept),
+             files.total_bytes(files.below(doomed)) / 2 ** 30,
+             " ".join("model.ckpt-%d" % step for step in saved if step in kept), train_dir)
+    if dry_run:
+        print("rm -rf " + " ".join(map(shlex.quote, doomed)))
+        return
+    for path in doomed:
+        files.remove(path)
+
+
+def main(args):
+    """Answers or prunes as the flags say."""
+    if not args.mode:
+        raise InputError("--mode is missing: choose latest, done or prune.")
+    if not files.exists(args.train_dir):
+        raise InputError("--train_dir=%s does not exist: give the folder that train.py wrote." % args.train_dir)
+    if args.mode == "prune":
+        prune(args.train_dir, args.pretrain_max_steps, args.dry_run)
+        return
+    for found in steps_done(args) if args.mode == "done" else checkpoints.steps(args.train_dir)[-1:]:
+        print(found)
+
+
+if __name__ == "__main__":
+    program.run(define_flags, main)
