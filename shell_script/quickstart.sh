@@ -18,7 +18,7 @@ data=$out/data
 holdout=(--holdout_shards=4)
 rated="$data/3/frame/validate/validate*.tfrecord"
 features=(--frame_features "--feature_names=rgb,audio" "--feature_sizes=1024,128")
-schedule=(--batch_size=32 --num_epochs=0 --learning_rate_decay=0.9 --export_model_steps=1000)
+schedule=(--batch_size=32 --num_epochs=0 --learning_rate_decay=0.9 --export_model_steps=1000 --noexport_saved_models)
 pretrain_steps=150
 finetune_steps=270
 bert_mean_small=(--model=Bert --bert_hidden_layer=1 --bert_attention_heads=12 --pooling_strategy=mean
@@ -89,7 +89,7 @@ step "pages: the classes, their best segments in each file, the videos over time
 
 step "done; outputs in $out"
 printf '%s\n' "submission                        $out/submission.csv" \
-  "models, checkpoints, SavedModels  $out/models" "ranked segments at each shift     $out/predictions" \
+  "models and their checkpoints      $out/models" "ranked segments at each shift     $out/predictions" \
   "figures of each class             $out/report.csv" \
   "look at the rankings in           $out/explore/index.html, which any browser opens" \
   "look at all of it in              Ensemble.ipynb"
