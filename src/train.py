@@ -98,7 +98,7 @@ def define_flags():
 
 
 def training_paths(args):
-    """The shards to train on.
+    """The shards to train on; see 'The split' in docs/competition.md.
 
     Raises:
       InputError: a pattern matches nothing.

@@ -16,7 +16,7 @@ LIBRARIES = ["libcuda.so.1", "libcudart.so.10.0", "libcublas.so.10.0", "libcufft
 OLDEST_DRIVER = (410, 48)
 NEWEST_CAPABILITY = (7, 5)
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_..
-_REMEDY = "see 'What it runs on' in the README"
+_REMEDY = "see 'GPUs' in docs/clusters.md"
 
 
 class Machine(typing.NamedTuple):

@@ -15,9 +15,11 @@ def test_a_models_files_bear_its_name(path):
     assert published.model_name(path) == "bert_l2h12"
 
 
-def test_weights_are_those_of_the_readmes_table():
-    with open(os.path.join(PROJECT, "README.md")) as stream:
-        text = stream.read()
+def test_weights_are_those_of_the_pages_tables():
+    text = ""
+    for name in "README.md", os.path.join("docs", "competition.md"):
+        with open(os.path.join(PROJECT, name)) as stream:
+            text += stream.read()
     weights = dict(re.findall(r"^\| (\S[^|]*) \| (?:Gated|Bert|Mix)[^|]*\| [-\d.]+ \| ([\d.]+) \|", text, re.MULTILINE))
     scripts = dict(re.findall(r"^\| (\S[^|]*) \| `(\w+)\.sh` \|", text, re.MULTILINE))
     assert {scripts[name]: float(weight) for name, weight in weights.items()} == published.WEIGHTS

@@ -1,4 +1,4 @@
-"""What a training step takes of memory, and the README's table of it."""
+"""How much memory a training step takes, and the table of it in the pages."""
 import os
 import re
 import subprocess
@@ -106,19 +106,19 @@ def test_too_little_disk_is_a_warning(caplog, monkeypatch, tmp_path, free, warne
     assert ("WARNING, too little: make room" in caplog.records[-1].getMessage()) == warned
 
 
-def readme_rows():
-    with open(os.path.join(PROJECT, "README.md")) as stream:
+def rows_of_the_page():
+    with open(os.path.join(PROJECT, "docs", "competition.md")) as stream:
         return re.findall(r"^\| (\S[^|]*) \| `(\w+)\.sh` \| (\d+) \|(.*)\|$", stream.read(), re.MULTILINE)
 
 
-def test_the_readme_lists_the_nine_models():
+def test_the_page_lists_the_nine_models():
     scripts = {name[:-3] for name in os.listdir(os.path.join(PROJECT, "shell_script"))
                if re.match("bert|gated|mix", name)}
-    assert len(readme_rows()) == 9 and {row[1] for row in readme_rows()} == scripts
+    assert len(rows_of_the_page()) == 9 and {row[1] for row in rows_of_the_page()} == scripts
 
 
-@pytest.mark.parametrize("name,script,frames,columns", readme_rows(), ids=[row[1] for row in readme_rows()])
-def test_the_readmes_figures_are_those_of_the_scripts_model(name, script, frames, columns):
+@pytest.mark.parametrize("name,script,frames,columns", rows_of_the_page(), ids=[row[1] for row in rows_of_the_page()])
+def test_the_pages_figures_are_those_of_the_scripts_model(name, script, frames, columns):
     path = os.path.join(PROJECT, "shell_script", script + ".sh")
     command, fine_tuning = (subprocess.check_output([path, step, "--dry_run"], universal_newlines=True)
                             for step in ("pretrain", "finetune"))
