@@ -1,9 +1,11 @@
 """checkpoints.py: what of a model's training and evaluation is done, and which checkpoints may go."""
 import os
 import shlex
+import types
 
 import pytest
 
+from src import checkpoints as program
 from src.common import files
 from src.trained import checkpoints
 from tests import checkpoint_folders
@@ -15,7 +17,7 @@ ALL = ["pretrain", "finetune", "eval", "evaluate-best"]
 
 
 def done(folder, **flags):
-    return runner.output_of("checkpoints", mode="done", train_dir=folder, **dict(ENDS, **flags)).split()
+    return program.steps_done(types.SimpleNamespace(train_dir=folder, **dict(ENDS, **flags)))
 
 
 @pytest.mark.parametrize("steps, evaluated, best, expected", [
@@ -67,8 +69,11 @@ def test_an_evaluation_of_videos_does_not_count(finished):
 
 def test_what_train_and_eval_leave_counts(evaluated):
     """Of the checkpoints 2, 4 and 6 of a training to step 6, pre-training's last is 4, and 6 alone is evaluated."""
-    assert done(evaluated, finetune_max_steps=6) == ALL
-    assert done(evaluated, finetune_max_steps=6, pretrain_max_steps=2) == ["pretrain", "finetune", "evaluate-best"]
+    flags = dict(ENDS, finetune_max_steps=6)
+    assert runner.output_of("checkpoints", mode="done", train_dir=evaluated, **flags).splitlines() == ALL
+    flags["pretrain_max_steps"] = 2
+    assert runner.output_of("checkpoints", mode="done", train_dir=evaluated, **flags).splitlines() == [
+        "pretrain", "finetune", "evaluate-best"]
 
 
 def test_tells_the_latest_checkpoint(finished, tmp_path):
