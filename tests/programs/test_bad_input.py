@@ -195,8 +195,8 @@ TRAIN = {
     "unquoted glob": case("unexpected argument 'more.tfrecord'", "quotes", words=["more.tfrecord"]),
     "a boolean's value": case("--segment_labels takes no separate value such as 'False'", "--nosegment_labels",
                               words=["--segment_labels", "False"]),
-    "storage that programs cannot use": case("--train_dir=s3://bucket/model is neither on this machine nor in a bucket: give a local path",
-                                     train_dir="s3://bucket/model"),
+    "storage that programs cannot use": case(
+        "--train_dir=s3://bucket/model is neither on this machine nor in a bucket", train_dir="s3://bucket/model"),
     "cluster without a chief": case(
         "TF_CONFIG has several tasks, but not both a master", tf_config=json.dumps(
             {"cluster": {"worker": ["a:1"], "ps": ["a:2"]}, "task": {"type": "worker", "index": 0}})),
@@ -236,8 +236,9 @@ EVAL = {
                             eval_data_pattern="{data}/validate0001*"),
     "recorded hyperparameter of another type": case("--iterations=5x is not of the type int",
                                                     spoil=change_flags(iterations="5x")),
-    "storage that programs cannot use": case("--eval_data_pattern=https://host/validate* is neither on this machine nor in a bucket",
-                                     eval_data_pattern="https://host/validate*"),
+    "storage that programs cannot use": case(
+        "--eval_data_pattern=https://host/validate* is neither on this machine nor in a bucket",
+        eval_data_pattern="https://host/validate*"),
     "unwritable": case("{work}/model/eval", spoil=make_file_of_folder("model/eval")),
     "unquoted glob": case("unexpected argument 'more.tfrecord'", "quotes", words=["more.tfrecord"]),
 }
@@ -261,8 +262,9 @@ INFERENCE = {
     "segments of a video-level model": case("--segment_labels needs a frame-level model", "LogisticModel",
                                             spoil=change_flags(model="LogisticModel")),
     "shifted videos": case("--shift=1 needs --segment_labels", shift="1", segment_labels=False),
-    "storage that programs cannot use": case("--output_file=ftp://host/out.csv is neither on this machine nor in a bucket",
-                                     output_file="ftp://host/out.csv"),
+    "storage that programs cannot use": case(
+        "--output_file=ftp://host/out.csv is neither on this machine nor in a bucket",
+        output_file="ftp://host/out.csv"),
     "no output": case("--output_file is empty", output_file=""),
     "unwritable": case("{work}/out.csv/new.csv cannot be written", output_file="{work}/out.csv/new.csv"),
     "unwritable probabilities": case("{work}/out.csv/new.csv cannot be written", output_prob=True,
