@@ -102,8 +102,7 @@ class LogisticModel(object):
     def __init__(self, hparams, features=None):
         self.hparams, self.features = hparams, features
 
-    def create_model(self, model_input, vocab_size, num_frames=None, is_training=True, labels=None,
-                     classes=None, **unused):
+    def create_model(self, model_input, vocab_size, num_frames=None, is_training=True, classes=None, **unused):
         """Builds the model; see `logistic_model`."""
         return logistic_model(columns.in_order(model_input, self.features), vocab_size, self.hparams["l2_penalty"],
                               classes)
@@ -118,8 +117,7 @@ class MoeModel(object):
     def __init__(self, hparams, features=None):
         self.hparams, self.features = hparams, features
 
-    def create_model(self, model_input, vocab_size, num_frames=None, is_training=True, labels=None,
-                     classes=None, **unused):
+    def create_model(self, model_input, vocab_size, num_frames=None, is_training=True, classes=None, **unused):
         """Builds the model; see `moe_model`."""
         return moe_model(columns.in_order(model_input, self.features), vocab_size, is_training, self.hparams, classes)
 

@@ -36,8 +36,8 @@ class FrameLevelModel(object):
         return sampling.vlad_indices(num_frames, self.hparams["iterations"], self.hparams["sample_random_frames"],
                                      is_training)
 
-    def create_model(self, model_input, vocab_size, num_frames, is_training=True, labels=None, frames_sampled=False,
-                     classes=None, **unused):
+    def create_model(self, model_input, vocab_size, num_frames, is_training=True, frames_sampled=False, classes=None,
+                     **unused):
         """Builds the model.
 
         Args:
