@@ -5,6 +5,7 @@ from src.common.errors import InputError
 from src.models import columns
 from src.models.hparams import Hparam
 from src.models.hparams import check_at_least
+from src.models.layers import Groups
 from src.models.layers import batch_norm
 from src.models.layers import dense
 from src.models.layers import normal_weights
@@ -25,6 +26,11 @@ HEAD_HPARAMS = [
 ] + LOGISTIC_HPARAMS + MOE_HPARAMS
 
 
+def _groups(classes, vocab_size):
+    """The groups of units of the classes to predict, for `dense`."""
+    return None if classes is None else Groups(classes, vocab_size)
+
+
 def logistic_model(model_input, vocab_size, l2_penalty, classes=None):
     """One dense layer and a sigmoid.
 
@@ -36,7 +42,7 @@ def logistic_model(model_input, vocab_size, l2_penalty, classes=None):
       dict of `predictions` and `logits`, [batch, classes].
     """
     logits = dense(model_input, vocab_size, "fully_connected", l2_penalty, bias_l2_penalty=l2_penalty,
-                   initializer=tf.compat.v1.variance_scaling_initializer(), groups=classes, num_groups=vocab_size)
+                   initializer=tf.compat.v1.variance_scaling_initializer(), groups=_groups(classes, vocab_size))
     return {"predictions": tf.nn.sigmoid(logits), "logits": logits}
 
 
@@ -59,14 +65,14 @@ def moe_model(model_input, vocab_size, is_training, hparams, classes=None):
     if hparams["moe_prob_gating"] and classes is not None:
         every = moe_model(model_input, vocab_size, is_training, hparams)["predictions"]
         return {"predictions": tf.gather(every, classes, axis=1)}
-    some, num_predicted = {"groups": classes, "num_groups": vocab_size}, vocab_size if classes is None else len(classes)
+    groups, num_predicted = _groups(classes, vocab_size), vocab_size if classes is None else len(classes)
     mixtures, l2_penalty = hparams["moe_num_mixtures"], hparams["moe_l2"]
     if hparams["moe_low_rank_gating"] > 0:
         low_rank = dense(model_input, hparams["moe_low_rank_gating"], "gates1", l2_penalty, use_bias=False)
-        gates = dense(low_rank, vocab_size * (mixtures + 1), "gates2", l2_penalty, use_bias=False, **some)
+        gates = dense(low_rank, vocab_size * (mixtures + 1), "gates2", l2_penalty, use_bias=False, groups=groups)
     else:
-        gates = dense(model_input, vocab_size * (mixtures + 1), "gates", l2_penalty, use_bias=False, **some)
-    experts = dense(model_input, vocab_size * mixtures, "experts", l2_penalty, **some)
+        gates = dense(model_input, vocab_size * (mixtures + 1), "gates", l2_penalty, use_bias=False, groups=groups)
+    experts = dense(model_input, vocab_size * mixtures, "experts", l2_penalty, groups=groups)
     gates = tf.nn.softmax(tf.reshape(gates, [-1, num_predicted, mixtures + 1]))
     experts = tf.nn.sigmoid(tf.reshape(experts, [-1, num_predicted, mixtures]))
     probabilities = tf.reduce_sum(gates[:, :, :mixtures] * experts, axis=2)

@@ -1,5 +1,15 @@
 """Layers that several models share, with the variable names of tf.contrib.slim."""
+import typing
+
+import numpy as np
 import tensorflow as tf
+
+
+class Groups(typing.NamedTuple):
+    """Some of the equal groups of neighbouring units that make up a layer, such as the experts of some classes."""
+
+    chosen: np.ndarray  # indices of the groups to compute
+    count: int  # number of all groups
 
 
 def normal_weights(name, shape, fan_in):
@@ -8,8 +18,7 @@ def normal_weights(name, shape, fan_in):
                                      tf.compat.v1.random_normal_initializer(stddev=fan_in ** -0.5))
 
 
-def dense(inputs, units, scope, l2_penalty=0.0, use_bias=True, bias_l2_penalty=0.0, initializer=None, groups=None,
-          num_groups=None):
+def dense(inputs, units, scope, l2_penalty=0.0, use_bias=True, bias_l2_penalty=0.0, initializer=None, groups=None):
     """Linear layer with variables `weights` and `biases` under `scope`.
 
     Args:
@@ -18,25 +27,25 @@ def dense(inputs, units, scope, l2_penalty=0.0, use_bias=True, bias_l2_penalty=0
       l2_penalty: times half the squared weights is added to the regularization losses.
       bias_l2_penalty: the same for the biases.
       initializer: of the weights, Glorot's uniform by default.
-      groups: int array of those to compute of the `num_groups` equal groups of neighbouring units; None: all.
+      groups: Groups, to compute only some of the units; None: all.
 
     Returns:
-      [batch, units], or [batch, units of the groups].
+      [batch, units], or [batch, units of the chosen groups].
     """
-    def wanted(variable):
+    def chosen(variable):
         if groups is None:
             return variable
-        shape = variable.shape.as_list()[:-1]
-        grouped = tf.reshape(variable, shape + [num_groups, units // num_groups])
-        return tf.reshape(tf.gather(grouped, groups, axis=len(shape)), shape + [len(groups) * (units // num_groups)])
+        shape, size = variable.shape.as_list()[:-1], units // groups.count
+        grouped = tf.reshape(variable, shape + [groups.count, size])
+        return tf.reshape(tf.gather(grouped, groups.chosen, axis=len(shape)), shape + [len(groups.chosen) * size])
 
     with tf.compat.v1.variable_scope(scope):
         weights = tf.compat.v1.get_variable(
             "weights", [inputs.shape[-1], units], tf.float32,
             initializer or tf.compat.v1.glorot_uniform_initializer(), regularizer=_l2(l2_penalty))
-        outputs = tf.matmul(inputs, wanted(weights))
+        outputs = tf.matmul(inputs, chosen(weights))
         if use_bias:
-            outputs += wanted(tf.compat.v1.get_variable("biases", [units], tf.float32, tf.compat.v1.zeros_initializer(),
+            outputs += chosen(tf.compat.v1.get_variable("biases", [units], tf.float32, tf.compat.v1.zeros_initializer(),
                                                         regularizer=_l2(bias_l2_penalty)))
         return outputs
 
