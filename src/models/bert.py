@@ -5,8 +5,8 @@ Transformers", with the variable names of google-research/bert, fed with frame f
 place of word embeddings (Liu and Shao, "BERT and frame-level models for large-scale video
 segment classification with test-time augmentation", 2019).
 """
-import collections
 import math
+import typing
 
 import numpy as np
 import tensorflow as tf
@@ -36,8 +36,16 @@ HPARAMS = [
     Hparam("bert_position", False, "With use_position: learned position embeddings instead of sinusoidal ones."),
 ]
 
-EncoderConfig = collections.namedtuple(
-    "EncoderConfig", "num_layers num_heads intermediate_size dropout initializer_range max_positions")
+
+class EncoderConfig(typing.NamedTuple):
+    """Sizes of an encoder."""
+
+    num_layers: int
+    num_heads: int  # of the attention of each layer; they divide the width
+    intermediate_size: int  # units between the two dense layers that follow the attention
+    dropout: float  # share of hidden states and attention weights that training drops
+    initializer_range: float  # standard deviation of new weights
+    max_positions: int  # the most frames that position encodings tell apart
 
 
 def encoder_config(hparams):
