@@ -20,21 +20,6 @@ from src.models import sampling
 from src.models.frame_level import FrameLevelModel
 from src.models.hparams import Hparam
 from src.models.hparams import MOST
-from src.models.hparams import check_at_least
-from src.models.hparams import check_at_most
-from src.models.hparams import check_share
-
-HPARAMS = [
-    Hparam("bert_config_file", "bert_config.json", "BERT configuration; intermediate_size, initializer_range and "
-           "max_position_embeddings are read from it."),
-    Hparam("bert_hidden_layer", 2, "Encoder layers."),
-    Hparam("bert_attention_heads", 12, "Attention heads; they must divide the width."),
-    Hparam("bert_dropout_prob", 0.1, "Dropout of hidden states and attention in training."),
-    Hparam("pooling_strategy", "mean", "How the positions' outputs become one vector: mean, first, last, attn or "
-           "none (concatenated)."),
-    Hparam("use_position", False, "Add position encodings to the frames, sinusoidal ones."),
-    Hparam("bert_position", False, "With use_position: learned position embeddings instead of sinusoidal ones."),
-]
 
 
 class EncoderConfig(typing.NamedTuple):
@@ -204,6 +189,18 @@ POOLINGS = {
     "none": lambda x: tf.reshape(x, [-1, x.shape[1].value * x.shape[2].value]),
 }
 
+HPARAMS = [
+    Hparam("bert_config_file", "bert_config.json", "BERT configuration; intermediate_size, initializer_range and "
+           "max_position_embeddings are read from it."),
+    Hparam("bert_hidden_layer", 2, "Encoder layers.", low=1, high=100),
+    Hparam("bert_attention_heads", 12, "Attention heads; they must divide the width.", low=1),
+    Hparam("bert_dropout_prob", 0.1, "Dropout of hidden states and attention in training.", low=0, below=1),
+    Hparam("pooling_strategy", "mean", "How the positions' outputs become one vector; none concatenates them.",
+           choices=tuple(sorted(POOLINGS))),
+    Hparam("use_position", False, "Add position encodings to the frames, sinusoidal ones."),
+    Hparam("bert_position", False, "With use_position: learned position embeddings instead of sinusoidal ones."),
+]
+
 
 class Bert(FrameLevelModel):
     """A BERT encoder over the frames, pooled and classified.
@@ -218,12 +215,6 @@ class Bert(FrameLevelModel):
 
     def __init__(self, hparams, features=None):
         super(Bert, self).__init__(hparams, features)
-        if hparams["pooling_strategy"] not in POOLINGS:
-            raise InputError("--pooling_strategy=%s is unknown: choose one of %s."
-                             % (hparams["pooling_strategy"], ", ".join(sorted(POOLINGS))))
-        check_at_least(hparams, 1, "bert_hidden_layer", "bert_attention_heads")
-        check_at_most(hparams, 100, "bert_hidden_layer")
-        check_share(hparams, "bert_dropout_prob")
         self.config = encoder_config(hparams)
 
     def frame_indices(self, num_frames, max_frames, is_training):
@@ -249,12 +240,15 @@ class Bert(FrameLevelModel):
 class BertCross(Bert):
     """All encoder layers but the last over image and over sound alone, the last one over both."""
 
+    def __init__(self, hparams, features=None):
+        super(BertCross, self).__init__(hparams, features)
+        if not (columns.has_image(features) and columns.has_sound(features)):
+            raise InputError("--model=BertCross needs image and sound, but there is only one of them: give both in "
+                             "--feature_names, or --model=Bert.")
+
     def encode(self, frames, is_training):
         alone = self.config._replace(num_layers=self.config.num_layers - 1)
         image, sound = columns.split(frames, self.features)
-        if image is None or sound is None:
-            raise InputError("--model=BertCross looks at image and sound by turns, and there is only one of them: give "
-                             "both in --feature_names, or --model=Bert.")
         image = encoder(image, "frame_encoder", alone, is_training)
         sound = encoder(sound, "audio_encoder", alone, is_training)
         both = self.config._replace(num_layers=1)

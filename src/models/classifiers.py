@@ -4,7 +4,6 @@ import tensorflow as tf
 from src.common.errors import InputError
 from src.models import columns
 from src.models.hparams import Hparam
-from src.models.hparams import check_at_least
 from src.models.layers import Groups
 from src.models.layers import batch_norm
 from src.models.layers import dense
@@ -14,16 +13,14 @@ LOGISTIC_HPARAMS = [
     Hparam("l2_penalty", 1e-8, "L2 penalty on the weights and biases of LogisticModel."),
 ]
 MOE_HPARAMS = [
-    Hparam("moe_num_mixtures", 5, "Experts a class of MoeModel, without the dummy expert."),
+    Hparam("moe_num_mixtures", 5, "Experts per class of MoeModel, without the dummy expert.", low=1),
     Hparam("moe_l2", 1e-8, "L2 penalty on the weights of MoeModel."),
-    Hparam("moe_low_rank_gating", -1, "Rank of a linear layer before MoeModel's gates; -1 = none."),
+    Hparam("moe_low_rank_gating", -1, "Rank of a linear layer before MoeModel's gates; 0 or less: no such layer."),
     Hparam("moe_prob_gating", False, "Multiply MoeModel's probabilities by a learned gate."),
-    Hparam("moe_prob_gating_input", "prob", "What that gate sees: prob (the probabilities) or input."),
+    Hparam("moe_prob_gating_input", "prob", "What that gate sees: prob (the probabilities) or input.",
+           choices=("input", "prob")),
     Hparam("gating_remove_diag", False, "Leave a class's own probability out of its gate."),
 ]
-HEAD_HPARAMS = [
-    Hparam("video_level_classifier_model", "MoeModel", "Head of the frame-level models: MoeModel or LogisticModel."),
-] + LOGISTIC_HPARAMS + MOE_HPARAMS
 
 
 def _groups(classes, vocab_size):
@@ -61,7 +58,6 @@ def moe_model(model_input, vocab_size, is_training, hparams, classes=None):
     Returns:
       dict of `predictions` [batch, classes].
     """
-    check_at_least(hparams, 1, "moe_num_mixtures")
     if hparams["moe_prob_gating"] and classes is not None:
         every = moe_model(model_input, vocab_size, is_training, hparams)["predictions"]
         return {"predictions": tf.gather(every, classes, axis=1)}
@@ -83,9 +79,6 @@ def moe_model(model_input, vocab_size, is_training, hparams, classes=None):
 
 def _probability_gates(model_input, probabilities, is_training, hparams):
     """sigmoid(batch_norm(x W)), [batch, vocab_size]; x = probabilities or the model's input."""
-    if hparams["moe_prob_gating_input"] not in ("prob", "input"):
-        raise InputError("--moe_prob_gating_input=%s is unknown: give prob or input."
-                         % hparams["moe_prob_gating_input"])
     source = probabilities if hparams["moe_prob_gating_input"] == "prob" else model_input
     vocab_size = probabilities.shape[-1].value
     weights = normal_weights("gating_prob_weights", [source.shape[-1], vocab_size], vocab_size)
@@ -129,6 +122,9 @@ class MoeModel(object):
 
 
 HEADS = {"LogisticModel": LogisticModel, "MoeModel": MoeModel}
+HEAD_HPARAMS = [
+    Hparam("video_level_classifier_model", "MoeModel", "Head of the frame-level models.", choices=tuple(sorted(HEADS))),
+] + LOGISTIC_HPARAMS + MOE_HPARAMS
 
 
 def head(model_input, vocab_size, is_training, hparams, classes=None):
@@ -136,12 +132,6 @@ def head(model_input, vocab_size, is_training, hparams, classes=None):
 
     Args:
       classes: int array of the classes to predict; None: all.
-
-    Raises:
-      InputError: there is no such head.
     """
-    name = hparams["video_level_classifier_model"]
-    if name not in HEADS:
-        raise InputError("--video_level_classifier_model=%s is unknown: choose one of %s."
-                         % (name, ", ".join(sorted(HEADS))))
-    return HEADS[name](hparams).create_model(model_input, vocab_size, is_training=is_training, classes=classes)
+    model = HEADS[hparams["video_level_classifier_model"]](hparams)
+    return model.create_model(model_input, vocab_size, is_training=is_training, classes=classes)

@@ -21,6 +21,16 @@ def in_order(x, features):
     return tf.concat([parts[feature] for feature in sorted(features, key=_place)], axis=-1)
 
 
+def has_image(features):
+    """Whether image is among a list of features; None: it is."""
+    return features is None or any(_place(feature) < 2 for feature in features)
+
+
+def has_sound(features):
+    """Whether sound is among a list of features; None: it is."""
+    return features is None or any(_place(feature) == 2 for feature in features)
+
+
 def split(x, features):
     """Image and sound, [.., columns] each, of what `in_order` returns; None for what there is not."""
     width = x.shape[-1].value

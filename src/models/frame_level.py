@@ -4,8 +4,6 @@ import tensorflow as tf
 from src.models import classifiers
 from src.models import columns
 from src.models import sampling
-from src.models.hparams import check_at_least
-from src.models.hparams import check_at_most
 
 
 class FrameLevelModel(object):
@@ -18,8 +16,6 @@ class FrameLevelModel(object):
     merges_repeats = True  # whether `pool` takes `indices`
 
     def __init__(self, hparams, features=None):
-        check_at_least(hparams, 1, "iterations")
-        check_at_most(hparams, 3000, "iterations")
         self.hparams, self.features = hparams, features
 
     def frame_indices(self, num_frames, max_frames, is_training):

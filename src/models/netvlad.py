@@ -11,13 +11,13 @@ from src.models import columns
 from src.models import sampling
 from src.models.frame_level import FrameLevelModel
 from src.models.hparams import Hparam
-from src.models.hparams import check_at_least
 from src.models.layers import batch_norm
 from src.models.layers import normal_weights
 
 HPARAMS = [
-    Hparam("netvlad_cluster_size", 64, "Clusters of the image features; sound has half as many."),
-    Hparam("netvlad_hidden_size", 1024, "Units of the first layer over the descriptors; the second has twice as many."),
+    Hparam("netvlad_cluster_size", 64, "Clusters of the image features; sound has half as many.", low=1),
+    Hparam("netvlad_hidden_size", 1024, "Units of the first layer over the descriptors; the second has twice as many.",
+           low=1),
     Hparam("netvlad_relu", False, "A rectifier (relu6) after the second layer, too."),
     Hparam("gating", False, "Context gating of the second layer."),
 ]
@@ -62,13 +62,15 @@ class GatedNetVLAD(FrameLevelModel):
 
     hparams_declared = HPARAMS + sampling.HPARAMS + classifiers.HEAD_HPARAMS
 
+    def __init__(self, hparams, features=None):
+        super(GatedNetVLAD, self).__init__(hparams, features)
+        if columns.has_sound(features) and hparams["netvlad_cluster_size"] < 2:
+            raise InputError("--netvlad_cluster_size=%d leaves no cluster to sound, which has half as many: give at "
+                             "least 2." % hparams["netvlad_cluster_size"])
+
     def pool(self, frames, is_training, indices=None):
         clusters, hidden_size = self.hparams["netvlad_cluster_size"], self.hparams["netvlad_hidden_size"]
         image, sound = columns.split(frames, self.features)
-        check_at_least(self.hparams, 1, "netvlad_hidden_size", "netvlad_cluster_size")
-        if sound is not None and clusters < 2:
-            raise InputError("--netvlad_cluster_size=%d leaves no cluster to sound, which has half as many: give at "
-                             "least 2." % clusters)
         counts = sampling.repetitions(indices, tf.shape(frames)[1])
         descriptors = []
         if image is not None:

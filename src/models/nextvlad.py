@@ -11,22 +11,19 @@ from src.models import columns
 from src.models import sampling
 from src.models.frame_level import FrameLevelModel
 from src.models.hparams import Hparam
-from src.models.hparams import check_at_least
-from src.models.hparams import check_at_most
-from src.models.hparams import check_share
 from src.models.layers import batch_norm
 from src.models.layers import dense
 
 HPARAMS = [
-    Hparam("nextvlad_cluster_size", 112, "Clusters of the image features; sound has half as many."),
-    Hparam("nextvlad_hidden_size", 2048, "Units of the layer over the descriptors."),
-    Hparam("groups", 8, "Groups that the image features are split into; sound has half as many."),
-    Hparam("expansion", 2, "Factor by which features are widened before they are split."),
-    Hparam("gating_reduction", 16, "Factor by which squeeze-and-excite gating narrows the hidden layer."),
-    Hparam("drop_rate", 0.5, "Dropout of the descriptors in training."),
+    Hparam("nextvlad_cluster_size", 112, "Clusters of the image features; sound has half as many.", low=1),
+    Hparam("nextvlad_hidden_size", 2048, "Units of the layer over the descriptors.", low=1),
+    Hparam("groups", 8, "Groups that the image features are split into; sound has half as many.", low=1),
+    Hparam("expansion", 2, "Factor by which features are widened before they are split.", low=1),
+    Hparam("gating_reduction", 16, "Factor by which squeeze-and-excite gating narrows the hidden layer.", low=1),
+    Hparam("drop_rate", 0.5, "Dropout of the descriptors in training.", low=0, below=1),
 ]
 MIX_HPARAMS = [
-    Hparam("mix_number", 3, "Branches of MixNeXtVLAD."),
+    Hparam("mix_number", 3, "Branches of MixNeXtVLAD.", low=1, high=100),
     Hparam("cl_temperature", 3.0, "Temperature of the distillation between branches and mixture."),
     Hparam("cl_lambda", 9.0, "Weight of the distillation loss."),
 ]
@@ -54,7 +51,7 @@ def nextvlad(frames, num_clusters, groups, expansion, is_training, counts=None):
       InputError: the groups do not divide the widened features.
     """
     num_frames, width = tf.shape(frames)[1], expansion * frames.shape[2].value
-    if min(groups, width) < 1 or width % groups:
+    if groups < 1 or width % groups:
         raise InputError("--groups and --expansion split %d widened features into %d groups: choose groups (sound "
                          "takes half as many) that divide them." % (width, groups))
     part = width // groups
@@ -75,15 +72,8 @@ def nextvlad(frames, num_clusters, groups, expansion, is_training, counts=None):
 
 
 def squeeze_excite(x, reduction, is_training):
-    """[batch, units] times sigmoid(relu(batch_norm(x W1)) W2), W1 narrowing by `reduction`.
-
-    Raises:
-      InputError: nothing would be left of the units.
-    """
+    """[batch, units] times sigmoid(relu(batch_norm(x W1)) W2), W1 narrowing by `reduction`."""
     units = x.shape[1].value
-    if not 1 <= reduction <= units:
-        raise InputError("--gating_reduction=%d cannot narrow the %d units of --nextvlad_hidden_size: give 1 to %d."
-                         % (reduction, units, units))
     narrow = tf.matmul(x, _weights("gating_weights_1", [units, units // reduction]))
     narrow = tf.nn.relu(batch_norm(narrow, "gating_bn", is_training))
     return x * tf.nn.sigmoid(tf.matmul(narrow, _weights("gating_weights_2", [units // reduction, units])))
@@ -94,16 +84,21 @@ class NeXtVLAD(FrameLevelModel):
 
     hparams_declared = HPARAMS + sampling.HPARAMS + classifiers.HEAD_HPARAMS
 
+    def __init__(self, hparams, features=None):
+        super(NeXtVLAD, self).__init__(hparams, features)
+        if columns.has_sound(features) and hparams["nextvlad_cluster_size"] < 2:
+            raise InputError("--nextvlad_cluster_size=%d leaves no cluster to sound, which has half as many: give at "
+                             "least 2." % hparams["nextvlad_cluster_size"])
+        reduction, units = hparams["gating_reduction"], hparams["nextvlad_hidden_size"]
+        if reduction > units:
+            raise InputError("--gating_reduction=%d cannot narrow the %d units of --nextvlad_hidden_size: give at most "
+                             "%d." % (reduction, units, units))
+
     def pool(self, frames, is_training, indices=None):
         hparams = self.hparams
         clusters, groups, expansion = (hparams[name] for name in ("nextvlad_cluster_size", "groups", "expansion"))
         image, sound = columns.split(frames, self.features)
-        check_at_least(hparams, 1, "nextvlad_hidden_size", "nextvlad_cluster_size")
-        if sound is not None and clusters < 2:
-            raise InputError("--nextvlad_cluster_size=%d leaves no cluster to sound, which has half as many: give at "
-                             "least 2." % clusters)
         counts = sampling.repetitions(indices, tf.shape(frames)[1])
-        check_share(hparams, "drop_rate")
         descriptors = []
         if image is not None:
             with tf.compat.v1.variable_scope("video_vlad"):
@@ -133,8 +128,6 @@ class MixNeXtVLAD(NeXtVLAD):
 
     def classify(self, pooled, vocab_size, is_training, classes=None):
         (frames, indices), branches = pooled, []
-        check_at_least(self.hparams, 1, "mix_number")
-        check_at_most(self.hparams, 100, "mix_number")
         for index in range(self.hparams["mix_number"]):
             with tf.compat.v1.variable_scope("branch_%d" % index):
                 result = classifiers.head(super(MixNeXtVLAD, self).pool(frames, is_training, indices), vocab_size,

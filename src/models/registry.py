@@ -8,8 +8,7 @@ from src.models import classifiers
 from src.models import frame_level
 from src.models import netvlad
 from src.models import nextvlad
-from src.models.hparams import check
-from src.models.hparams import defaults
+from src.models.hparams import MOST
 
 _MODELS = {
     "Bert": bert.Bert,
@@ -43,10 +42,15 @@ def _declared():
 
 
 def define_flags():
-    """Flags `model` and one for each hyperparameter of any model."""
+    """Defines the flag `model` and one flag per hyperparameter of any model.
+
+    A flag accepts any value of its type. `create` checks the bounds, as model_flags.json may give the values, too.
+    """
     flags.DEFINE_string("model", "LogisticModel", "Which model: %s." % ", ".join(names()))
     for name, hparam in sorted(_declared().items()):
-        _DEFINERS[type(hparam.default)](name, hparam.default, hparam.help)
+        bounded = hparam.choices or hparam.low > -MOST
+        _DEFINERS[type(hparam.default)](name, hparam.default,
+                                        hparam.help + (" Give %s." % hparam.allowed() if bounded else ""))
 
 
 def hparam_names():
@@ -72,7 +76,8 @@ def create(name, features=None, **hparams):
       A model with `create_model`, `frame_level` and `hparams`, the values of its own hyperparameters.
 
     Raises:
-      InputError: no model has that name, none has such a hyperparameter, or it is not of the right type and size.
+      InputError: no model has that name, none has such a hyperparameter, or its value is not allowed, be it alone,
+        beside another or for these features.
     """
     if name not in names():
         raise InputError("--model=%s is unknown: choose one of %s." % (text.shown(name), ", ".join(names())))
@@ -81,8 +86,8 @@ def create(name, features=None, **hparams):
     if unknown:
         raise InputError("No model has a hyperparameter %s: known are %s."
                          % (", ".join(unknown), ", ".join(sorted(_declared()))))
-    own = defaults(model.hparams_declared)
-    for key, default in list(own.items()):
-        own[key] = hparams.get(key, default)
-        check(key, own[key], default)
+    own = {}
+    for hparam in model.hparams_declared:
+        own[hparam.name] = hparams.get(hparam.name, hparam.default)
+        hparam.check(own[hparam.name])
     return model(own, features)

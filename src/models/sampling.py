@@ -5,7 +5,7 @@ from src.models.hparams import Hparam
 
 HPARAMS = [
     Hparam("iterations", 5, "Frames of a video that a training example shows the model (VLAD models and "
-           "FrameLevelLogisticModel: in evaluation too). 5 is a segment's length."),
+           "FrameLevelLogisticModel: in evaluation too). 5 is a segment's length.", low=1, high=3000),
     Hparam("sample_random_frames", True, "Training draws single frames at random, with replacement; else a "
            "random run of consecutive frames."),
 ]

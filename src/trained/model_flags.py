@@ -29,7 +29,7 @@ def from_flags(parsed):
       InputError: the flags describe no model.
     """
     values = {name: _plain(name, parsed[name].value) for name in _TYPES}
-    values.update(models.create(parsed.model, **models.hparams_from_flags(parsed)).hparams)
+    values.update(create_model(dict(values, **models.hparams_from_flags(parsed))).hparams)
     return values
 
 

@@ -26,8 +26,16 @@ def test_no_value_of_another_type_or_size_makes_a_model():
 @pytest.mark.parametrize("model, name, most", [("Bert", "bert_hidden_layer", 100), ("Bert", "iterations", 3000)])
 def test_what_would_take_days_to_build_is_refused(model, name, most):
     models.create(model, **{name: most})
-    with pytest.raises(InputError, match="--%s=%d is too large: give at most %d." % (name, most + 1, most)):
+    with pytest.raises(InputError, match="--%s=%d is out of range: give .* from 1 to %d." % (name, most + 1, most)):
         models.create(model, **{name: most + 1})
+
+
+@pytest.mark.parametrize("model, features, name, value", [
+    ("MoeModel", None, "moe_low_rank_gating", -1), ("Bert", None, "bert_dropout_prob", 0.0),
+    ("NeXtVLAD", None, "drop_rate", 1 - 1e-9), ("NeXtVLAD", None, "drop_rate", 0), ("Bert", None, "iterations", 1),
+    ("GatedNetVLAD", [("rgb", 1024)], "netvlad_cluster_size", 1)])
+def test_values_at_a_bound_are_allowed(model, features, name, value):
+    assert models.create(model, features, **{name: value}).hparams[name] == value
 
 
 @pytest.mark.parametrize("name, value", [

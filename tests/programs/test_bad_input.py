@@ -212,7 +212,7 @@ EVAL = {
                                         "restore it", spoil=change_flags(feature_names=[5])),
     "deeply nested model flags": case("{work}/model/model_flags.json is not valid JSON (nested too deeply): restore",
                                       spoil=write("model/model_flags.json", 100000 * "[")),
-    "recorded hyperparameter without end": case("--iterations=100000", "is out of all proportion: give a number of at",
+    "recorded hyperparameter without end": case("--iterations=100000", "is out of range: give a number from 1 to 3000",
                                                 spoil=change_flags(iterations=10 ** 50)),
     "unknown recorded model": case("--model=Bart is unknown", spoil=change_flags(model="Bart")),
     "contradiction": case("--iterations=3 given, 5 recorded", "leave these flags out", iterations=3),
