@@ -54,8 +54,7 @@ class FrameLevelModel(object):
             indices = self.frame_indices(num_frames, tf.shape(model_input)[1], is_training)
         if indices is not None and not self._are_repeats(model_input, indices, is_training):
             model_input, indices = sampling.gather_frames(model_input, indices), None
-        pooled = self.pool(columns.in_order(model_input, self.features), is_training, indices)
-        return self.classify(pooled, vocab_size, is_training, classes)
+        return self.predict(columns.in_order(model_input, self.features), indices, vocab_size, is_training, classes)
 
     def _are_repeats(self, model_input, indices, is_training):
         """Whether the model sees frames many times over, so that each is better computed once.
@@ -64,6 +63,10 @@ class FrameLevelModel(object):
         """
         num_frames = model_input.shape[1].value
         return self.merges_repeats and not is_training and num_frames and num_frames < indices.shape[1].value
+
+    def predict(self, frames, indices, vocab_size, is_training, classes=None):
+        """Pools and classifies; takes what `pool` and `classify` take, and returns what `create_model` returns."""
+        return self.classify(self.pool(frames, is_training, indices), vocab_size, is_training, classes)
 
     def pool(self, frames, is_training, indices=None):
         """Pools the frames of each video.

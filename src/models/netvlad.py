@@ -5,14 +5,12 @@ section 3; Miech et al., "Learnable pooling with context gating for video classi
 """
 import tensorflow as tf
 
-from src.common.errors import InputError
 from src.models import classifiers
-from src.models import columns
 from src.models import sampling
-from src.models.frame_level import FrameLevelModel
 from src.models.hparams import Hparam
 from src.models.layers import batch_norm
 from src.models.layers import normal_weights
+from src.models.vlad import VLADModel
 
 HPARAMS = [
     Hparam("netvlad_cluster_size", 64, "Clusters of the image features; sound has half as many.", low=1),
@@ -57,29 +55,19 @@ def context_gating(x, is_training):
     return x * tf.nn.sigmoid(batch_norm(tf.matmul(x, weights), "gating_bn", is_training))
 
 
-class GatedNetVLAD(FrameLevelModel):
+class GatedNetVLAD(VLADModel):
     """NetVLAD over image and over sound, or the one there is, two layers, context gating, a classifier."""
 
     hparams_declared = HPARAMS + sampling.HPARAMS + classifiers.HEAD_HPARAMS
+    clusters_hparam = "netvlad_cluster_size"
+    scopes = "video_VLAD", "audio_VLAD"
 
-    def __init__(self, hparams, features=None):
-        super(GatedNetVLAD, self).__init__(hparams, features)
-        if columns.has_sound(features) and hparams["netvlad_cluster_size"] < 2:
-            raise InputError("--netvlad_cluster_size=%d leaves no cluster to sound, which has half as many: give at "
-                             "least 2." % hparams["netvlad_cluster_size"])
+    def describe(self, part, divisor, is_training, counts):
+        return netvlad(part, self.hparams["netvlad_cluster_size"] // divisor, is_training, counts)
 
     def pool(self, frames, is_training, indices=None):
         clusters, hidden_size = self.hparams["netvlad_cluster_size"], self.hparams["netvlad_hidden_size"]
-        image, sound = columns.split(frames, self.features)
-        counts = sampling.repetitions(indices, tf.shape(frames)[1])
-        descriptors = []
-        if image is not None:
-            with tf.compat.v1.variable_scope("video_VLAD"):
-                descriptors.append(netvlad(image, clusters, is_training, counts))
-        if sound is not None:
-            with tf.compat.v1.variable_scope("audio_VLAD"):
-                descriptors.append(netvlad(sound, clusters // 2, is_training, counts))
-        descriptors = tf.concat(descriptors, axis=1)
+        descriptors = self.descriptors(frames, is_training, indices)
         with tf.compat.v1.variable_scope("hidden1_weights"):
             weights = normal_weights("hidden1_weights", [descriptors.shape[1], hidden_size], clusters)
         hidden = tf.nn.relu6(batch_norm(tf.matmul(descriptors, weights), "hidden1_bn", is_training))

@@ -7,12 +7,11 @@ import tensorflow as tf
 
 from src.common.errors import InputError
 from src.models import classifiers
-from src.models import columns
 from src.models import sampling
-from src.models.frame_level import FrameLevelModel
 from src.models.hparams import Hparam
 from src.models.layers import batch_norm
 from src.models.layers import dense
+from src.models.vlad import VLADModel
 
 HPARAMS = [
     Hparam("nextvlad_cluster_size", 112, "Clusters of the image features; sound has half as many.", low=1),
@@ -79,34 +78,26 @@ def squeeze_excite(x, reduction, is_training):
     return x * tf.nn.sigmoid(tf.matmul(narrow, _weights("gating_weights_2", [units // reduction, units])))
 
 
-class NeXtVLAD(FrameLevelModel):
+class NeXtVLAD(VLADModel):
     """NeXtVLAD over image and over sound, or the one there is, one layer, squeeze-and-excite gating, a classifier."""
 
     hparams_declared = HPARAMS + sampling.HPARAMS + classifiers.HEAD_HPARAMS
+    clusters_hparam = "nextvlad_cluster_size"
+    scopes = "video_vlad", "audio_vlad"
 
     def __init__(self, hparams, features=None):
         super(NeXtVLAD, self).__init__(hparams, features)
-        if columns.has_sound(features) and hparams["nextvlad_cluster_size"] < 2:
-            raise InputError("--nextvlad_cluster_size=%d leaves no cluster to sound, which has half as many: give at "
-                             "least 2." % hparams["nextvlad_cluster_size"])
         reduction, units = hparams["gating_reduction"], hparams["nextvlad_hidden_size"]
         if reduction > units:
             raise InputError("--gating_reduction=%d cannot narrow the %d units of --nextvlad_hidden_size: give at most "
                              "%d." % (reduction, units, units))
 
+    def describe(self, part, divisor, is_training, counts):
+        clusters, groups = (self.hparams[name] // divisor for name in ("nextvlad_cluster_size", "groups"))
+        return nextvlad(part, clusters, groups, self.hparams["expansion"], is_training, counts)
+
     def pool(self, frames, is_training, indices=None):
-        hparams = self.hparams
-        clusters, groups, expansion = (hparams[name] for name in ("nextvlad_cluster_size", "groups", "expansion"))
-        image, sound = columns.split(frames, self.features)
-        counts = sampling.repetitions(indices, tf.shape(frames)[1])
-        descriptors = []
-        if image is not None:
-            with tf.compat.v1.variable_scope("video_vlad"):
-                descriptors.append(nextvlad(image, clusters, groups, expansion, is_training, counts))
-        if sound is not None:
-            with tf.compat.v1.variable_scope("audio_vlad"):
-                descriptors.append(nextvlad(sound, clusters // 2, groups // 2, expansion, is_training, counts))
-        descriptors = tf.concat(descriptors, axis=1)
+        hparams, descriptors = self.hparams, self.descriptors(frames, is_training, indices)
         if is_training and hparams["drop_rate"]:
             descriptors = tf.nn.dropout(descriptors, rate=hparams["drop_rate"])
         weights = _weights("hidden1_weights", [descriptors.shape[1], hparams["nextvlad_hidden_size"]])
@@ -123,15 +114,11 @@ class MixNeXtVLAD(NeXtVLAD):
 
     hparams_declared = NeXtVLAD.hparams_declared + MIX_HPARAMS
 
-    def pool(self, frames, is_training, indices=None):
-        return frames, indices
-
-    def classify(self, pooled, vocab_size, is_training, classes=None):
-        (frames, indices), branches = pooled, []
+    def predict(self, frames, indices, vocab_size, is_training, classes=None):
+        branches = []
         for index in range(self.hparams["mix_number"]):
             with tf.compat.v1.variable_scope("branch_%d" % index):
-                result = classifiers.head(super(MixNeXtVLAD, self).pool(frames, is_training, indices), vocab_size,
-                                          is_training, self.hparams, classes)
+                result = super(MixNeXtVLAD, self).predict(frames, indices, vocab_size, is_training, classes)
             if "logits" not in result:
                 raise InputError("--model=MixNeXtVLAD mixes logits, which %s does not have: add "
                                  "--video_level_classifier_model=LogisticModel."
