@@ -9,6 +9,13 @@ import tensorflow as tf
 from src import models
 from src.common.errors import InputError
 from src.models import bert
+from tests.models import formulas
+from tests.models.formulas import RGB
+from tests.models.formulas import dense
+from tests.models.formulas import normalized
+from tests.models.formulas import run_model
+from tests.models.formulas import softmax
+from tests.models.formulas import var
 
 tf1 = tf.compat.v1
 VOCAB, WIDTH = 7, 12
@@ -41,11 +48,6 @@ def run(*tensors):
     with tf1.Session() as session:
         session.run(tf1.global_variables_initializer())
         return [session.run(tensor) for tensor in tensors]
-
-
-def softmax(x):
-    e = np.exp(x - x.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)
 
 
 @pytest.mark.parametrize("name, expected", [
@@ -207,3 +209,51 @@ def test_a_bad_configuration_file_is_explained(create, tmp_path, content, told):
     with pytest.raises(InputError) as error:
         models.create("Bert", bert_config_file=str(path))
     assert str(error.value).startswith(str(path)) and told in str(error.value)
+
+
+# BertCross equals its formula.
+
+
+def layer_norm(x, scope):
+    width = x.shape[-1]
+    centred = x - x.mean(axis=-1, keepdims=True)
+    deviation = np.sqrt((centred ** 2).mean(axis=-1, keepdims=True))
+    gamma, beta = (var(scope + "/LayerNorm/" + name, width) for name in ("gamma", "beta"))
+    return centred / deviation * gamma + beta
+
+
+def encoder(x, scope, layers, heads, intermediate_size):
+    """Post-layer-norm transformer over [batch, positions, width]."""
+    width, dense_of = x.shape[2], lambda x, units, name: dense(x, units, name, "kernel", "bias")
+    for layer in range(layers):
+        at = "%s/layer_%d/" % (scope, layer)
+        query, key, values = (np.split(dense_of(x, width, at + "attention/self/" + name), heads, axis=2)
+                              for name in ("query", "key", "value"))
+        mixed = [softmax(q @ k.swapaxes(1, 2) / np.sqrt(width / heads)) @ v
+                 for q, k, v in zip(query, key, values)]
+        attended = dense_of(np.concatenate(mixed, axis=2), width, at + "attention/output/dense")
+        x = layer_norm(x + attended, at + "attention/output")
+        wide = dense_of(x, intermediate_size, at + "intermediate/dense")
+        wide = wide / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (wide + .044715 * wide ** 3)))
+        x = layer_norm(x + dense_of(wide, width, at + "output/dense"), at + "output")
+    return x
+
+
+@pytest.mark.parametrize("layers, heads, num_frames, pooling, pool", [
+    (1, 2, 5, "first", lambda x: x[:, 0]), (3, 64, 3, "last", lambda x: x[:, -1])])
+def test_bert_cross_encodes_image_alone_sound_alone_then_both(layers, heads, num_frames, pooling, pool,
+                                                              bert_config_file):
+    model = models.create("BertCross", bert_config_file=bert_config_file, bert_hidden_layer=layers,
+                          bert_attention_heads=heads, pooling_strategy=pooling,
+                          video_level_classifier_model="LogisticModel")
+    frames = normalized([num_frames] * 2, num_frames)
+    both = np.concatenate([encoder(frames[:, :, :RGB], "frame_encoder", layers - 1, heads, 6),
+                           encoder(frames[:, :, RGB:], "audio_encoder", layers - 1, heads, 6)], axis=2)
+    expected = dense(pool(encoder(both, "all_encoder", 1, heads, 6)), formulas.VOCAB, "fully_connected")
+    np.testing.assert_allclose(run_model(model, frames)["logits"], expected, atol=1e-4)
+
+
+def test_crossing_image_and_sound_needs_both():
+    for feature in formulas.IMAGE, formulas.SOUND:
+        with pytest.raises(InputError, match="there is only one of them: give both in --feature_names, or --model=Be"):
+            models.create("BertCross", [feature])

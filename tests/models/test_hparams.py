@@ -1,4 +1,4 @@
-"""Hyperparameters of whatever flag or file: of the right type and a sane size, or one sentence."""
+"""A hyperparameter of the wrong type or out of its bounds, from a flag or a file, is refused with one sentence."""
 import json
 
 import pytest
@@ -56,3 +56,33 @@ def test_what_is_no_bert_configuration_is_named(tmp_path, content):
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(InputError, match="config.json lacks a number for intermediate_size, initializer_range or max"):
         models.create("Bert", bert_config_file=str(tmp_path / "config.json"))
+
+
+@pytest.mark.parametrize("name, hparams, told", [
+    ("GatedNetVLAD", dict(netvlad_cluster_size=1),
+     "--netvlad_cluster_size=1 leaves no cluster to sound, which has half as many: give at least 2."),
+    ("NeXtVLAD", dict(nextvlad_cluster_size=1),
+     "--nextvlad_cluster_size=1 leaves no cluster to sound, which has half as many: give at least 2."),
+    ("NeXtVLAD", dict(gating_reduction=9, nextvlad_hidden_size=8),
+     "--gating_reduction=9 cannot narrow the 8 units of --nextvlad_hidden_size: give at most 8."),
+    ("NeXtVLAD", dict(gating_reduction=0), "--gating_reduction=0 is out of range: give a number from 1 to 65536."),
+    ("NeXtVLAD", dict(groups=-8), "--groups=-8 is out of range: give a number from 1 to 65536."),
+    ("NeXtVLAD", dict(expansion=0), "--expansion=0 is out of range: give a number from 1 to 65536."),
+    ("MixNeXtVLAD", dict(mix_number=0), "--mix_number=0 is out of range: give a number from 1 to 100."),
+    ("NeXtVLAD", dict(nextvlad_hidden_size=0),
+     "--nextvlad_hidden_size=0 is out of range: give a number from 1 to 65536."),
+    ("NeXtVLAD", dict(drop_rate=1.0), "--drop_rate=1.0 is out of range: give a number from 0 to below 1."),
+    ("NeXtVLAD", dict(iterations=0), "--iterations=0 is out of range: give a number from 1 to 3000."),
+    ("NeXtVLAD", dict(moe_num_mixtures=0),
+     "--moe_num_mixtures=0 is out of range: give a number from 1 to 65536."),
+    ("GatedNetVLAD", dict(netvlad_hidden_size=0),
+     "--netvlad_hidden_size=0 is out of range: give a number from 1 to 65536."),
+    ("Bert", dict(bert_hidden_layer=0), "--bert_hidden_layer=0 is out of range: give a number from 1 to 100."),
+    ("Bert", dict(bert_dropout_prob=-.1),
+     "--bert_dropout_prob=-0.1 is out of range: give a number from 0 to below 1."),
+    ("BertCross", dict(bert_attention_heads=0),
+     "--bert_attention_heads=0 is out of range: give a number from 1 to 65536.")])
+def test_sizes_that_leave_nothing_are_explained(name, hparams, told):
+    with pytest.raises(InputError) as raised:
+        models.create(name, **hparams)
+    assert str(raised.value) == told
