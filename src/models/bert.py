@@ -1,8 +1,8 @@
 """BERT over frames as tokens.
 
 The encoder is that of Devlin et al., "BERT: Pre-training of Deep Bidirectional
-Transformers", with the variable names of google-research/bert, fed with frame features in
-place of word embeddings (Liu and Shao, "BERT and frame-level models for large-scale video
+Transformers", with the variable names of google-research/bert. Its inputs are frame features
+instead of word embeddings (Liu and Shao, "BERT and frame-level models for large-scale video
 segment classification with test-time augmentation", 2019).
 """
 import math
@@ -52,10 +52,11 @@ def encoder_config(hparams):
         return value
 
     try:
-        return EncoderConfig(hparams["bert_hidden_layer"], hparams["bert_attention_heads"],
-                             number("intermediate_size", int, MOST), hparams["bert_dropout_prob"],
-                             float(number("initializer_range", (int, float), 10)),
-                             number("max_position_embeddings", int, MOST))
+        return EncoderConfig(num_layers=hparams["bert_hidden_layer"], num_heads=hparams["bert_attention_heads"],
+                             intermediate_size=number("intermediate_size", int, MOST),
+                             dropout=hparams["bert_dropout_prob"],
+                             initializer_range=float(number("initializer_range", (int, float), 10)),
+                             max_positions=number("max_position_embeddings", int, MOST))
     except (KeyError, TypeError):
         raise InputError("%s lacks a number for intermediate_size, initializer_range or max_position_embeddings: give "
                          "a BERT configuration to --bert_config_file." % path)
@@ -91,10 +92,10 @@ def attention(x, positions, config, is_training):
 
     Args:
       x: [batch * positions, width].
-      positions: positions a sequence.
+      positions: positions per sequence.
 
     Returns:
-      [batch * positions, width], the heads side by side.
+      [batch * positions, width], the heads concatenated.
     """
     width = x.shape[-1].value
     per_head = width // config.num_heads
@@ -159,8 +160,8 @@ def add_positions(x, learned, config):
       InputError: there are more positions than config.max_positions.
     """
     if (x.shape[1].value or 0) > config.max_positions:
-        raise InputError("%d frames have no position each: max_position_embeddings of --bert_config_file is %d."
-                         % (x.shape[1].value, config.max_positions))
+        raise InputError("%d frames are more than the %d of max_position_embeddings in --bert_config_file: raise that, "
+                         "or leave out --use_position." % (x.shape[1].value, config.max_positions))
     shape = [config.max_positions, x.shape[-1].value]
     if learned:
         table = tf.compat.v1.get_variable(
@@ -190,24 +191,24 @@ POOLINGS = {
 }
 
 HPARAMS = [
-    Hparam("bert_config_file", "bert_config.json", "BERT configuration; intermediate_size, initializer_range and "
-           "max_position_embeddings are read from it."),
+    Hparam("bert_config_file", "bert_config.json", "JSON file of a BERT configuration. It sets intermediate_size, "
+           "initializer_range and max_position_embeddings."),
     Hparam("bert_hidden_layer", 2, "Encoder layers.", low=1, high=100),
-    Hparam("bert_attention_heads", 12, "Attention heads; they must divide the width.", low=1),
-    Hparam("bert_dropout_prob", 0.1, "Dropout of hidden states and attention in training.", low=0, below=1),
-    Hparam("pooling_strategy", "mean", "How the positions' outputs become one vector; none concatenates them.",
+    Hparam("bert_attention_heads", 12, "Attention heads per layer; they must divide the number of features.", low=1),
+    Hparam("bert_dropout_prob", 0.1, "Dropout rate of hidden states and attention in training.", low=0, below=1),
+    Hparam("pooling_strategy", "mean", "How the outputs at all positions become one vector; none concatenates them.",
            choices=tuple(sorted(POOLINGS))),
-    Hparam("use_position", False, "Add position encodings to the frames, sinusoidal ones."),
-    Hparam("bert_position", False, "With use_position: learned position embeddings instead of sinusoidal ones."),
+    Hparam("use_position", False, "Add sinusoidal position encodings to the frames."),
+    Hparam("bert_position", False, "With use_position: add learned position embeddings instead of sinusoidal ones."),
 ]
 
 
 class Bert(FrameLevelModel):
     """A BERT encoder over the frames, pooled and classified.
 
-    Evaluation takes the frames as they are, with one exception: `none` concatenates a fixed
-    number of positions, `iterations`, and where a video has another number of frames takes
-    as many, evenly spread.
+    Evaluation sees the frames as they are, with one exception: the pooling strategy `none`
+    concatenates `iterations` positions, so of videos with another number of frames it sees
+    `iterations` frames, evenly spread.
     """
 
     hparams_declared = HPARAMS + sampling.HPARAMS + classifiers.HEAD_HPARAMS
@@ -238,7 +239,7 @@ class Bert(FrameLevelModel):
 
 
 class BertCross(Bert):
-    """All encoder layers but the last over image and over sound alone, the last one over both."""
+    """BERT whose last layer sees image and sound together; the layers before see each of them alone."""
 
     def __init__(self, hparams, features=None):
         super(BertCross, self).__init__(hparams, features)

@@ -17,9 +17,9 @@ MOE_HPARAMS = [
     Hparam("moe_l2", 1e-8, "L2 penalty on the weights of MoeModel."),
     Hparam("moe_low_rank_gating", -1, "Rank of a linear layer before MoeModel's gates; 0 or less: no such layer."),
     Hparam("moe_prob_gating", False, "Multiply MoeModel's probabilities by a learned gate."),
-    Hparam("moe_prob_gating_input", "prob", "What that gate sees: prob (the probabilities) or input.",
+    Hparam("moe_prob_gating_input", "prob", "What that gate sees: prob (the probabilities) or input (the model's).",
            choices=("input", "prob")),
-    Hparam("gating_remove_diag", False, "Leave a class's own probability out of its gate."),
+    Hparam("gating_remove_diag", False, "Leave each class's own probability out of its gate."),
 ]
 
 
@@ -44,7 +44,7 @@ def logistic_model(model_input, vocab_size, l2_penalty, classes=None):
 
 
 def moe_model(model_input, vocab_size, is_training, hparams, classes=None):
-    """Mixture of logistic experts, one mixture a class (Jordan and Jacobs, 1994).
+    """Mixture of logistic experts, one mixture per class (Jordan and Jacobs, 1994).
 
     The softmax over a class's gates has one dummy expert that always says no. Probability
     gating follows Miech et al., "Learnable pooling with context gating", section 3.
@@ -52,15 +52,15 @@ def moe_model(model_input, vocab_size, is_training, hparams, classes=None):
     Args:
       model_input: [batch, features].
       hparams: dict holding MOE_HPARAMS.
-      classes: int array of the classes to predict; None: all. With probability gating, for which all are needed, only
-        these are given back.
+      classes: int array of the classes to predict; None: all. Probability gating computes all of them, and only these
+        are returned.
 
     Returns:
       dict of `predictions` [batch, classes].
     """
     if hparams["moe_prob_gating"] and classes is not None:
-        every = moe_model(model_input, vocab_size, is_training, hparams)["predictions"]
-        return {"predictions": tf.gather(every, classes, axis=1)}
+        of_all = moe_model(model_input, vocab_size, is_training, hparams)["predictions"]
+        return {"predictions": tf.gather(of_all, classes, axis=1)}
     groups, num_predicted = _groups(classes, vocab_size), vocab_size if classes is None else len(classes)
     mixtures, l2_penalty = hparams["moe_num_mixtures"], hparams["moe_l2"]
     if hparams["moe_low_rank_gating"] > 0:
@@ -84,7 +84,7 @@ def _probability_gates(model_input, probabilities, is_training, hparams):
     weights = normal_weights("gating_prob_weights", [source.shape[-1], vocab_size], vocab_size)
     gates = tf.matmul(source, weights)
     if hparams["gating_remove_diag"]:
-        # Of the input's weights, too, the original subtracts the diagonal times the probabilities.
+        # As in the original, the diagonal is multiplied by the probabilities even if the gate sees the input.
         if source.shape[-1].value < vocab_size:
             raise InputError("--gating_remove_diag with --moe_prob_gating_input=input needs at least as many inputs as "
                              "classes, not %d for %d: leave out one of the two." % (source.shape[-1].value, vocab_size))

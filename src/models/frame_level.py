@@ -1,4 +1,4 @@
-"""What every frame-level model shares, and the simplest of them."""
+"""What all frame-level models share, and the simplest of them."""
 import tensorflow as tf
 
 from src.models import classifiers
@@ -7,19 +7,19 @@ from src.models import sampling
 
 
 class FrameLevelModel(object):
-    """A model over frames: picks the frames it wants, pools them, classifies the result.
+    """A model over frames: picks frames, pools them, classifies the result.
 
-    Subclasses give `pool`, and `frame_indices` where they differ from VLAD models.
+    Subclasses define `pool`, and `frame_indices` if they pick other frames than the VLAD models do.
     """
 
     frame_level = True
-    merges_repeats = True  # whether `pool` takes `indices`
+    merges_repeats = True  # whether `pool` uses `indices`
 
     def __init__(self, hparams, features=None):
         self.hparams, self.features = hparams, features
 
     def frame_indices(self, num_frames, max_frames, is_training):
-        """Frames of each video that the model sees, or None for all as they are.
+        """Indices of the frames of each video that the model sees; None: all frames as they are.
 
         Args:
           num_frames: int32 of any shape.
@@ -41,11 +41,11 @@ class FrameLevelModel(object):
           vocab_size: number of classes.
           num_frames: int32 [batch], frames that are not padding.
           is_training: a bool.
-          frames_sampled: model_input holds just the frames that `frame_indices` picked.
+          frames_sampled: whether model_input holds only the frames that `frame_indices` picked.
           classes: int array of the classes to predict; None: all.
 
         Returns:
-          dict of `predictions` [batch, classes] and, where there are, `logits` and
+          dict of `predictions` [batch, classes] and, if the model has them, `logits` and
           `regularization_loss`.
         """
         model_input.shape.assert_has_rank(3)
@@ -57,15 +57,15 @@ class FrameLevelModel(object):
         return self.predict(columns.in_order(model_input, self.features), indices, vocab_size, is_training, classes)
 
     def _are_repeats(self, model_input, indices, is_training):
-        """Whether the model sees frames many times over, so that each is better computed once.
+        """Whether the model sees frames repeatedly, so that it is cheaper to compute each once.
 
-        In training each draw counts in the statistics of batch normalization.
+        Never in training, where every draw counts in the statistics of batch normalization.
         """
         num_frames = model_input.shape[1].value
         return self.merges_repeats and not is_training and num_frames and num_frames < indices.shape[1].value
 
     def predict(self, frames, indices, vocab_size, is_training, classes=None):
-        """Pools and classifies; takes what `pool` and `classify` take, and returns what `create_model` returns."""
+        """Pools and classifies frames: arguments as of `pool` and `create_model`, returns what `create_model` does."""
         return self.classify(self.pool(frames, is_training, indices), vocab_size, is_training, classes)
 
     def pool(self, frames, is_training, indices=None):
@@ -73,7 +73,8 @@ class FrameLevelModel(object):
 
         Args:
           frames: [batch, frames, features], image before sound; see `columns.split`.
-          indices: int32 [batch, iterations] of those that the model sees, repeats included; None: each
+          is_training: a bool.
+          indices: int32 [batch, iterations], the frames that the model sees, repeats included; None: each frame
             once.
 
         Returns:
@@ -82,7 +83,7 @@ class FrameLevelModel(object):
         raise NotImplementedError
 
     def classify(self, pooled, vocab_size, is_training, classes=None):
-        """[batch, pooled features] -> dict of `predictions` and more."""
+        """Classifies [batch, pooled features]; returns what `create_model` returns."""
         return classifiers.head(pooled, vocab_size, is_training, self.hparams, classes)
 
 

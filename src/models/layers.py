@@ -24,9 +24,11 @@ def dense(inputs, units, scope, l2_penalty=0.0, use_bias=True, bias_l2_penalty=0
     Args:
       inputs: [batch, features].
       units: size of the output.
-      l2_penalty: times half the squared weights is added to the regularization losses.
-      bias_l2_penalty: the same for the biases.
-      initializer: of the weights, Glorot's uniform by default.
+      scope: of the variables.
+      l2_penalty: factor of the L2 loss of the weights (half the sum of their squares), a regularization loss.
+      use_bias: whether to add biases.
+      bias_l2_penalty: factor of the L2 loss of the biases.
+      initializer: of the weights; None: Glorot's uniform.
       groups: Groups, to compute only some of the units; None: all.
 
     Returns:
@@ -57,10 +59,11 @@ def _l2(penalty):
 def batch_norm(inputs, scope, is_training, fused=True):
     """Batch normalization of [batch, features] with slim's defaults (decay 0.999, epsilon 0.001).
 
-    Fused as slim fuses it: the moving variance then takes Bessel's correction. The
-    statistics' updates go to the UPDATE_OPS collection.
+    It is fused, as slim's is, unless told otherwise; the moving variance takes Bessel's
+    correction only if fused. The UPDATE_OPS collection holds the updates of the moving
+    statistics.
     """
-    rank_4 = inputs[:, tf.newaxis, tf.newaxis, :] if fused else inputs  # the fused kernel wants images
+    rank_4 = inputs[:, tf.newaxis, tf.newaxis, :] if fused else inputs  # the fused kernel takes images only
     outputs = tf.compat.v1.layers.batch_normalization(
         rank_4, momentum=0.999, epsilon=0.001, training=is_training, fused=fused, name=scope)
     return outputs[:, 0, 0, :] if fused else outputs

@@ -13,16 +13,16 @@ from src.models.layers import normal_weights
 from src.models.vlad import VLADModel
 
 HPARAMS = [
-    Hparam("netvlad_cluster_size", 64, "Clusters of the image features; sound has half as many.", low=1),
-    Hparam("netvlad_hidden_size", 1024, "Units of the first layer over the descriptors; the second has twice as many.",
+    Hparam("netvlad_cluster_size", 64, "Clusters of the image's frames; sound has half as many.", low=1),
+    Hparam("netvlad_hidden_size", 1024, "Units of the first layer after the descriptors; the second has twice as many.",
            low=1),
-    Hparam("netvlad_relu", False, "A rectifier (relu6) after the second layer, too."),
-    Hparam("gating", False, "Context gating of the second layer."),
+    Hparam("netvlad_relu", False, "Apply relu6 after the second layer, too."),
+    Hparam("gating", False, "Apply context gating after the second layer."),
 ]
 
 
 def netvlad(frames, num_clusters, is_training, counts=None):
-    """Residuals of frames to learned centres, summed over frames by soft assignment.
+    """Sums the residuals between frames and learned centres, weighted by soft assignment.
 
     Args:
       frames: [batch, frames, features].
@@ -56,7 +56,7 @@ def context_gating(x, is_training):
 
 
 class GatedNetVLAD(VLADModel):
-    """NetVLAD over image and over sound, or the one there is, two layers, context gating, a classifier."""
+    """NetVLAD of image and of sound (or of the only one given), two layers, context gating, a classifier."""
 
     hparams_declared = HPARAMS + sampling.HPARAMS + classifiers.HEAD_HPARAMS
     clusters_hparam = "netvlad_cluster_size"

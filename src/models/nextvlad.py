@@ -1,4 +1,4 @@
-"""NeXtVLAD, and the mixture of NeXtVLAD branches that distil into one another.
+"""NeXtVLAD, and a mixture of NeXtVLAD branches that is distilled into each of them.
 
 Lin et al., "NeXtVLAD: an efficient neural network to aggregate frame-level features for
 large-scale video classification", sections 3 and 4.
@@ -14,16 +14,16 @@ from src.models.layers import dense
 from src.models.vlad import VLADModel
 
 HPARAMS = [
-    Hparam("nextvlad_cluster_size", 112, "Clusters of the image features; sound has half as many.", low=1),
-    Hparam("nextvlad_hidden_size", 2048, "Units of the layer over the descriptors.", low=1),
-    Hparam("groups", 8, "Groups that the image features are split into; sound has half as many.", low=1),
-    Hparam("expansion", 2, "Factor by which features are widened before they are split.", low=1),
+    Hparam("nextvlad_cluster_size", 112, "Clusters of the image's frames; sound has half as many.", low=1),
+    Hparam("nextvlad_hidden_size", 2048, "Units of the layer after the descriptors.", low=1),
+    Hparam("groups", 8, "Groups that each frame's image features are split into; sound has half as many.", low=1),
+    Hparam("expansion", 2, "Factor by which a layer widens the features before they are split.", low=1),
     Hparam("gating_reduction", 16, "Factor by which squeeze-and-excite gating narrows the hidden layer.", low=1),
-    Hparam("drop_rate", 0.5, "Dropout of the descriptors in training.", low=0, below=1),
+    Hparam("drop_rate", 0.5, "Dropout rate of the descriptors in training.", low=0, below=1),
 ]
 MIX_HPARAMS = [
     Hparam("mix_number", 3, "Branches of MixNeXtVLAD.", low=1, high=100),
-    Hparam("cl_temperature", 3.0, "Temperature of the distillation between branches and mixture."),
+    Hparam("cl_temperature", 3.0, "Temperature of the distillation from the mixture into its branches."),
     Hparam("cl_lambda", 9.0, "Weight of the distillation loss."),
 ]
 
@@ -37,7 +37,7 @@ def _linear(x, units, scope):
 
 
 def nextvlad(frames, num_clusters, groups, expansion, is_training, counts=None):
-    """VLAD over group-sized parts of widened frames, each part with its own attention.
+    """VLAD over frames that are widened and split into groups, each group with an attention of its own.
 
     Args:
       frames: [batch, frames, features].
@@ -79,7 +79,7 @@ def squeeze_excite(x, reduction, is_training):
 
 
 class NeXtVLAD(VLADModel):
-    """NeXtVLAD over image and over sound, or the one there is, one layer, squeeze-and-excite gating, a classifier."""
+    """NeXtVLAD of image and of sound (or of the only one given), one layer, squeeze-and-excite gating, a classifier."""
 
     hparams_declared = HPARAMS + sampling.HPARAMS + classifiers.HEAD_HPARAMS
     clusters_hparam = "nextvlad_cluster_size"

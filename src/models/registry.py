@@ -32,19 +32,19 @@ def names():
 
 
 def canonical(name):
-    """The name that an alias stands for; any other as it is."""
+    """The model name that an alias stands for; any other name unchanged."""
     return _ALIASES.get(name, name)
 
 
 def _declared():
-    """{name: Hparam} over all models."""
+    """{name: Hparam} of all models."""
     return {hparam.name: hparam for model in _MODELS.values() for hparam in model.hparams_declared}
 
 
 def define_flags():
     """Defines the flag `model` and one flag per hyperparameter of any model.
 
-    A flag accepts any value of its type. `create` checks the bounds, as model_flags.json may give the values, too.
+    A flag accepts any value of its type. `create` checks the bounds, because model_flags.json gives values, too.
     """
     flags.DEFINE_string("model", "LogisticModel", "Which model: %s." % ", ".join(names()))
     for name, hparam in sorted(_declared().items()):
@@ -68,23 +68,23 @@ def create(name, features=None, **hparams):
 
     Args:
       name: one of `names()`.
-      features: list of (name, columns) of the model's input, which may come in any order; None: rgb, then audio.
-      **hparams: hyperparameters; those left out take the flags' defaults, those of other models
-        only are ignored, as one set of flags serves all models.
+      features: list of (name, columns) in the order of the model's input, which may be any; None: rgb, then audio.
+      **hparams: hyperparameters. Those left out take the flags' defaults. Those that only other models have are
+        ignored, because one set of flags serves all models.
 
     Returns:
-      A model with `create_model`, `frame_level` and `hparams`, the values of its own hyperparameters.
+      A model with `create_model`, `frame_level` (a bool) and `hparams` (the values of its own hyperparameters).
 
     Raises:
-      InputError: no model has that name, none has such a hyperparameter, or its value is not allowed, be it alone,
-        beside another or for these features.
+      InputError: the name or a hyperparameter is unknown, or a value is not allowed: by its bounds, by another
+        hyperparameter or by the features.
     """
     if name not in names():
         raise InputError("--model=%s is unknown: choose one of %s." % (text.shown(name), ", ".join(names())))
     model = _MODELS[canonical(name)]
     unknown = sorted(set(hparams) - set(_declared()))
     if unknown:
-        raise InputError("No model has a hyperparameter %s: known are %s."
+        raise InputError("No model has a hyperparameter %s: choose from %s."
                          % (", ".join(unknown), ", ".join(sorted(_declared()))))
     own = {}
     for hparam in model.hparams_declared:

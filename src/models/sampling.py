@@ -4,9 +4,9 @@ import tensorflow as tf
 from src.models.hparams import Hparam
 
 HPARAMS = [
-    Hparam("iterations", 5, "Frames of a video that a training example shows the model (VLAD models and "
-           "FrameLevelLogisticModel: in evaluation too). 5 is a segment's length.", low=1, high=3000),
-    Hparam("sample_random_frames", True, "Training draws single frames at random, with replacement; else a "
+    Hparam("iterations", 5, "Frames per video that a model sees in training. VLAD models and "
+           "FrameLevelLogisticModel see as many in evaluation. A segment has 5.", low=1, high=3000),
+    Hparam("sample_random_frames", True, "Train on single random frames, drawn with replacement; else on a "
            "random run of consecutive frames."),
 ]
 
@@ -17,8 +17,8 @@ def training_indices(num_frames, iterations, random_frames):
     Args:
       num_frames: int32 of any shape, at least 1.
       iterations: frames to pick.
-      random_frames: single frames with replacement; else `iterations` consecutive ones from a
-        random start, in 0..max(num_frames - iterations, 0), the last frame repeated past the end.
+      random_frames: whether to draw single frames with replacement; else the frames are `iterations` consecutive
+        ones from a random start in 0..max(num_frames - iterations, 0), and the last frame is repeated past the end.
 
     Returns:
       int32 of num_frames' shape + [iterations], each below its num_frames.
@@ -38,33 +38,33 @@ def training_indices(num_frames, iterations, random_frames):
 
 
 def spread_indices(num_frames, iterations):
-    """Evenly spread frames floor((i + 0.5) * num_frames / iterations); shapes as `training_indices`."""
+    """Evenly spread frames floor((i + 0.5) * num_frames / iterations); shapes as of `training_indices`."""
     middles = 2 * tf.range(iterations) + 1
     return middles * num_frames[..., tf.newaxis] // (2 * iterations)
 
 
 def middle_indices(num_frames, iterations):
-    """The middle run of frames, the last one repeated past the end; shapes as `training_indices`."""
+    """The middle run of frames, the last frame repeated past the end; shapes as of `training_indices`."""
     start = tf.maximum((num_frames - iterations) // 2, 0)
     return tf.maximum(tf.minimum(start[..., tf.newaxis] + tf.range(iterations), num_frames[..., tf.newaxis] - 1), 0)
 
 
 def vlad_indices(num_frames, iterations, random_frames, is_training):
-    """The frames of models that see `iterations` frames in training and evaluation alike."""
+    """Indices for models that see `iterations` frames in training as in evaluation; shapes as of `training_indices`."""
     if is_training:
         return training_indices(num_frames, iterations, random_frames)
     return (spread_indices if random_frames else middle_indices)(num_frames, iterations)
 
 
 def repetitions(indices, num_frames):
-    """How often frames are seen.
+    """How often each frame is seen.
 
     Args:
-      indices: int32 [batch, iterations], or None: each frame once.
-      num_frames: frames that there are, padding included.
+      indices: int32 [batch, iterations]; None: each frame once.
+      num_frames: number of frames, padding included.
 
     Returns:
-      float32 [batch, num_frames, 1], or None.
+      float32 [batch, num_frames, 1]; None if indices is None.
     """
     if indices is None:
         return None
@@ -72,5 +72,5 @@ def repetitions(indices, num_frames):
 
 
 def gather_frames(model_input, indices):
-    """[batch, frames, features] at `indices` [batch, iterations] -> [batch, iterations, features]."""
+    """[batch, frames, features] and indices [batch, iterations] -> [batch, iterations, features]."""
     return tf.gather(model_input, indices, batch_dims=1)

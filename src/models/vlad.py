@@ -1,4 +1,4 @@
-"""What NetVLAD and NeXtVLAD share: image and sound are described by clusters of their own."""
+"""What NetVLAD and NeXtVLAD share: image and sound have clusters of their own."""
 import tensorflow as tf
 
 from src.common.errors import InputError
@@ -8,12 +8,12 @@ from src.models.frame_level import FrameLevelModel
 
 
 class VLADModel(FrameLevelModel):
-    """A model over the descriptors of image and of sound, or of the one there is.
+    """A model over the descriptors of image and of sound, or of the only one given.
 
-    Subclasses give `clusters_hparam`, `scopes`, `describe` and `pool`.
+    Subclasses define `clusters_hparam`, `scopes`, `describe` and `pool`.
     """
 
-    clusters_hparam = None  # name of the hyperparameter that counts the image's clusters; sound has half as many
+    clusters_hparam = None  # name of the hyperparameter: clusters of image; sound has half as many
     scopes = None  # variable scopes of image and of sound
 
     def __init__(self, hparams, features=None):
@@ -26,7 +26,7 @@ class VLADModel(FrameLevelModel):
         """Describes image and sound, each in its scope, and concatenates them.
 
         Args:
-          frames, is_training, indices: as `pool` takes them.
+          frames, is_training, indices: as of `pool`.
 
         Returns:
           [batch, descriptors].

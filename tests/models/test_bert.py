@@ -24,7 +24,7 @@ FRAMES = np.random.RandomState(1).randn(2, 9, WIDTH).astype(np.float32)
 
 @pytest.fixture(name="create")
 def create_small(tmp_path):
-    """Function that creates a small Bert, whose weights are large enough for differences to show."""
+    """Function that creates a small Bert with weights so large that differences show."""
     config = tmp_path / "bert_config.json"
     config.write_text(json.dumps(
         {"intermediate_size": 10, "initializer_range": .5, "max_position_embeddings": 16}))
@@ -44,7 +44,7 @@ def build(model, frames, num_frames=None, is_training=False, frames_sampled=Fals
 
 
 def run(*tensors):
-    """One run after another with the same weights."""
+    """Values of the tensors, each computed in a run of its own with the same weights."""
     with tf1.Session() as session:
         session.run(tf1.global_variables_initializer())
         return [session.run(tensor) for tensor in tensors]
@@ -91,7 +91,7 @@ def test_heads_must_divide_the_width(create, name, heads, width, scope):
 
 def test_more_frames_than_positions_are_refused(create):
     limit = create().config.max_positions
-    with pytest.raises(InputError, match="%d frames have no position each: .* is %d" % (limit + 1, limit)):
+    with pytest.raises(InputError, match="%d frames are more than the %d of max_position_emb" % (limit + 1, limit)):
         build(create(use_position=True), np.zeros([1, limit + 1, 12], np.float32))
 
 

@@ -17,7 +17,7 @@ def sigmoid(x):
 
 
 def evaluate(name, is_training=False, **hparams):
-    """A model's outputs on INPUT, its regularization loss, and its random variables {name: value}."""
+    """A model's outputs on INPUT with its regularization loss, and its random variables {name: value}."""
     result = dict(models.create(name, **hparams).create_model(
         tf.constant(INPUT), VOCAB, num_frames=None, is_training=is_training))
     result["regularization"] = tf.add_n(tf1.losses.get_regularization_losses() or [tf.constant(0.0)])
@@ -31,7 +31,7 @@ def evaluate(name, is_training=False, **hparams):
 
 
 def mixture(gates, experts, mixtures):
-    """Probabilities [batch, VOCAB] from the logits of all gates and experts, class by class."""
+    """Probabilities [batch, VOCAB], computed class by class from the logits of all gates and experts."""
     probabilities = np.zeros([BATCH, VOCAB])
     for label in range(VOCAB):
         shares = np.exp(gates[:, label * (mixtures + 1):(label + 1) * (mixtures + 1)])

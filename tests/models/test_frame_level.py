@@ -21,7 +21,7 @@ def test_frames_seen_many_times_over_are_computed_once(name, random_frames):
                           nextvlad_hidden_size=8, groups=4, gating_reduction=4, iterations=60,
                           sample_random_frames=random_frames, video_level_classifier_model="LogisticModel")
     frames, logits, memory = normalized([5, 4, 1], 5), [], []
-    for num_frames in (5, None):  # of a number that the graph does not know all are sampled
+    for num_frames in (5, None):  # without a static number of frames, all `iterations` frames are gathered
         with tf.Graph().as_default():
             given = tf1.placeholder_with_default(frames, [3, num_frames, RGB + AUDIO])
             logits.append(evaluate(lambda: model.create_model(given, VOCAB, tf.constant([5, 4, 1]), False)["logits"]))

@@ -22,7 +22,7 @@ CASES = [path for path in CASES if not os.path.basename(path).startswith("metric
 
 @pytest.fixture(scope="module", params=CASES, ids=os.path.basename)
 def golden(request):
-    """A file of reference numbers, and `values`, which takes seconds: those of its variables."""
+    """A file of reference numbers, with the values of its variables in `values`; computing them takes seconds."""
     with open(request.param) as stream:
         golden = json.load(stream)
     golden["values"] = {name: fill.value(name, shape) for name, shape in golden["variables"].items()}
@@ -38,13 +38,13 @@ def build(case, is_training):
 
 
 def fill_variables(session, variables, values):
-    """Initializes the model's variables to known values, and what others there are as they say."""
+    """Gives the model's variables known values, and all other variables their initial values."""
     session.run(tf1.variables_initializer(set(tf1.global_variables()) - set(variables)))
     assign(session, {variable: values[variable.op.name] for variable in variables})
 
 
 class ConstantReader(object):
-    """Gives towers.build the case's frames as if they came from records."""
+    """Gives towers.build the frames of a case as if they came from records."""
 
     def __init__(self, case):
         self.num_classes = case["vocab"]

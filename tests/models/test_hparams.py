@@ -7,7 +7,7 @@ from src import models
 from src.common.errors import InputError
 from src.models import registry
 
-# {type of the default: values that are no hyperparameter of it}
+# {type of the default: values of another type or size}
 WRONG = {int: [True, 1.5, "5", None, [], 65537, -65537, 10 ** 30, float("nan")],
          float: [True, "0.5", None, {}, float("nan"), float("inf"), 10 ** 400, 1e300],
          bool: [1, 0.0, "true", None], str: [5, None, [], "a\0b", "\udcff", 100000 * "a"]}

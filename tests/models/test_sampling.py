@@ -1,4 +1,4 @@
-"""Which frames models see: fixed ones in evaluation, random ones in training."""
+"""Which frames models see: fixed frames in evaluation, random frames in training."""
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -46,7 +46,7 @@ def test_single_frames_are_drawn_uniformly_with_replacement(length):
     drawn = training_frames(np.full(4000, length), 5, True)
     share = np.bincount(drawn.ravel(), minlength=length) / drawn.size
     assert len(share) == length
-    np.testing.assert_allclose(share, 1 / length, atol=.02)  # 5 standard deviations, or more
+    np.testing.assert_allclose(share, 1 / length, atol=.02)  # at least 5 standard deviations
     if length > 1:
         # Each draw is independent of the one before.
         np.testing.assert_allclose(np.mean(drawn[:, 0] == drawn[:, 1]), 1 / length, atol=.05)
