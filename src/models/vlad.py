@@ -13,7 +13,7 @@ class VLADModel(FrameLevelModel):
     Subclasses define `clusters_hparam`, `scopes`, `describe` and `pool`.
     """
 
-    clusters_hparam = None  # name of the hyperparameter: clusters of image; sound has half as many
+    clusters_hparam = None  # name of the hyperparameter that sets the clusters of image; sound has half as many
     scopes = None  # variable scopes of image and of sound
 
     def __init__(self, hparams, features=None):

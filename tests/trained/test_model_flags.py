@@ -59,6 +59,13 @@ def test_the_same_flags_may_be_recorded_again(tmp_path):
     assert read(tmp_path)["iterations"] == 3
 
 
+def test_hyperparameters_are_checked_for_the_features_that_the_flags_name(tmp_path):
+    arguments = ["--model=GatedNetVLAD", "--frame_features", "--netvlad_cluster_size=1"]
+    record(tmp_path, "--feature_names=rgb", "--feature_sizes=1024", *arguments)
+    assert "leaves no cluster to sound" in refused(
+        model_flags.record, tmp_path, "--feature_names=rgb,audio", "--feature_sizes=1024,128", *arguments)
+
+
 def test_training_another_model_is_refused_and_every_difference_named(tmp_path):
     record(tmp_path, "--model=Bert", "--bert_hidden_layer=2", "--pooling_strategy=attn")
     before = read(tmp_path)
