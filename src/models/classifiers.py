@@ -23,12 +23,12 @@ MOE_HPARAMS = [
 ]
 
 
-def _groups(classes, vocab_size):
+def _groups(classes, num_classes):
     """The groups of units of the classes to predict, for `dense`."""
-    return None if classes is None else Groups(classes, vocab_size)
+    return None if classes is None else Groups(classes, num_classes)
 
 
-def logistic_model(model_input, vocab_size, l2_penalty, classes=None):
+def logistic_model(model_input, num_classes, l2_penalty, classes=None):
     """One dense layer and a sigmoid.
 
     Args:
@@ -38,12 +38,12 @@ def logistic_model(model_input, vocab_size, l2_penalty, classes=None):
     Returns:
       dict of `predictions` and `logits`, [batch, classes].
     """
-    logits = dense(model_input, vocab_size, "fully_connected", l2_penalty, bias_l2_penalty=l2_penalty,
-                   initializer=tf.compat.v1.variance_scaling_initializer(), groups=_groups(classes, vocab_size))
+    logits = dense(model_input, num_classes, "fully_connected", l2_penalty, bias_l2_penalty=l2_penalty,
+                   initializer=tf.compat.v1.variance_scaling_initializer(), groups=_groups(classes, num_classes))
     return {"predictions": tf.nn.sigmoid(logits), "logits": logits}
 
 
-def moe_model(model_input, vocab_size, is_training, hparams, classes=None):
+def moe_model(model_input, num_classes, is_training, hparams, classes=None):
     """Mixture of logistic experts, one mixture per class (Jordan and Jacobs, 1994).
 
     The softmax over a class's gates has one dummy expert that always says no. Probability
@@ -59,16 +59,16 @@ def moe_model(model_input, vocab_size, is_training, hparams, classes=None):
       dict of `predictions` [batch, classes].
     """
     if hparams["moe_prob_gating"] and classes is not None:
-        of_all = moe_model(model_input, vocab_size, is_training, hparams)["predictions"]
+        of_all = moe_model(model_input, num_classes, is_training, hparams)["predictions"]
         return {"predictions": tf.gather(of_all, classes, axis=1)}
-    groups, num_predicted = _groups(classes, vocab_size), vocab_size if classes is None else len(classes)
+    groups, num_predicted = _groups(classes, num_classes), num_classes if classes is None else len(classes)
     mixtures, l2_penalty = hparams["moe_num_mixtures"], hparams["moe_l2"]
     if hparams["moe_low_rank_gating"] > 0:
         low_rank = dense(model_input, hparams["moe_low_rank_gating"], "gates1", l2_penalty, use_bias=False)
-        gates = dense(low_rank, vocab_size * (mixtures + 1), "gates2", l2_penalty, use_bias=False, groups=groups)
+        gates = dense(low_rank, num_classes * (mixtures + 1), "gates2", l2_penalty, use_bias=False, groups=groups)
     else:
-        gates = dense(model_input, vocab_size * (mixtures + 1), "gates", l2_penalty, use_bias=False, groups=groups)
-    experts = dense(model_input, vocab_size * mixtures, "experts", l2_penalty, groups=groups)
+        gates = dense(model_input, num_classes * (mixtures + 1), "gates", l2_penalty, use_bias=False, groups=groups)
+    experts = dense(model_input, num_classes * mixtures, "experts", l2_penalty, groups=groups)
     gates = tf.nn.softmax(tf.reshape(gates, [-1, num_predicted, mixtures + 1]))
     experts = tf.nn.sigmoid(tf.reshape(experts, [-1, num_predicted, mixtures]))
     probabilities = tf.reduce_sum(gates[:, :, :mixtures] * experts, axis=2)
@@ -78,16 +78,17 @@ def moe_model(model_input, vocab_size, is_training, hparams, classes=None):
 
 
 def _probability_gates(model_input, probabilities, is_training, hparams):
-    """sigmoid(batch_norm(x W)), [batch, vocab_size]; x = probabilities or the model's input."""
+    """sigmoid(batch_norm(x W)), [batch, num_classes]; x = probabilities or the model's input."""
     source = probabilities if hparams["moe_prob_gating_input"] == "prob" else model_input
-    vocab_size = probabilities.shape[-1].value
-    weights = normal_weights("gating_prob_weights", [source.shape[-1], vocab_size], vocab_size)
+    num_classes = probabilities.shape[-1].value
+    weights = normal_weights("gating_prob_weights", [source.shape[-1], num_classes], num_classes)
     gates = tf.matmul(source, weights)
     if hparams["gating_remove_diag"]:
         # As in the original, the diagonal is multiplied by the probabilities even if the gate sees the input.
-        if source.shape[-1].value < vocab_size:
+        if source.shape[-1].value < num_classes:
             raise InputError("--gating_remove_diag with --moe_prob_gating_input=input needs at least as many inputs as "
-                             "classes, not %d for %d: leave out one of the two." % (source.shape[-1].value, vocab_size))
+                             "classes, not %d for %d: leave out one of the two."
+                             % (source.shape[-1].value, num_classes))
         gates -= probabilities * tf.linalg.diag_part(weights)
     return tf.nn.sigmoid(batch_norm(gates, "gating_prob_bn", is_training))
 
@@ -127,11 +128,11 @@ HEAD_HPARAMS = [
 ] + LOGISTIC_HPARAMS + MOE_HPARAMS
 
 
-def head(model_input, vocab_size, is_training, hparams, classes=None):
+def head(model_input, num_classes, is_training, hparams, classes=None):
     """Classifies [batch, features] with the head that `video_level_classifier_model` names.
 
     Args:
       classes: int array of the classes to predict; None: all.
     """
     model = HEADS[hparams["video_level_classifier_model"]](hparams)
-    return model.create_model(model_input, vocab_size, is_training=is_training, classes=classes)
+    return model.create_model(model_input, num_classes, is_training=is_training, classes=classes)

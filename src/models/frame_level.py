@@ -64,9 +64,9 @@ class FrameLevelModel(object):
         num_frames = model_input.shape[1].value
         return self.merges_repeats and not is_training and num_frames and num_frames < indices.shape[1].value
 
-    def predict(self, frames, indices, vocab_size, is_training, classes=None):
+    def predict(self, frames, indices, num_classes, is_training, classes=None):
         """Pools and classifies frames: arguments as of `pool` and `create_model`, returns what `create_model` does."""
-        return self.classify(self.pool(frames, is_training, indices), vocab_size, is_training, classes)
+        return self.classify(self.pool(frames, is_training, indices), num_classes, is_training, classes)
 
     def pool(self, frames, is_training, indices=None):
         """Pools the frames of each video.
@@ -82,9 +82,9 @@ class FrameLevelModel(object):
         """
         raise NotImplementedError
 
-    def classify(self, pooled, vocab_size, is_training, classes=None):
+    def classify(self, pooled, num_classes, is_training, classes=None):
         """Classifies [batch, pooled features]; returns what `create_model` returns."""
-        return classifiers.head(pooled, vocab_size, is_training, self.hparams, classes)
+        return classifiers.head(pooled, num_classes, is_training, self.hparams, classes)
 
 
 class FrameLevelLogisticModel(FrameLevelModel):
@@ -98,5 +98,5 @@ class FrameLevelLogisticModel(FrameLevelModel):
         counts = sampling.repetitions(indices, tf.shape(frames)[1])
         return tf.reduce_sum(frames * counts, axis=1) / self.hparams["iterations"]
 
-    def classify(self, pooled, vocab_size, is_training, classes=None):
-        return classifiers.logistic_model(pooled, vocab_size, self.hparams["l2_penalty"], classes)
+    def classify(self, pooled, num_classes, is_training, classes=None):
+        return classifiers.logistic_model(pooled, num_classes, self.hparams["l2_penalty"], classes)

@@ -114,11 +114,11 @@ class MixNeXtVLAD(NeXtVLAD):
 
     hparams_declared = NeXtVLAD.hparams_declared + MIX_HPARAMS
 
-    def predict(self, frames, indices, vocab_size, is_training, classes=None):
+    def predict(self, frames, indices, num_classes, is_training, classes=None):
         branches = []
         for index in range(self.hparams["mix_number"]):
             with tf.compat.v1.variable_scope("branch_%d" % index):
-                result = super(MixNeXtVLAD, self).predict(frames, indices, vocab_size, is_training, classes)
+                result = super(MixNeXtVLAD, self).predict(frames, indices, num_classes, is_training, classes)
             if "logits" not in result:
                 raise InputError("--model=MixNeXtVLAD mixes logits, which %s does not have: add "
                                  "--video_level_classifier_model=LogisticModel."

@@ -78,8 +78,9 @@ def test_every_model_trains_and_then_predicts_probabilities(name, bert_config_fi
         video_level_classifier_model="LogisticModel" if name == "MixNeXtVLAD" else "MoeModel", **SMALL)
     reader = RandomReader(model.frame_level)
     checkpoints.create_global_step()
-    graph = towers.build(model, reader, reader.next_batch, ["/cpu:0"], losses.create("CrossEntropyLoss"), 1.0,
-                         lambda step: (tf1.train.AdamOptimizer(.01), None), 1.0, frames_sampled=False)
+    graph = towers.build(model, reader, reader.next_batch, ["/cpu:0"],
+                         losses.Objective(losses.create("CrossEntropyLoss")),
+                         towers.Updates(lambda step: (tf1.train.AdamOptimizer(.01), None)), frames_sampled=False)
     batch = reader.next_batch()
     with tf1.variable_scope("tower", reuse=True):
         predictions = model.create_model(batch["features"], VOCAB, batch["num_frames"], False)["predictions"]
