@@ -1,1 +1,1 @@
-"""What every layer may use: errors for users, files, progress, the programs' edge."""
+"""For every layer: errors for users, files, progress, the edge of the programs."""

@@ -1,7 +1,7 @@
-"""Outputs, local or gs://, that take their target's place when they are whole.
+"""Outputs, local or gs://, that replace their target only when they are whole.
 
-They are written beside it as `.NAME.HOST.PID.tmp`. What a killed run leaves of that, the next one that writes the same
-target on the same machine removes.
+They are written beside it as `.NAME.HOST.PID.tmp`. If a run is killed, the next run that writes the same target on the
+same machine removes the leftover.
 """
 import contextlib
 import json
@@ -26,13 +26,13 @@ def _writing(path):
 
 
 def _target(path):
-    """Where an output lies: a link stays, and what it points at is replaced."""
+    """The path that is replaced: of a link, the file it points at."""
     local = storage.local(path)
     return os.path.realpath(local) if local is not None and os.path.islink(local) else path
 
 
 def _check_file(path):
-    """Checks that what stands at `path` may be replaced by a file.
+    """Checks that a file may be written to `path`.
 
     Raises:
       InputError: it is a folder, a device or a pipe.
@@ -40,11 +40,11 @@ def _check_file(path):
     if path.endswith("/") or tf.io.gfile.isdir(path):
         raise InputError("%s is a folder and cannot be written as a file: give a file's name." % path)
     if files.mode(path) and not stat.S_ISREG(files.mode(path)):
-        raise InputError("%s is a device or a pipe, whose place a file is not to take: give a file's name." % path)
+        raise InputError("%s is a device or a pipe, which a file must not replace: give a file's name." % path)
 
 
 def _start(path):
-    """Prepares writing beside `path`; -> the temporary name."""
+    """Prepares writing beside `path`; returns the temporary name."""
     with _writing(path):
         tf.io.gfile.makedirs(os.path.dirname(path) or ".")
         _remove_leftovers(path)
@@ -52,7 +52,7 @@ def _start(path):
 
 
 def _remove_leftovers(path):
-    """Removes what runs of this machine that are gone left of writing `path`."""
+    """Removes half-written versions of `path` that ended runs on this machine left."""
     folder, name = os.path.split(path)
     for other in files.names(folder or "."):
         if other.startswith(".%s.%s." % (name, socket.gethostname())) and files.is_leftover(other):
@@ -61,10 +61,10 @@ def _remove_leftovers(path):
 
 
 def check_writable(path):
-    """Finds out now whether `replacing` could write to `path` later, after hours of work.
+    """Checks now that `replacing` can write to `path` later, after hours of work.
 
     Raises:
-      InputError: it could not.
+      InputError: it cannot.
     """
     path = _target(path)
     _check_file(path)
@@ -77,7 +77,7 @@ def check_writable(path):
 
 @contextlib.contextmanager
 def replacing_file(path):
-    """As `replacing`, for writers that open files themselves: yields the name to write to."""
+    """As `replacing`, for writers that open the file themselves: yields the name to write to."""
     path = _target(path)
     _check_file(path)
     temporary = _start(path)
@@ -116,12 +116,12 @@ def replacing(path, mode="w"):
 
 @contextlib.contextmanager
 def replacing_folder(path):
-    """As `replacing`, for a folder: yields the name of a new one that takes `path`'s place.
+    """As `replacing`, for a folder: yields the name of a new folder that replaces the one at `path`.
 
-    Whenever the process is killed, a whole folder stands at `path`, the old one or the new one, as they change places
-    in one step. Where the file system cannot do that (NFS, say), there is none for the moment between two renames. A
-    bucket has no folders: the files are replaced one after the other, those of subfolders first, else by name. Whoever
-    reads several files of a folder finds out with `files.version` whether they are of the same one.
+    Whenever the process is killed, the folder at `path` is whole, the old one or the new one: they are exchanged in one
+    step. On file systems that cannot do that, such as NFS, there is no folder for the moment between two renames. A
+    bucket has no folders: there the files are replaced one by one, those of subfolders first, then by name. Readers of
+    several files of a folder can check with `files.version` that all are of the same version.
     """
     path = _target(path)
     temporary = _start(path)
@@ -140,7 +140,7 @@ def replacing_folder(path):
 
 
 def _exchange(folder, other):
-    """Two folders of this machine change places."""
+    """Exchanges two folders of this machine."""
     try:
         exchange.exchange(storage.local(folder), storage.local(other))
     except OSError:
@@ -150,7 +150,7 @@ def _exchange(folder, other):
 
 
 def _replace_files(folder, target):
-    """Moves a folder's files to another one, and removes those that it has besides."""
+    """Moves a folder's files to another folder, and removes all other files there."""
     moved = set()
     for top, _, found in tf.io.gfile.walk(folder, topdown=False):
         for name in sorted(found):

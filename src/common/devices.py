@@ -1,4 +1,4 @@
-"""What a program runs on, and why it is not the GPU that is there."""
+"""The devices that a program runs on, and why TensorFlow does not use a GPU that is present."""
 import ctypes
 import glob
 import logging
@@ -10,7 +10,7 @@ import tensorflow as tf
 
 log = logging.getLogger("yt8m")
 
-# What TensorFlow 1.15 loads, and what CUDA 10.0 knows.
+# The libraries that TensorFlow 1.15 loads, and the limits of CUDA 10.0.
 LIBRARIES = ["libcuda.so.1", "libcudart.so.10.0", "libcublas.so.10.0", "libcufft.so.10.0", "libcurand.so.10.0",
              "libcusolver.so.10.0", "libcusparse.so.10.0", "libcudnn.so.7"]
 OLDEST_DRIVER = (410, 48)
@@ -20,15 +20,20 @@ _REMEDY = "see 'GPUs' in docs/clusters.md"
 
 
 class Machine(typing.NamedTuple):
-    """What a machine shows of NVIDIA."""
-    gpu: bool  # whether there is one
+    """The NVIDIA hardware and software of a machine."""
+    gpu: bool  # whether a GPU is present
     driver: tuple  # its version, or None
-    missing: list  # of LIBRARIES
-    capabilities: list  # (major, minor) of each GPU, as far as the driver tells
+    missing: list  # those of LIBRARIES that do not load
+    capabilities: list  # (major, minor) of each GPU that the driver reports
 
 
 def look(root="/", load=ctypes.CDLL):
-    """The Machine below a root folder; `load` loads a library by its name or raises OSError."""
+    """The Machine below a root folder.
+
+    Args:
+      root: the folder.
+      load: function that loads a library by its name, or raises OSError.
+    """
     gpu = any(glob.glob(os.path.join(root, shown)) for shown in ("proc/driver/nvidia/gpus/*", "dev/nvidia[0-9]*"))
     driver = None
     try:
@@ -52,7 +57,7 @@ def _loaded(load, name):
 
 
 def _capabilities(cuda):
-    """(major, minor) of each GPU that the driver's library, or None, tells of."""
+    """(major, minor) of each GPU that the driver's library reports; [] without the library."""
     count = ctypes.c_int(0)
     if cuda is None or cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(count)):
         return []
@@ -67,16 +72,16 @@ def _capabilities(cuda):
 
 
 def complaint(machine, usable):
-    """A sentence on GPUs that TensorFlow does not see or that CUDA 10.0 does not know, or None.
+    """A sentence about GPUs that TensorFlow does not see or CUDA 10.0 does not support, or None.
 
     Args:
       machine: a Machine.
-      usable: how many GPUs TensorFlow sees.
+      usable: number of GPUs that TensorFlow sees.
     """
     newer = [capability for capability in machine.capabilities if capability > NEWEST_CAPABILITY]
     if newer:
-        return ("an NVIDIA GPU of compute capability %d.%d is there, and CUDA 10.0, which TensorFlow 1.15 is built "
-                "for, knows none above %d.%d: use NVIDIA's own build of TensorFlow 1.15, %s"
+        return ("this machine has an NVIDIA GPU of compute capability %d.%d, and CUDA 10.0, which TensorFlow 1.15 is "
+                "built for, supports none above %d.%d: use NVIDIA's own build of TensorFlow 1.15, %s"
                 % (*newer[0], *NEWEST_CAPABILITY, _REMEDY))
     if not machine.gpu or usable:
         return None
@@ -87,14 +92,14 @@ def complaint(machine, usable):
             ", ".join(machine.missing))
     else:
         reason = "all libraries load: check CUDA_VISIBLE_DEVICES, and that tensorflow-gpu is what is installed"
-    return "an NVIDIA GPU is there, but TensorFlow sees none; %s; %s" % (reason, _REMEDY)
+    return "this machine has an NVIDIA GPU, but TensorFlow sees none; %s; %s" % (reason, _REMEDY)
 
 
 def count_gpus(num_gpu=None):
-    """GPUs that TensorFlow sees, with a line that says what the program runs on, and one on what is wrong with that.
+    """Number of GPUs that TensorFlow sees; logs the devices that the program runs on, and a warning if one is unused.
 
     Args:
-      num_gpu: how many are to be used; None: one.
+      num_gpu: number of GPUs wanted; None: one.
     """
     gpus = len(tf.config.experimental.list_physical_devices("GPU"))
     log.info("devices: %s", "%d of %d GPUs" % (min(num_gpu or 1, gpus), gpus) if gpus else "no GPU, the CPU")

@@ -1,19 +1,19 @@
-"""Two files or folders change places in one step, which Python has no function for."""
+"""Exchange of two files or folders in one step, for which Python has no function."""
 import ctypes
 import errno
 import os
 import platform
 import sys
 
-_RENAMEAT2 = 316  # the system call's number on x86-64; the C library of Ubuntu 18.04 has no function for it either
+_RENAMEAT2 = 316  # number of the system call on x86-64; the C library of Ubuntu 18.04 has no function for it either
 _CURRENT_FOLDER, _EXCHANGE = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
 
 
 def exchange(one, other):
-    """Gives each of two paths of one file system what stands at the other; at no moment is either without.
+    """Exchanges the files or folders at two paths of one file system; at every moment both paths exist.
 
     Raises:
-      OSError: one does not exist, or the system or the file system (NFS, say) cannot do this.
+      OSError: a path does not exist, or the system or the file system (such as NFS) cannot do this.
     """
     if sys.platform != "linux" or platform.machine() != "x86_64":
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))

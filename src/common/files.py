@@ -1,4 +1,4 @@
-"""Files are found, read and removed through `tf.io.gfile`, so that every path may be local or gs://."""
+"""Finds, reads and removes files through `tf.io.gfile`, so that every path may be local or gs://."""
 import codecs
 import contextlib
 import errno
@@ -14,7 +14,7 @@ import tensorflow as tf
 from src.common import storage
 from src.common.errors import InputError
 
-MAX_JSON_BYTES = 16 << 20  # those of the programs have some kilobytes
+MAX_JSON_BYTES = 16 << 20  # the programs' own JSON files have some kilobytes
 _TEMPORARY = re.compile(r"(^|/)\.[^/]*\.\d+\.tmp(/|$)")  # see temporary_name
 _OF_GLOBS = re.compile(r"[*?[\\]")
 PROJECT_DIR = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -24,38 +24,38 @@ PROJECT_DIR = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__
 
 
 def glob(pattern):
-    """Sorted paths that match a glob, but for what killed runs left; [] also where its folder does not exist.
+    """Sorted paths that match a glob, without leftovers of killed runs; [] if its folder does not exist.
 
-    Folders and a file that are there by the very name that the pattern gives, such as run[1], are taken as they are.
+    Where a folder or file is named exactly like a part of the pattern, such as run[1], that part is no glob.
     """
     try:
-        return sorted(path for path in tf.io.gfile.glob(_taken_as_it_is(pattern)) if not _TEMPORARY.search(path))
+        return sorted(path for path in tf.io.gfile.glob(_without_names(pattern)) if not _TEMPORARY.search(path))
     except tf.errors.NotFoundError:
         return []
 
 
 def is_glob(path):
-    """Whether a path holds characters of globs."""
+    """Whether a path holds characters that globs interpret."""
     return bool(_OF_GLOBS.search(path))
 
 
-def _taken_as_it_is(pattern):
-    """The pattern with the characters of globs escaped in what is there by that very name."""
-    taken, parts = "", pattern.split("/")
-    for place, part in enumerate(parts):
+def _without_names(pattern):
+    """The pattern, escaped where a folder or file is named exactly like a part of it."""
+    escaped, parts = "", pattern.split("/")
+    for index, part in enumerate(parts):
         if is_glob(part):
-            if not exists("/".join(parts[:place + 1])):
-                return taken + "/".join(parts[place:])
+            if not exists("/".join(parts[:index + 1])):
+                return escaped + "/".join(parts[index:])
             part = _OF_GLOBS.sub(lambda matched: "\\" + matched.group(), part)
-        taken += part + "/"
-    return taken[:-1]
+        escaped += part + "/"
+    return escaped[:-1]
 
 
 def exists(path):
-    """Whether a file or folder is there.
+    """Whether a file or folder exists.
 
     Raises:
-      InputError: its folder may not be searched, so nobody knows.
+      InputError: unknown, as its folder may not be searched.
     """
     if storage.local(path) is None:
         return tf.io.gfile.exists(path)
@@ -72,7 +72,7 @@ def exists(path):
 
 
 def names(folder):
-    """Names of the files and folders in a folder; [] where there is none.
+    """Names of the files and folders in a folder; [] if it does not exist.
 
     Raises:
       InputError: the folder may not be read.
@@ -108,7 +108,7 @@ def find(pattern, flag):
     if not paths:
         folder = os.path.dirname(pattern)
         for one in glob(folder) if is_glob(folder) else [folder]:
-            names(one or ".")  # may it be read?
+            names(one or ".")  # raises if it may not be read
         raise InputError("No file matches --%s=%s: check the path, and quote the glob." % (flag, pattern))
     for path in paths:
         _check_no_pipe(path)
@@ -116,7 +116,7 @@ def find(pattern, flag):
 
 
 def version(path):
-    """What differs between a file and another that takes its place later; None where there is none."""
+    """A value that changes when a file is replaced; None if there is no file."""
     try:
         if storage.local(path) is not None:
             found = os.stat(storage.local(path))
@@ -128,7 +128,7 @@ def version(path):
 
 
 def sizes(paths):
-    """List of the sizes of files, many asked for at a time where each is a request to a bucket."""
+    """List of the sizes of files in bytes; requests to buckets run in parallel."""
     def size(path):
         return tf.io.gfile.stat(path).length
 
@@ -155,15 +155,15 @@ def total_bytes(paths):
 
 
 def absolute(path):
-    """The absolute path of one on this machine; others as they are."""
+    """The absolute path of a path on this machine; other paths as they are."""
     local = storage.local(path)
     return path if local is None else os.path.abspath(local)
 
 
 def beside_project(path):
-    """`path` as given if it exists, else the project's own file of that name.
+    """`path` if it exists, else the path of the project's own file of that name.
 
-    Lets the defaults (bert_config.json, segment_label_ids.csv) be found from any folder.
+    So the defaults (bert_config.json, segment_label_ids.csv) are found from any folder.
     """
     own = os.path.join(PROJECT_DIR, path)
     if not os.path.isabs(path) and not exists(path) and os.path.exists(own):
@@ -172,7 +172,7 @@ def beside_project(path):
 
 
 def mode(path):
-    """What kind of thing a path is, as the module `stat` tells; 0 where there is nothing, or on another machine."""
+    """Mode of a file for the functions of the module `stat`; 0 if there is none, or if it is on another machine."""
     try:
         return os.stat(storage.local(path) or "").st_mode
     except OSError:
@@ -180,7 +180,7 @@ def mode(path):
 
 
 def _check_no_pipe(path):
-    """Checks that reading `path` does not wait for a writer for ever, which TensorFlow could not read from either.
+    """Checks that reading `path` does not wait for ever for a writer; TensorFlow cannot read pipes anyway.
 
     Raises:
       InputError: it is a named pipe.
@@ -191,7 +191,7 @@ def _check_no_pipe(path):
 
 @contextlib.contextmanager
 def reading(path):
-    """Turns TensorFlow's errors about reading `path` into InputError."""
+    """Context in which TensorFlow's errors about reading `path` become InputErrors."""
     _check_no_pipe(path)
     try:
         yield
@@ -202,7 +202,7 @@ def reading(path):
 
 
 def read(path, most_bytes):
-    """The bytes of a text file that is to be read whole, without the byte order mark that it may begin with.
+    """The bytes of a text file, without the byte order mark that it may begin with.
 
     Raises:
       InputError: the file is missing, or larger than `most_bytes`.
@@ -211,7 +211,7 @@ def read(path, most_bytes):
     with reading(path), tf.io.gfile.GFile(path, "rb") as stream:
         content = stream.read(most_bytes + 1)
     if len(content) > most_bytes:
-        raise InputError("%s is larger than %d MB, as no such file is: restore or delete it."
+        raise InputError("%s is larger than %d MB, which no such file is: restore or delete it."
                          % (path, most_bytes >> 20))
     return content[len(codecs.BOM_UTF8):] if content.startswith(codecs.BOM_UTF8) else content
 
@@ -230,13 +230,13 @@ def read_json(path):
 
 
 def parse_json(content):
-    """The value that bytes of JSON hold.
+    """The value in bytes of JSON.
 
     Raises:
-      ValueError: they hold none, or one too large to be read.
+      ValueError: they are no JSON, or hold a number that is too large.
     """
     def whole_number(digits):
-        if len(digits) > 100:  # a million of them would take Python minutes
+        if len(digits) > 100:  # a million digits would take Python minutes
             raise ValueError("a number of %d digits" % len(digits))
         return int(digits)
 
@@ -250,19 +250,19 @@ def parse_json(content):
 
 
 def temporary_name(path):
-    """Beside `path`, a name that says which process of which machine uses it."""
+    """A name beside `path` that says which process of which machine uses it."""
     folder, name = os.path.split(path)
     return os.path.join(folder, ".%s.%s.%d.tmp" % (name, socket.gethostname(), os.getpid()))
 
 
 def is_leftover(name):
-    """Whether a file or folder of that name was being written by a process of this machine that is gone."""
+    """Whether a name is of a file or folder that an ended process of this machine left half-written."""
     matched = re.fullmatch(r"\..+\.%s\.(\d+)\.tmp" % re.escape(socket.gethostname()), name)
     return bool(matched) and not _runs(int(matched.group(1)))
 
 
 def _runs(process):
-    """Whether a process is there; one that was killed and that nobody has waited for is not."""
+    """Whether a process runs; a zombie does not."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -275,9 +275,9 @@ def _runs(process):
 
 
 def remove(path):
-    """Removes a file, or a folder with all it holds, of which no kill leaves a part there; none need be there.
+    """Removes a file or a folder atomically; a missing path is fine.
 
-    Of a link, what it points at stays.
+    Of a link, the target stays.
     """
     local = storage.local(path)
     if tf.io.gfile.isdir(path) and not (local and os.path.islink(local)):

@@ -13,11 +13,11 @@ from src.common import storage
 from src.common.errors import InputError
 
 _MOST_CHARACTERS = 1000  # of a sentence
-_NO_PATHS = {"scheduler"}  # flags that hold other addresses
+_NO_PATHS = {"scheduler"}  # flags with other addresses
 
 
 def _printed(message):
-    """A sentence as one line, however much of a file it quotes."""
+    """A sentence as one line of limited length, even if it quotes a file."""
     line = re.sub(r"\s*[\n\r\t]\s*", " ", message)
     return line if len(line) <= _MOST_CHARACTERS else "%s ... %s" % (
         line[:_MOST_CHARACTERS // 2], line[-_MOST_CHARACTERS // 2:])
@@ -27,18 +27,18 @@ def check_paths(parsed):
     """Checks the paths among the flags' values.
 
     Raises:
-      InputError: one leads nowhere, or is not UTF-8 as TensorFlow wants it.
+      InputError: a path leads to no usable storage, or is not UTF-8, which TensorFlow needs.
     """
     for name in sorted(set(parsed) - _NO_PATHS):
         values = parsed[name].value
         for value in ",".join(values if isinstance(values, list) else [values] * isinstance(values, str)).split(","):
-            if any("\ud800" <= character <= "\udfff" for character in value):  # what Python makes of such bytes
+            if any("\ud800" <= character <= "\udfff" for character in value):  # stand for such bytes
                 raise InputError("--%s=%s holds bytes that are not UTF-8: rename the file." % (name, ascii(value)))
             storage.check(value.strip(), "--%s=%s" % (name, value))
 
 
 def _unexpected(argument):
-    """The sentence about an argument that belongs to no flag."""
+    """The sentence about an argument without a flag."""
     before = sys.argv[sys.argv.index(argument) - 1].lstrip("-")
     if before in flags.FLAGS and flags.FLAGS[before].boolean:
         return "--%s takes no separate value such as %r: write --%s, --no%s, or --%s=%s." % (
@@ -56,7 +56,7 @@ def _set_up_logging():
 
 
 def abort(code, message):
-    """Ends the process at once, whatever its other threads are doing."""
+    """Ends the process at once, whatever its other threads do."""
     print(message, file=sys.stderr)
     sys.stderr.flush()
     sys.stdout.flush()
@@ -73,7 +73,7 @@ def run(define_flags, main):
     define_flags()
     for name in list(flags.FLAGS):
         if flags.FLAGS.find_module_defining_flag(name, "").startswith("src."):
-            # --help shows the main module's key flags: ours are, wherever they are declared.
+            # --help shows only the main module's key flags: the project's flags all become key flags.
             flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
 
     def guarded_main(argv):
@@ -93,7 +93,7 @@ def run(define_flags, main):
             check_paths(flags.FLAGS)
             return main(flags.FLAGS)
         except (KeyboardInterrupt, Exception) as error:  # pylint: disable=broad-except
-            if interrupts or isinstance(error, KeyboardInterrupt):  # libraries may make another error of it
+            if interrupts or isinstance(error, KeyboardInterrupt):  # libraries may turn it into another error
                 print("interrupted.", file=sys.stderr)
                 return 130
             message = sentences.of(error)

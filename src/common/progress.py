@@ -6,7 +6,7 @@ log = logging.getLogger("yt8m")
 
 
 def duration(seconds):
-    """Seconds as a person says them: 42 s, 7 min, 3 h 5 min."""
+    """Seconds in words: 42 s, 7 min, 3 h 5 min."""
     seconds = int(round(seconds))
     if seconds < 100:
         return "%d s" % seconds
@@ -18,10 +18,10 @@ class Progress(object):
     """Logs a line every `every` seconds while work goes on, and one at its end.
 
     Args:
-      what: what is being done, e.g. "inference".
-      unit: what is counted, plural, e.g. "videos".
-      total: how many there are in all, or None when unknown.
-      first: how many were done before.
+      what: name of the work, e.g. "inference".
+      unit: counted things, plural, e.g. "videos".
+      total: number of units, or None if unknown.
+      first: number of units done before.
       every: seconds between lines.
     """
 
@@ -31,11 +31,12 @@ class Progress(object):
         self.done = first
 
     def add(self, count, note="", share=None):
-        """Counts `count` more as done and logs a line if one is due.
+        """Counts units as done and logs a line if one is due.
 
         Args:
-          note: ends the line.
-          share: part of the work that is done, 0..1, where `total` is unknown.
+          count: number of units.
+          note: end of the line.
+          share: share of the work that is done, 0..1, if `total` is unknown.
         """
         self.done += count
         if time.time() - self._last >= self._every:

@@ -2,7 +2,7 @@
 
 
 def print_table(rows):
-    """Prints dicts as a table, the keys above; numbers with six digits, nothing as a dash."""
+    """Prints dicts as rows of a table with their keys as its header; floats have six digits, 0 and None are dashes."""
     names = list(rows[0])
     cells = [names] + [["%.6f" % row[name] if isinstance(row[name], float) else str(row[name] or "-") for name in names]
                        for row in rows]

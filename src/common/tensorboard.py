@@ -1,15 +1,15 @@
-"""What TensorBoard shows of a run besides numbers: its flags, as text."""
+"""Text for TensorBoard: the flags of a run."""
 import sys
 
 from tensorboard import summary
 
 
 def flags_table(parsed, adopted=()):
-    """The program's flags as a Markdown table, those that are not at their default first and bold.
+    """The program's flags as a Markdown table; flags that differ from their default come first, in bold.
 
     Args:
       parsed: the parsed flags; see `program.run`.
-      adopted: dict of values that hold instead of the flags', such as those of model_flags.json.
+      adopted: dict of values that replace the flags' own, such as those of model_flags.json.
     """
     rows = []
     for flag in parsed.get_key_flags_for_module(sys.argv[0]):
@@ -21,5 +21,5 @@ def flags_table(parsed, adopted=()):
 
 
 def text(tag, markdown):
-    """A serialized summary that `tf.summary.FileWriter.add_summary` takes."""
+    """A serialized summary for `tf.summary.FileWriter.add_summary`."""
     return summary.text_pb(tag, markdown).SerializeToString()

@@ -1,6 +1,6 @@
 """Lines of text files, local or gs://.
 
-A byte order mark before the first, CRLF at their ends and a missing end of the last one mean nothing.
+A byte order mark, CRLF line ends and a missing end of the last line make no difference.
 """
 import codecs
 import reprlib
@@ -11,20 +11,20 @@ from src.common import files
 from src.common.errors import InputError
 
 BLOCK_BYTES = 1 << 20
-LINE_BYTES = 1 << 16  # of a line, at most, where not said otherwise; real ones have some hundred
-SHOWN_CHARACTERS = 60  # of a line or value, in an error
+LINE_BYTES = 1 << 16  # longest line by default; real lines have some hundred bytes
+SHOWN_CHARACTERS = 60  # of a line or value in an error
 
 
 def lines(path, header=None, line_bytes=LINE_BYTES):
-    """Yields (number from 1, line as bytes without its end), blank lines left out.
+    """Yields (number from 1, line as bytes without its end); skips blank lines.
 
     Args:
       path: local or gs://.
-      header: bytes, the first line that the file may have and that is left out, too.
-      line_bytes: of a line, at most.
+      header: bytes of a first line to skip, if the file has it.
+      line_bytes: longest line allowed.
 
     Raises:
-      InputError: the file cannot be read, or a line is longer.
+      InputError: the file cannot be read, or a line is too long.
     """
     with files.reading(path), tf.io.gfile.GFile(path, "rb") as stream:
         for number, _, _, line in located(stream, path, header, line_bytes, line_bytes):
@@ -32,22 +32,22 @@ def lines(path, header=None, line_bytes=LINE_BYTES):
 
 
 def located(stream, path, header, line_bytes, kept):
-    """As `lines`, of an open file: yields (number, place of its first byte, length, at most its first `kept` bytes)."""
-    position, first = 0, True
+    """As `lines`, for an open file: yields (number, offset in the file, length, at most the first `kept` bytes)."""
+    offset, first = 0, True
     for number, (length, line) in enumerate(_found(stream, line_bytes, kept), 1):
         if length > line_bytes:
-            raise InputError("%s, line %d is longer than %s bytes, as no line of such a file is: write the file again."
+            raise InputError("%s, line %d is longer than %s bytes, which no such line is: write the file again."
                              % (path, number, "{:,}".format(line_bytes)))
         mark = len(codecs.BOM_UTF8) if number == 1 and line.startswith(codecs.BOM_UTF8) else 0
         line = line[mark:].rstrip(b"\r")
         if line and not (first and line.strip() == header):
-            yield number, position + mark, length - mark, line
-        position, first = position + length + 1, first and not line
+            yield number, offset + mark, length - mark, line
+        offset, first = offset + length + 1, first and not line
 
 
 def _found(stream, line_bytes, kept):
-    """Yields (length, at most its first `kept` bytes) of lines without line feeds; one above line_bytes is the last."""
-    # GFile's own readline takes an error of the file system for the end of the file.
+    """Yields (length, at most the first `kept` bytes) of each line; stops after a line longer than line_bytes."""
+    # GFile's own readline mistakes an error of the file system for the end of the file.
     length, line = 0, b""
     for block in iter(lambda: stream.read(BLOCK_BYTES), b""):
         start, end = 0, block.find(b"\n")
@@ -62,13 +62,13 @@ def _found(stream, line_bytes, kept):
 
 
 def whole_number(digits):
-    """The int of one to nine ASCII digits as bytes, blanks around them allowed; None of anything else."""
+    """The int of one to nine ASCII digits, given as bytes, with blanks around them or not; None for anything else."""
     digits = digits.strip()
     return int(digits) if digits.isdigit() and len(digits) <= 9 else None
 
 
 def shown(value):
-    """A value that a file or a flag holds, for an error: the beginning of a string, of others as Python has them."""
+    """The beginning of a value, for an error: a string as it is, other values as Python prints them."""
     whole = value if isinstance(value, str) else reprlib.repr(value)
     beginning = "".join(character if character.isprintable() else "\\x%02x" % ord(character)
                         for character in whole[:SHOWN_CHARACTERS])

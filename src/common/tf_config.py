@@ -1,4 +1,4 @@
-"""TF_CONFIG: which processes make a cluster, and which of them this one is."""
+"""TF_CONFIG: the processes of a cluster, and which of them is this one."""
 import json
 import typing
 
@@ -28,10 +28,10 @@ class Config(typing.NamedTuple):
 
 
 def parse(text):
-    """The Config of JSON as AI Platform and Vertex AI set it; of "" or None that of a lone master.
+    """The Config in JSON as AI Platform and Vertex AI set it; "" and None make a lone master.
 
     Raises:
-      InputError: it is not so.
+      InputError: the text is no such JSON.
     """
     try:
         config = json.loads(text or "{}")
@@ -47,7 +47,7 @@ def parse(text):
 
 
 def check_one_chief(config):
-    """Checks that no two processes would write the same.
+    """Checks that at most one process is a chief, which writes the outputs.
 
     Raises:
       InputError: there are several chiefs.
@@ -58,10 +58,10 @@ def check_one_chief(config):
 
 
 def check_addresses(config):
-    """Checks that each process has an address of its own, this one as well.
+    """Checks that each process has its own address, and that this process is in the cluster.
 
     Raises:
-      InputError: one has not.
+      InputError: a process has not, or this one is not.
     """
     seen = set()
     for name, addresses in config.cluster.items():
@@ -77,7 +77,7 @@ def check_addresses(config):
 
 
 def host_and_port(address):
-    """(host, port) of host:port, or None if it is not so."""
+    """(host, port) of host:port, or None for anything else."""
     host, colon, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
     if not (host and colon and port.isdigit() and 0 < int(port[:6]) < 65536):
         return None

@@ -1,4 +1,4 @@
-"""Outputs take their target's place whole or not at all, whatever is killed; leftovers go with the next run."""
+"""Outputs replace their target whole or not at all, whatever is killed; the next run removes leftovers."""
 import multiprocessing
 import os
 import signal
@@ -174,7 +174,7 @@ def test_a_killed_process_that_nobody_waited_for_is_gone(tmp_path):
     left = ".out.csv.%s.%d.tmp" % (socket.gethostname(), process.pid)
     assert not files.is_leftover(left)
     process.kill()
-    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # a zombie now, and it stays one
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # from here on a zombie
     assert files.is_leftover(left)
     process.wait()
     assert files.is_leftover(left)
@@ -213,6 +213,6 @@ def test_a_device_or_a_pipe_is_not_replaced(tmp_path, kind, linked, write):
     if linked:
         os.symlink("output", str(tmp_path / "link"))
         path = str(tmp_path / "link")
-    with pytest.raises(InputError, match="is a device or a pipe, whose place a file is not to take: give a file's"):
+    with pytest.raises(InputError, match="is a device or a pipe, which a file must not replace: give a file's"):
         write(path)
     assert stat.S_IFMT(os.stat(path).st_mode) == kind and set(os.listdir(str(tmp_path))) <= {"output", "link"}

@@ -1,11 +1,11 @@
-"""A GPU that is there and not used is not passed over in silence."""
+"""A warning names the reason when a GPU is present but unused."""
 import pytest
 
 from src.common import devices
 
 
 class Driver(object):
-    """Stands in for libcuda.so.1 with a GPU of a compute capability."""
+    """A stand-in for libcuda.so.1 with a GPU of a compute capability."""
 
     def __init__(self, major, minor):
         self._values = {75: major, 76: minor}
@@ -25,7 +25,7 @@ class Driver(object):
 
 
 def machine(folder, gpu=True, driver="450.80.02", missing=(), capability=(7, 5)):
-    """What `look` finds on a machine that shows this."""
+    """The Machine that `look` finds, given what the machine shows."""
     if gpu:
         (folder / "dev").mkdir()
         (folder / "dev" / "nvidia0").write_text("")
@@ -52,7 +52,7 @@ def machine(folder, gpu=True, driver="450.80.02", missing=(), capability=(7, 5))
     (dict(driver="396.54"), ["its driver 396.54 is too old: install 410.48 or later"]),
     (dict(driver="410.04"), ["its driver 410.04 is too old"]),
     (dict(), ["all libraries load: check CUDA_VISIBLE_DEVICES"]),
-    (dict(capability=(8, 6)), ["compute capability 8.6 is there", "none above 7.5", "NVIDIA's own build"]),
+    (dict(capability=(8, 6)), ["compute capability 8.6, and CUDA 10.0", "none above 7.5", "NVIDIA's own build"]),
 ])
 def test_what_keeps_tensorflow_from_the_gpu_is_named(tmp_path, shown, parts):
     sentence = devices.complaint(machine(tmp_path, **shown), usable=0)

@@ -1,4 +1,4 @@
-"""Files are found by the names they have, and what cannot be read is said to be so, not to be missing."""
+"""Files are found by their exact names, and an unreadable file is not called missing."""
 import multiprocessing
 import os
 
@@ -71,7 +71,7 @@ def forbidden(tmp_path):
 
 
 def as_nobody(function, *arguments):
-    """What an unprivileged user gets: the value, or the InputError's sentence."""
+    """The value that an unprivileged user gets, or the InputError's sentence."""
     def run():
         if not os.getuid():
             os.setgid(NOBODY)

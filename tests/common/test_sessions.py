@@ -1,4 +1,4 @@
-"""Sessions carry what TensorFlow documents for mixed precision and XLA."""
+"""Sessions carry the options that TensorFlow documents for mixed precision and XLA."""
 import tensorflow as tf
 from tensorflow.core.protobuf import rewriter_config_pb2
 

@@ -22,7 +22,7 @@ def parse(**values):
 
 @pytest.fixture
 def asked(monkeypatch):
-    """The list of what is asked of buckets, all of which answer that there is nothing."""
+    """The list of questions to buckets; each bucket answers that it holds nothing."""
     names = []
     monkeypatch.setattr(tf.io.gfile, "exists", lambda path: names.append(path))
     monkeypatch.setattr(storage, "_answered", set())

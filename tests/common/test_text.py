@@ -1,4 +1,4 @@
-"""Text files of whatever editor: marks and line ends mean nothing, and no line takes all memory."""
+"""Text files of any editor: marks and line ends make no difference, and no line takes all memory."""
 import io
 import tracemalloc
 
@@ -54,7 +54,7 @@ def test_a_header_stands_above_or_is_a_line(path):
 def test_a_line_that_is_too_long_is_named_before_it_is_read(path):
     write(path, b"short\n" + b"x" * 50000000)
     tracemalloc.start()
-    with pytest.raises(InputError, match="some.txt, line 2 is longer than 65,536 bytes, as no line of such a file is"):
+    with pytest.raises(InputError, match="some.txt, line 2 is longer than 65,536 bytes, which no such line is"):
         list(text.lines(path))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
