@@ -1,4 +1,4 @@
-"""Labels of one's own videos, and ratings of their segments, in text files."""
+"""Labels of own videos, and ratings of their segments, in text files."""
 import re
 import typing
 
@@ -22,18 +22,18 @@ _SCORE = re.compile(rb"([01])(?:\.0*)?")
 
 
 def read_labels(path, num_classes, classes):
-    """The labels of videos, in lines such as `id,label;label`; `id,labels` may stand above.
+    """The labels of videos, in lines such as `id,label;label`; the header `id,labels` is optional.
 
     Args:
       path: local or gs://.
       num_classes: labels run from 0 to num_classes - 1.
-      classes: {name: list of the classes called so}, as labels may be names as well; {} without names.
+      classes: {name: list of the classes of that name}, as labels may be names, too; {} without names.
 
     Returns:
       {video id (bytes): (number of its line, ascending int64 labels)}.
 
     Raises:
-      InputError: a line is malformed, or names no class, or a video that had a line before; names the line.
+      InputError: a line is malformed, names no class, or repeats a video; names the line.
     """
     found = {}
     for number, line in text.lines(path, header=b"id,labels"):
@@ -43,7 +43,7 @@ def read_labels(path, num_classes, classes):
             raise InputError("%s, line %d: %s is not id,label;label, the id without colon and blank: correct it."
                              % (path, number, text.quoted(line)))
         if video in found:
-            raise InputError("%s, line %d: the video %s has the line %d already: leave one of the two out."
+            raise InputError("%s, line %d: the video %s already has line %d: remove one of the two."
                              % (path, number, text.quoted(video), found[video][0]))
         labels = [_class_of(word, num_classes, classes, path, number) for word in labels.split(b";") if word.strip()]
         found[video] = number, np.unique(np.array(labels, np.int64))
@@ -51,7 +51,7 @@ def read_labels(path, num_classes, classes):
 
 
 def read_ratings(path, num_classes, classes):
-    """The ratings of segments, in lines such as `video:35,label,1`; `segment_id,label,score` may stand above.
+    """The ratings of segments, in lines such as `video:35,label,1`; a header `segment_id,label,score` is optional.
 
     Args: as `read_labels`.
 
@@ -60,7 +60,7 @@ def read_ratings(path, num_classes, classes):
       rated twice, the last.
 
     Raises:
-      InputError: a line is malformed, names no class, or a start that is none of a segment; names the line.
+      InputError: a line is malformed, names no class, or a second at which no segment starts; names the line.
     """
     found, lines = {}, {}
     for number, line in text.lines(path, header=b"segment_id,label,score"):
@@ -72,7 +72,7 @@ def read_ratings(path, num_classes, classes):
                              % (path, number, text.quoted(line)))
         video, start = segment.group(1), int(segment.group(2))
         if start % segments.SEGMENT_FRAMES:
-            raise InputError("%s, line %d: no segment starts at second %d, but one each %d seconds: correct it."
+            raise InputError("%s, line %d: no segment starts at second %d, only one every %d seconds: correct it."
                              % (path, number, start, segments.SEGMENT_FRAMES))
         lines.setdefault(video, number)
         found.setdefault(video, {})[start, _class_of(label, num_classes, classes, path, number)] = int(score.group(1))
@@ -80,7 +80,7 @@ def read_ratings(path, num_classes, classes):
 
 
 def _class_of(word, num_classes, classes, path, number):
-    """The class that a word, its number or its name, stands for."""
+    """The class that a word means, by its number or its name."""
     label = text.whole_number(word)
     if label is None:
         called = classes.get(" ".join(word.decode("utf-8", "replace").split()), [])
@@ -96,13 +96,13 @@ def _class_of(word, num_classes, classes, path, number):
 
 
 def _ratings(scores):
-    """Ratings of {(start, label): score}, in order."""
+    """VideoRatings of a dict {(start, label): score}, in order."""
     pairs = np.array(sorted(scores), np.int64).reshape(-1, 2)
     return writing.VideoRatings(pairs[:, 0], pairs[:, 1],
                                 np.array([scores[tuple(pair)] for pair in pairs.tolist()], "f4"))
 
 
 def of_part(ratings, start, length):
-    """The ratings of a video's seconds from `start` on, `length` of them, as those of a video of its own."""
+    """The ratings of `length` seconds of a video from `start` on, as ratings of a separate video."""
     chosen = (ratings.starts >= start) & (ratings.starts < start + length)
     return writing.VideoRatings(ratings.starts[chosen] - start, ratings.labels[chosen], ratings.scores[chosen])

@@ -1,4 +1,4 @@
-"""What a serialized record holds, read with protocol buffers outside any graph."""
+"""The content of serialized records, read with protocol buffers outside any graph."""
 import functools
 import typing
 

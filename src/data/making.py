@@ -1,4 +1,4 @@
-"""One's own videos, their labels and ratings -> records, and what they hold."""
+"""Own videos, their labels and ratings -> records, and counts of their content."""
 import collections
 
 from src.common.errors import InputError
@@ -9,18 +9,18 @@ from src.data import writing
 
 
 class Maker(object):
-    """Makes records of videos, and counts what they hold.
+    """Makes records of videos, and counts their content.
 
     Args:
       videos: {id: path of its features}.
-      features: list of (name, size) of those to take.
+      features: list of (name, size) of the features to use.
       labels, ratings: `annotations.Annotations`.
-      cut: videos that are longer than records are cut, else refused.
+      cut: whether to cut videos that are too long for a record, or to refuse them.
 
     Attributes:
       counts: Counter of `records` and `seconds`.
-      by_class: {name: Counter of the classes} of `videos`, `ratings` and `positive ratings`.
-      clipped: mean share of a video's floats that are beyond the range.
+      by_class: {name: Counter of the classes} for `videos`, `ratings` and `positive ratings`.
+      clipped: share of floats beyond the range, mean over videos.
     """
 
     def __init__(self, videos, features, labels, ratings, cut):
@@ -32,7 +32,7 @@ class Maker(object):
             (name, collections.Counter()) for name in ("videos", "ratings", "positive ratings"))
 
     def records(self, ids):
-        """Yields the serialized records of videos, read one after the other; those of a long one are several.
+        """Yields the serialized records of videos, which are read one by one; a long video has several records.
 
         Raises:
           InputError: something does not fit; names the file, and the row or second.
@@ -56,7 +56,7 @@ class Maker(object):
         if not self._labels.path:
             return None
         if video not in self._labels.rows:
-            raise InputError("%s has no line in --labels_file=%s: add it, or leave the video out."
+            raise InputError("%s has no line in --labels_file=%s: add it, or remove the video."
                              % (path, self._labels.path))
         _, labels = self._labels.rows[video]
         self.by_class["videos"].update(labels.tolist())
@@ -67,12 +67,12 @@ class Maker(object):
             return None
         number, ratings = self._ratings.rows[video]
         if ratings.starts.max() >= length:
-            raise InputError("%s, line %d or further down: a segment starts at second %d, where %s has %d seconds: "
-                             "correct it." % (self._ratings.path, number, ratings.starts.max(), path, length))
+            raise InputError("%s, line %d or further down: a segment starts at second %d, but %s has only %d "
+                             "seconds: correct it." % (self._ratings.path, number, ratings.starts.max(), path, length))
         self.by_class["ratings"].update(ratings.labels.tolist())
         self.by_class["positive ratings"].update(ratings.labels[ratings.scores > 0].tolist())
         return ratings
 
     def finish(self):
-        """Logs how many there are, and of what length."""
+        """Logs the number of records, and their length."""
         self._progress.finish("%d records, %d seconds" % (self.counts["records"], self.counts["seconds"]))

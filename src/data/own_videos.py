@@ -1,7 +1,7 @@
-"""Features of one's own videos, a file a video, -> the frames of records.
+"""Features of own videos, one file per video -> the frames of records.
 
-A file is an .npz of arrays such as `rgb` and `audio`, or the SequenceExample that MediaPipe's YouTube-8M extractor
-writes, whose lists are called `RGB/feature/floats` and `AUDIO/feature/floats`.
+A file is an .npz with arrays such as `rgb` and `audio`, or the SequenceExample that MediaPipe's YouTube-8M extractor
+writes, with lists named `RGB/feature/floats` and `AUDIO/feature/floats`.
 """
 import collections
 import io
@@ -20,10 +20,10 @@ from src.data import forms
 from src.data import segment_ids
 from src.data import writing
 
-MAX_BYTES = 1 << 30  # of a file, and of what it unpacks to; a day of floats has 400 MB
-RANGE = 2  # floats from -RANGE to RANGE are quantized, those beyond are clipped,
-FAR = 16  # and those beyond FAR are no features of this kind: bytes as floats, or activations before PCA and whitening
-_NPZ = b"PK"  # what a zip begins with
+MAX_BYTES = 1 << 30  # of a file, packed and unpacked; a day of floats has 400 MB
+RANGE = 2  # floats beyond -RANGE..RANGE are clipped before they are quantized
+FAR = 16  # floats beyond -FAR..FAR are other features: bytes as floats, or activations before PCA and whitening
+_NPZ = b"PK"  # the beginning of a zip
 
 
 class Features(typing.NamedTuple):
@@ -33,10 +33,10 @@ class Features(typing.NamedTuple):
 
 
 def find(folder):
-    """OrderedDict video id (bytes) -> path of the files in a folder, whose names without extension are the ids.
+    """OrderedDict video id (bytes) -> path of the files in a folder; file names without extension are the ids.
 
     Raises:
-      InputError: there is none, or a name is no id, or that of a video that is there already.
+      InputError: there is no file, a name is no id, or two files have the same id.
     """
     found = collections.OrderedDict()
     for name in sorted(files.names(folder)):
@@ -45,23 +45,23 @@ def find(folder):
             try:
                 video = os.path.splitext(name)[0].encode()
             except UnicodeEncodeError:
-                raise InputError("%s is a name that is not UTF-8: rename the file." % ascii(path))
+                raise InputError("%s is not UTF-8: rename the file." % ascii(path))
             check_id(video, path)
             if video in found:
-                raise InputError("%s and %s are both of the video %s: leave one of them out."
+                raise InputError("%s and %s are both of the video %s: remove one of the two."
                                  % (found[video], path, text.shown(video.decode())))
             found[video] = path
     if not found:
         raise InputError("--features_dir=%s holds no file: give a folder of .npz files or of MediaPipe's "
-                         "SequenceExamples, one a video." % folder)
+                         "SequenceExamples, one per video." % folder)
     return found
 
 
 def check_id(video, path):
-    """Checks that bytes may be the id of a video.
+    """Checks that bytes are a valid video id.
 
     Raises:
-      InputError: they may not; names the file.
+      InputError: they are not; names the file.
     """
     if not segment_ids.VIDEO.fullmatch(video):
         raise InputError("%s gives a video the id %s, which is not 1 to %d bytes without comma, colon, blank and "
@@ -74,15 +74,16 @@ def read(path, features):
 
     Args:
       path: local or gs://.
-      features: list of (name, size) of those to take.
+      features: list of (name, size) of the features to use.
 
     Raises:
-      InputError: the file does not read, lacks a feature, or one is no [seconds, size] floats around -2..2 or bytes.
+      InputError: the file does not read, lacks a feature, or a feature is no [seconds, size] of bytes or of floats
+        around -2..2.
     """
     with files.reading(path), tf.io.gfile.GFile(path, "rb") as stream:
         content = stream.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
-        raise InputError("%s is larger than %d MB, as features of a video are not: cut the video." % (
+        raise InputError("%s is larger than %d MB, which features of a video are not: cut the video." % (
             path, MAX_BYTES >> 20))
     arrays = (_of_npz if content.startswith(_NPZ) else _of_sequence_example)(path, content, features)
     lists, outside, floats = {}, 0, 0
@@ -103,7 +104,7 @@ def read(path, features):
 
 
 def _of_npz(path, content, features):
-    """List of the arrays of an .npz."""
+    """List of the arrays in an .npz."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             found = {os.path.splitext(one.filename)[0]: one for one in archive.infolist()}
@@ -121,13 +122,13 @@ def _of_npz(path, content, features):
 
 
 def _of_sequence_example(path, content, features):
-    """List of the float lists of a SequenceExample."""
+    """List of the float lists in a SequenceExample, as arrays."""
     try:
         lists = tf.train.SequenceExample.FromString(content).feature_lists.feature_list
     except DecodeError:
         lists = {}
     if not lists:
-        raise InputError("%s is neither an .npz nor a SequenceExample, as MediaPipe writes it: leave it out." % path)
+        raise InputError("%s is neither an .npz nor one of MediaPipe's SequenceExamples: remove it." % path)
     arrays = []
     for name, size in features:
         frames = [frame.float_list.value for frame in lists[_of_mediapipe(name)].feature] if (
@@ -163,19 +164,19 @@ def _check_floats(path, name, values):
 
 
 def parts(video, path, length, cut):
-    """The records that a video becomes, as none has more than MAX_FRAMES seconds.
+    """The records of a video, each of at most MAX_FRAMES seconds.
 
     Args:
       video: its id.
       path: of its features, for errors.
-      length: its seconds.
-      cut: whether a longer one is cut.
+      length: in seconds.
+      cut: whether a longer video is cut, or refused.
 
     Returns:
       List of (id, first second, seconds): the video itself, or `id`, `id~300`, ..
 
     Raises:
-      InputError: it is too long and not to be cut, or an id gets too long.
+      InputError: the video is too long and must not be cut, or an id becomes too long.
     """
     if length > forms.MAX_FRAMES and not cut:
         raise InputError("%s has %d seconds, and records hold up to %d: cut the video, or pass --long_videos=cut."

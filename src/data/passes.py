@@ -1,4 +1,4 @@
-"""A pass over shards: what is counted in it, which videos it keeps, and what is said at its end."""
+"""A pass over shards: its counts, the videos that it keeps, and the messages at its end."""
 import functools
 import itertools
 import logging
@@ -15,37 +15,37 @@ from src.data import tfrecord
 
 log = logging.getLogger("yt8m")
 
-# bytes: of the records in their shards; examples: videos or segments; labels: of the videos, or the positive ratings;
-# ratings: of segments; beyond: ratings that start after the last frame of their video; twice: videos left out because
-# their id was there before.
+# bytes: of the records in their shards; examples: videos or segments; labels: of the videos, or positive ratings;
+# ratings: of segments; beyond: ratings that start after the last frame of their video; twice: records left out because
+# their video occurred before.
 COUNTS = ("bytes", "examples", "labels", "ratings", "beyond", "twice")
 TRAINING, EVALUATION = "training", "evaluation"
-MAX_LINES = 10  # about videos that are left out
+MAX_LINES = 10  # about records that are left out
 
 _numbers = itertools.count()
 
 
-def place(shard, index):
-    """Numbers of shards times 2**32, plus indices of records in them: tensors or NumPy arrays."""
+def location(shard, index):
+    """int64 location of a record: the number of its shard times 2**32, plus its index there; tensors."""
     return tf.cast(shard, tf.int64) * (1 << 32) + index
 
 
 class Pass(object):
-    """Reads shards from the first to the last, again for each iterator.
+    """Reads shards from the first to the last, anew for each iterator.
 
-    The counts and the ids of videos are resources of the session, made by their name wherever they are needed: parallel
-    calls add to them at nearly no cost, and one-shot iterators allow no others. A pass that begins resets them.
+    The counts and the ids of videos are resources of the session, created by name wherever they are needed: parallel
+    calls add to them at nearly no cost, and one-shot iterators allow no other resources. Each pass resets them at its
+    beginning.
 
-    Memory: where videos are told apart, some 100 bytes each.
+    Memory: some 100 bytes per video if `first_of_each_video` is used.
 
     Args:
       paths: shards, a list or a string tensor.
       form: the `forms.Form` of their records.
-      purpose: of the reading. TRAINING and EVALUATION stop with a sentence at the end of a pass that met videos and no
-        label; if it met ratings and none is positive, EVALUATION stops and TRAINING says so.
-      left_out: int64 tensor of the places of records that `first_of_each_video` leaves out without a word, as their
-        videos stand in shards of other passes, and with them what else there is of these videos; None: of none. A place
-        is the number of a shard times 2**32, plus the index of a record in it.
+      purpose: of the reading. At the end of a pass over videos without any label, TRAINING and EVALUATION stop with a
+        sentence. If there are ratings and none is positive, EVALUATION stops and TRAINING logs it.
+      left_out: int64 tensor, `location`s of records. `first_of_each_video` silently leaves out these records and all
+        others of their videos, which are in the shards of other passes. None: leave out none.
     """
 
     def __init__(self, paths, form, purpose=None, left_out=None):
@@ -53,12 +53,12 @@ class Pass(object):
         self._name = "pass_%d" % next(_numbers)
 
     def shards(self, shuffle=False):
-        """Dataset of (path, number) of the shards, shuffled anew for each iterator or as they are given."""
+        """Dataset of (path, number) of the shards, in the given order or shuffled anew for each iterator."""
         def begin(_):
             zeros = tf.zeros([len(COUNTS)], tf.int64)
             with tf.control_dependencies([
                     tf.raw_ops.AssignVariableOp(resource=self._counts(), value=zeros),
-                    tf.raw_ops.LookupTableImportV2(table_handle=self._places(), keys=tf.zeros([0], tf.string),
+                    tf.raw_ops.LookupTableImportV2(table_handle=self._locations(), keys=tf.zeros([0], tf.string),
                                                    values=zeros[:0])]):
                 paths = tf.identity(self._paths)
             shards = tf.data.Dataset.from_tensor_slices((paths, tf.range(tf.size(paths))))
@@ -67,7 +67,7 @@ class Pass(object):
         return tf.data.Dataset.from_tensors(0).flat_map(tfrecord.plain(begin))
 
     def first_of_each_video(self, records):
-        """The Records of videos whose id was not there before in this pass; a line names the places of the others."""
+        """The first Record of each video in this pass; a line names the shards and records of the others."""
         def identify(*fields):
             record = tfrecord.Record(*fields)
             sentence = parsing.unusable(record, self._form)
@@ -77,14 +77,14 @@ class Pass(object):
 
         def compare(*fields):
             record, video = tfrecord.Record(*fields[:-1]), fields[-1]
-            here = place(record.shard, record.index)
-            before = tf.raw_ops.LookupTableFindV2(table_handle=self._places(), keys=video,
+            here = location(record.shard, record.index)
+            before = tf.raw_ops.LookupTableFindV2(table_handle=self._locations(), keys=video,
                                                   default_value=tf.constant(-1, tf.int64))
             first = kept = before < 0
             if self._left_out is not None:
                 kept &= ~tf.reduce_any(tf.equal(self._left_out, here))
             with tf.control_dependencies([before]):
-                entered = tf.raw_ops.LookupTableInsertV2(table_handle=self._places(), keys=video,
+                entered = tf.raw_ops.LookupTableInsertV2(table_handle=self._locations(), keys=video,
                                                          values=tf.where(first, here, before))
             left_out = tf.cond(first, tf.no_op, lambda: self._leave_out(record, video, before))
             with tf.control_dependencies([entered, left_out]):
@@ -95,11 +95,11 @@ class Pass(object):
         return compared.map(tfrecord.plain(lambda *fields: fields[:-1]))
 
     def videos(self):
-        """Ids of the videos that `first_of_each_video` has met, string [videos], and their places, int64 [videos]."""
-        return tf.raw_ops.LookupTableExportV2(table_handle=self._places(), Tkeys=tf.string, Tvalues=tf.int64)
+        """Ids of the videos that `first_of_each_video` has met, string [videos], and `location`s, int64 [videos]."""
+        return tf.raw_ops.LookupTableExportV2(table_handle=self._locations(), Tkeys=tf.string, Tvalues=tf.int64)
 
     def _leave_out(self, record, video, before):
-        """Op that counts and names a record whose video stands at place `before`."""
+        """Op that counts and names a record whose video occurred at the location `before`."""
         counts = tf.raw_ops.ReadVariableOp(resource=self._counts(), dtype=tf.int64)
         path = tf.gather(self._paths, tf.bitwise.right_shift(before, 32))
         index = tf.bitwise.bitwise_and(before, (1 << 32) - 1)
@@ -114,7 +114,7 @@ class Pass(object):
         return tf.raw_ops.AssignAddVariableOp(resource=self._counts(), value=tf.stack(added))
 
     def to_its_end(self, dataset):
-        """A dataset that has met all records when it ends, and then says what there is to be said."""
+        """The dataset, followed by the checks and messages at the end of a pass."""
         def end(_):
             counts = tf.raw_ops.ReadVariableOp(resource=self._counts(), dtype=tf.int64)
             with tf.control_dependencies([tf.numpy_function(
@@ -126,21 +126,21 @@ class Pass(object):
     def _counts(self):
         return tf.raw_ops.VarHandleOp(dtype=tf.int64, shape=[len(COUNTS)], shared_name=self._name + "_counts")
 
-    def _places(self):
-        """The table video -> its place."""
+    def _locations(self):
+        """The table video -> location of its first record."""
         return tf.raw_ops.MutableHashTableV2(key_dtype=tf.string, value_dtype=tf.int64,
-                                             shared_name=self._name + "_places")
+                                             shared_name=self._name + "_locations")
 
 
 def stands_twice(video, first_path, first_index, path, index):
-    """The line about a video, bytes, that is there twice."""
-    return "video %s stands in %s, record %d, and again in %s, record %d: the first is kept" % (
+    """The log line about a video, bytes, that occurs twice."""
+    return "video %s is in %s, record %d, and again in %s, record %d: the first is kept" % (
         text.quoted(video), first_path, first_index, path, index)
 
 
 @functools.lru_cache(maxsize=1000)
 def _say(name, line):
-    """Logs a line about a Pass, but not again when it reads the same once more."""
+    """Logs a line about a Pass, once even if the pass is repeated."""
     del name
     log.info("%s", line)
 
@@ -157,18 +157,18 @@ def _end(name, paths, counts, purpose):
     if counts["bytes"] != files.total_bytes(paths):
         tfrecord.check_ends(paths)
     if counts["twice"] > MAX_LINES:
-        _say(name, "%d records in all are of videos that were there before: the first of each is kept"
+        _say(name, "%d records in all are of videos that occurred before: the first of each is kept"
              % counts["twice"])
     if counts["beyond"]:
         _say(name, "%d of %d ratings start after the last frame of their video: their frames are zeros"
              % (counts["beyond"], counts["ratings"]))
     purpose = purpose.decode()
     if purpose and counts["ratings"] and not counts["labels"]:
-        told = "None of the %d ratings in the %d shards such as %s is positive: give more shards." % (
+        sentence = "None of the %d ratings in the %d shards such as %s is positive: give more shards." % (
             counts["ratings"], len(paths), paths[0])
         if purpose == EVALUATION:
-            raise InputError(told)
-        _say(name, told)
+            raise InputError(sentence)
+        _say(name, sentence)
     elif purpose and counts["examples"] and not counts["labels"]:
         raise InputError("None of the %d videos in the %d shards such as %s has a label: labels come with the train "
                          "and validate partitions, not with test." % (counts["examples"], len(paths), paths[0]))

@@ -20,14 +20,15 @@ SHUFFLE_BYTES = 512 << 20  # held by a shuffle buffer, at most
 
 def define_flags():
     """Flags of reading."""
-    flags.DEFINE_integer("num_readers", 8, "Shards read side by side; by inference, looked at ahead.", lower_bound=1)
+    flags.DEFINE_integer("num_readers", 8, "Shards read in parallel; in inference, shards checked ahead.",
+                         lower_bound=1)
 
 
 def training_batches(reader, paths, batch_size, frame_indices, num_epochs, num_readers):
-    """Shuffled batches of `num_epochs` passes over the shards (None: without end); see the reader's `examples`.
+    """Shuffled batches of `num_epochs` passes over the shards (None: endless); see the reader's `examples`.
 
-    A video whose id comes twice is read twice: telling a whole training partition apart would take memory, and one more
-    example harms no training.
+    A video that occurs twice is read twice: to compare the ids of a whole training partition would take memory, and an
+    extra example harms no training.
     """
     reading = passes.Pass(paths, reader.form, passes.TRAINING)
     records = _records(reading, num_readers, shuffle=True)
@@ -43,10 +44,10 @@ def _shuffle_size(examples, batch_size):
 
 
 def check_examples(reader, paths, num_readers):
-    """Checks that a pass over the shards yields an example, reading as far as the first one with a label.
+    """Checks that a pass over the shards yields an example; reads up to the first example with a label.
 
     Raises:
-      InputError: it yields none, which many passes would not, either; or none of its videos has a label.
+      InputError: there is no example, or no video has a label.
     """
     with tf.Graph().as_default(), tf.device("/cpu:0"), damage.explained(paths, reader.form):
         reading = passes.Pass(paths, reader.form, passes.TRAINING)
@@ -78,12 +79,12 @@ def _records(reading, num_readers, shuffle=False):
 
 
 def video_batches(reader, reading, batch_size, frame_indices, num_readers):
-    """Batches of whole videos for predictions, cut as `_in_groups` says; see the reader's `examples`.
+    """Batches of whole videos for predictions, cut by `_in_groups`; see the reader's `examples`.
 
     Args:
       reader: see `data.readers`.
       reading: a `passes.Pass`.
-      batch_size: videos a batch.
+      batch_size: videos per batch.
       frame_indices: see `examples`.
       num_readers: shards looked at ahead.
     """
@@ -92,18 +93,18 @@ def video_batches(reader, reading, batch_size, frame_indices, num_readers):
 
 
 def segment_batches(reader, reading, shifts, batch_size, num_readers):
-    """Batches of all segments of all videos, once for each of `shifts`, cut as `_in_groups` says.
+    """Batches of all segments of all videos, once per shift, cut by `_in_groups`.
 
     Args:
       reader: a YT8MFrameFeatureReader.
       reading: a `passes.Pass`.
       shifts: list of ints, frames; see `segments.cut`.
-      batch_size: segments a batch, about; a batch holds whole videos.
+      batch_size: approximate number of segments per batch; a batch holds whole videos.
       num_readers: shards looked at ahead.
 
     Returns:
-      Dataset of `segments.cut`'s dict plus `shift`, an index into `shifts`; the batches of one
-      group of videos at each shift follow one another.
+      Dataset of the dict of `segments.cut` plus `shift`, an index into `shifts`. The batches of some videos at all
+      shifts follow each other.
     """
     videos = max(1, batch_size * segments.SEGMENT_FRAMES // reader.max_frames)
 
@@ -118,8 +119,8 @@ def segment_batches(reader, reading, shifts, batch_size, num_readers):
 def _in_groups(reading, num_readers, batches_of):
     """One pass, each video once, in the order of the shards and of their records, whatever `num_readers` is.
 
-    No batch holds videos of two groups of GROUP_SHARDS shards. So those of a group are the same, and their scores to
-    the last bit, whichever other groups are read, here or on other machines.
+    No batch holds videos of two groups of GROUP_SHARDS shards. Therefore the batches of a group, and their scores to
+    the last bit, do not depend on which other groups are read here or on other machines.
 
     Args:
       batches_of: function from a dataset of Records to one of batches.
@@ -133,16 +134,16 @@ def _in_groups(reading, num_readers, batches_of):
 
 
 def read_ratings(paths, num_readers=8, num_classes=forms.NUM_CLASSES):
-    """The segment ratings that the records of 3/frame/validate hold.
+    """The segment ratings in records of 3/frame/validate.
 
-    A video whose id comes twice counts once; ratings after its last frame count as any other.
+    A video that occurs twice counts once. Ratings after the last frame of a video count like all others.
 
     Returns:
-      NumPy arrays of one entry a rating: segment ids bytes `VIDEOID:START`, labels int64, scores float32; no pair of
-      segment and label stands there twice.
+      NumPy arrays with one entry per rating: segment ids bytes `VIDEOID:START`, labels int64, scores float32. No pair
+      of segment and label occurs twice.
 
     Raises:
-      InputError: a shard or a record is damaged, or there are no ratings at all.
+      InputError: a shard or a record is damaged, or there are no ratings.
     """
     form = forms.Form(True, [], num_classes, forms.MAX_FRAMES)
     reading = passes.Pass(paths, form)

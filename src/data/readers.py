@@ -1,8 +1,8 @@
 """Readers of YouTube-8M records, frame-level and video-level.
 
-Which frames a model will see is decided from the frame count before any byte is decoded;
-frames stay uint8 and labels sparse until the batch stands, and `model_input_raw`,
-`dense_labels` and `label_weights` turn a batch into what models and losses take.
+The frames that a model will see are chosen by the frame count before any byte is decoded. Frames stay uint8 and labels
+sparse until the batch is complete; `model_input_raw`, `dense_labels` and `label_weights` then make the input of models
+and losses.
 
 Formats: https://research.google.com/youtube8m/download.html
 """
@@ -23,7 +23,7 @@ VIDEO_LEVEL_GROUP = 256  # records that are parsed together
 
 
 def define_flags():
-    """Flags that say what the records hold."""
+    """Flags that describe the records."""
     forms.define_flags()
     flags.DEFINE_string("feature_names", "mean_rgb", "Comma list of the features to use: rgb,audio at frame "
                         "level, mean_rgb,mean_audio at video level.")
@@ -32,7 +32,7 @@ def define_flags():
                       "Examples.")
     flags.DEFINE_bool("segment_labels", False, "Examples are the rated 5-second segments of 3/frame/validate "
                       "(inference: all segments), else whole videos.")
-    flags.DEFINE_integer("max_frames", forms.MAX_FRAMES, "Frames of a video, at most; the rest is cut off.",
+    flags.DEFINE_integer("max_frames", forms.MAX_FRAMES, "Largest number of frames of a video; the rest is cut off.",
                          lower_bound=1)
 
 
@@ -42,10 +42,10 @@ def without_blanks(comma_list):
 
 
 def features(feature_names, feature_sizes):
-    """List of (name, size) of two comma lists, as the flags give them.
+    """List of (name, size) from the two comma lists of the flags.
 
     Raises:
-      InputError: the lists differ in length, or are not of names and sizes.
+      InputError: the lists differ in length, or do not hold names and sizes.
     """
     names = without_blanks(feature_names).split(",")
     try:
@@ -53,7 +53,7 @@ def features(feature_names, feature_sizes):
     except ValueError:
         raise InputError("--feature_sizes=%s is not a comma list of whole numbers, such as 1024,128." % feature_sizes)
     if len(names) != len(sizes) or len(set(names)) != len(names) or names == [""]:
-        raise InputError("--feature_names=%s and --feature_sizes=%s must list as many different names as sizes."
+        raise InputError("--feature_names=%s and --feature_sizes=%s must list as many distinct names as sizes."
                          % (feature_names, feature_sizes))
     if min(sizes) < 1 or max(sizes) > MAX_FEATURE_SIZE:
         raise InputError("--feature_sizes=%s must hold positive sizes of at most %d."
@@ -92,7 +92,7 @@ def _counts(rows, num_rows):
 
 
 class YT8MAggregatedFeatureReader(object):
-    """Video-level Examples: `id`, `labels` and one float vector a feature.
+    """Video-level Examples: `id`, `labels` and one float vector per feature.
 
     Args:
       num_classes: labels run from 0 to num_classes - 1.
@@ -113,7 +113,7 @@ class YT8MAggregatedFeatureReader(object):
         Args:
           reading: the `passes.Pass` that counts them.
           records: Dataset of Record.
-          frame_indices: ignored, as videos here have no frames.
+          frame_indices: ignored, as there are no frames.
         """
         def parse(*fields):
             record = tfrecord.Record(*fields)
@@ -146,9 +146,9 @@ class YT8MAggregatedFeatureReader(object):
                 "labels": labels, "bytes": tf.cast(framing.num_bytes(record.serialized), tf.float32)}
 
     def _one_id_check(self, serialized, told):
-        """Op that stops at a record without exactly one id, or that is no protocol buffer at all.
+        """Op that stops at a record that is no protocol buffer, or has no id or several.
 
-        parse_example would end the process at the latter; see `parsing.parse_sequence_example`.
+        parse_example would end the process at the first kind; see `parsing.parse_sequence_example`.
         """
         context, _ = parsing.parse_sequence_example(serialized, told, {"id": tf.string})
         ids = _counts(context["id"].indices[:, 0], tf.size(told))
@@ -159,7 +159,7 @@ class YT8MAggregatedFeatureReader(object):
         return batch["features"]
 
     def input_placeholder(self):
-        """float32 [batch, sum of sizes], to be fed with `model_input_raw`."""
+        """float32 [batch, sum of sizes] placeholder for `model_input_raw`."""
         return tf.compat.v1.placeholder(tf.float32, [None, sum(self.feature_sizes)], "input_batch_raw")
 
     def placeholder_batch(self, batch_size, num_frames=None):
@@ -174,14 +174,14 @@ class YT8MAggregatedFeatureReader(object):
 
 
 class YT8MFrameFeatureReader(object):
-    """Frame-level SequenceExamples: context `id`, `labels`, ratings; one byte string a frame and feature.
+    """Frame-level SequenceExamples: context `id`, `labels`, ratings; one byte string per frame and feature.
 
     Args:
       num_classes: labels run from 0 to num_classes - 1.
-      feature_sizes: bytes a frame of each feature.
+      feature_sizes: bytes per frame of each feature.
       feature_names: their names, e.g. rgb, audio.
-      max_frames: frames of a video, at most.
-      segment_labels: an example is a rated segment (one per distinct start time), not a video.
+      max_frames: largest number of frames of a video.
+      segment_labels: examples are rated segments (one per distinct start time), not videos.
     """
 
     def __init__(self, num_classes=forms.NUM_CLASSES, feature_sizes=(1024, 128), feature_names=("rgb", "audio"),
@@ -196,13 +196,13 @@ class YT8MFrameFeatureReader(object):
         Args:
           reading: the `passes.Pass` that counts them.
           records: Dataset of Record.
-          frame_indices: function from a frame count (int32 scalar) to the int32 [frames] of the video
-            that the model wants to see; only they are decoded. None, or a function that returns
-            None: all frames, zero-padded to max_frames. Segments keep their 5 frames whatever it says.
+          frame_indices: function from a frame count (int32 scalar) to the int32 [frames] that the model sees; only
+            these frames are decoded. None, or a function that returns None: all frames, zero-padded to max_frames.
+            Segments always keep their 5 frames.
 
         Returns:
           Dataset of dict: `id` (segments: VIDEOID:START), `frames` uint8 [frames, bytes], `frame_valid` bool [frames],
-          `num_frames` int32, `labels` sparse [classes] (ratings: the score of each rated class, zeros kept), `bytes`.
+          `num_frames` int32, `labels` sparse [classes] (of segments: the scores of rated classes, also zeros), `bytes`.
         """
         if self.segment_labels:
             parsed = tfrecord.parallel_map(
@@ -258,8 +258,8 @@ class YT8MFrameFeatureReader(object):
         }
 
     def _parse(self, record, context_features):
-        """-> context, list of strings [frames] of the features, num_frames (at most max_frames), conditions of a usable
-        record and the sentence about one that is not."""
+        """Parses a record -> context, list of strings [frames] of the features, num_frames (at most max_frames),
+        conditions of a usable record, and the sentence about an unusable one."""
         sentence = parsing.unusable(record, self.form)
         context, lists = parsing.parse_sequence_example(
             [record.serialized], [sentence], dict(context_features, id=tf.string), self.feature_names)
@@ -278,11 +278,11 @@ class YT8MFrameFeatureReader(object):
         return dequantize(batch["frames"], batch["frame_valid"])
 
     def input_placeholder(self):
-        """float32 [batch, frames, bytes], to be fed with `model_input_raw`."""
+        """float32 [batch, frames, bytes] placeholder for `model_input_raw`."""
         return tf.compat.v1.placeholder(tf.float32, [None, None, sum(self.feature_sizes)], "input_batch_raw")
 
     def placeholder_batch(self, batch_size, num_frames):
-        """A batch of placeholders of static shape, `num_frames` frames an example."""
+        """A batch of placeholders of static shape, with `num_frames` frames per example."""
         placeholder = tf.compat.v1.placeholder
         return {"frames": placeholder(tf.uint8, [batch_size, num_frames, sum(self.feature_sizes)]),
                 "frame_valid": placeholder(tf.bool, [batch_size, num_frames]),
@@ -307,12 +307,12 @@ def dequantize(frames, valid):
 
 
 def normalize(model_input_raw):
-    """L2-normalises along the feature axis, as every model expects its input."""
+    """L2-normalises along the feature axis, as every model expects."""
     return tf.nn.l2_normalize(model_input_raw, axis=-1)
 
 
 def dense_labels(batch):
-    """float32 [batch, classes]: 1 for a label; in segment mode the score of a rated class."""
+    """float32 [batch, classes]: 1 for a label; of segments, the score of a rated class."""
     # Records may repeat a label or list them out of order.
     return tf.sparse.to_dense(batch["labels"], validate_indices=False)
 

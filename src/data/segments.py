@@ -11,10 +11,10 @@ SEGMENT_FRAMES = 5  # one frame a second
 
 
 def cut(videos, shift):
-    """Cuts a batch of padded videos into segments after rolling them along time.
+    """Rolls a batch of padded videos along time, then cuts them into segments.
 
-    Rolling by `shift` moves frame i to i + shift with wrap-around over the padded length;
-    num_frames stays. Segments start at 0, 5, .. below num_frames.
+    Rolling by `shift` moves frame i to i + shift with wrap-around over the padded length; num_frames does not change.
+    Segments start at 0, 5, .. below num_frames.
 
     Args:
       videos: dict of `id` [batch] string, `frames` uint8 [batch, max_frames, features],
@@ -24,7 +24,7 @@ def cut(videos, shift):
     Returns:
       dict of `id` [segments] `VIDEOID:START`, `frames` uint8 [segments, 5, features],
       `frame_valid` bool [segments, 5] (False where the source lies beyond the video),
-      `num_frames` int32 [segments] = min(5, num_frames - START) and `bytes`, as it came.
+      `num_frames` int32 [segments] = min(5, num_frames - START) and `bytes`, unchanged.
     """
     frames, num_frames = videos["frames"], videos["num_frames"]
     max_frames = tf.shape(frames)[1]
@@ -45,10 +45,14 @@ def cut(videos, shift):
 
 
 def rated_classes(path, num_classes):
-    """The classes to rank, sorted: those of a file; without one those of YouTube-8M, or all if they are others.
+    """The classes to rank, sorted: those of a file; without one, YouTube-8M's, or all of another set of classes.
+
+    Args:
+      path: of the file, or "".
+      num_classes: of the model.
 
     Raises:
-      InputError: as `read_label_ids`, or the file lists a class that is not below `num_classes`.
+      InputError: as `read_label_ids`, or the file lists a class that the model lacks.
     """
     if not path and num_classes != forms.NUM_CLASSES:
         return list(range(num_classes))
@@ -60,7 +64,7 @@ def rated_classes(path, num_classes):
 
 
 def read_label_ids(path):
-    """The classes rated at segment level: sorted ints of a file of one class a line; a header `Index` may stand above.
+    """The classes rated at segment level: sorted ints of a file with one class per line; a header `Index` is optional.
 
     Raises:
       InputError: the file is missing, empty or malformed; names the line.
@@ -70,7 +74,7 @@ def read_label_ids(path):
     for number, line in text.lines(path, header=b"Index"):
         classes.append(text.whole_number(line))
         if classes[-1] is None:
-            raise InputError("%s, line %d: %s is no class: give one whole number a line."
+            raise InputError("%s, line %d: %s is no class: give one whole number per line."
                              % (path, number, text.quoted(line)))
     if not classes or len(set(classes)) < len(classes):
         raise InputError("%s must list at least one class, each once." % path)

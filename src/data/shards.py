@@ -1,9 +1,8 @@
 """Canonical order of YouTube-8M shards, and the holdout it defines.
 
-A partition has 3,844 shards. Cloud names (what data.yt8m.org serves) end in two
-characters of 0-9a-zA-Z, ordered by the second and then the first: 00 10 .. Z0 01 11 ..;
-local names end in 0000..3843. The holdout is the first shards in that order, whatever
-happens to be on disk, so every machine agrees on it.
+A partition has 3,844 shards. Cloud names, which data.yt8m.org serves, end in two characters of 0-9a-zA-Z, ordered by
+the second and then the first: 00 10 .. Z0 01 11 ..; local names end in 0000..3843. The holdout is the first shards in
+that order, whichever are on disk, so that all machines agree on it.
 """
 import logging
 import os
@@ -24,7 +23,7 @@ LOCAL_SUFFIXES = ["%04d" % rank for rank in range(NUM_SHARDS)]
 SUFFIXES = {"cloud": CLOUD_SUFFIXES, "local": LOCAL_SUFFIXES}
 _RANKS = {naming: {suffix: rank for rank, suffix in enumerate(suffixes)} for naming, suffixes in SUFFIXES.items()}
 
-# Two letters may as well end a word, as in "validate": they count only behind a partition's name or a separator.
+# Two letters may also end a word, as in "validate": they are a suffix only after a partition's name or a separator.
 _STEM = re.compile(r"^(?:.*[^0-9])?([0-9]{4})$|^.*(?:train|validate|test|[^0-9A-Za-z])([0-9A-Za-z]{2})$")
 
 
@@ -36,16 +35,16 @@ class Name(typing.NamedTuple):
 
 
 def define_flags():
-    """Flags of the split; `google_cloud` is accepted for the published commands' sake."""
+    """Flags of the split; the published commands pass `google_cloud`."""
     flags.DEFINE_integer("holdout_shards", 300, "First shards of the validation partition, in canonical order, "
                          "held out of training for evaluation and out-of-fold predictions; 0 = no split.",
                          lower_bound=0, upper_bound=NUM_SHARDS)
-    flags.DEFINE_bool("google_cloud", False, "Accepted and without effect: cloud and local shard names are "
-                      "told apart by the names themselves.")
+    flags.DEFINE_bool("google_cloud", False, "No effect: the names themselves show whether they are cloud or local "
+                      "shard names.")
 
 
 def parse(path):
-    """The `Name` of a shard; None if it is not named like one."""
+    """The `Name` of a shard; None if the path is not named like a shard."""
     base = os.path.splitext(os.path.basename(path))[0]
     matched = _STEM.match(base)
     suffix = matched and (matched.group(1) or matched.group(2))
@@ -66,7 +65,7 @@ def ranks(paths):
         name = parse(path)
         if not name:
             raise InputError("%s is not named like a YouTube-8M shard (validate00..validateZZ or "
-                             "validate0000..validate3843), so it is in no split: rename it, or pass "
+                             "validate0000..validate3843), so it is not part of the split: rename it, or pass "
                              "--holdout_shards=0 to read every file." % path)
         namings.setdefault(name.naming, path)
         result.append(name.rank)
@@ -77,7 +76,7 @@ def ranks(paths):
 
 
 def ordered(paths):
-    """The shards by folder and name, those of a partition in canonical order."""
+    """The shards sorted by folder and name, those of a partition in canonical order."""
     def key(path):
         name = parse(path)
         return (os.path.dirname(path), name.stem if name else "", name.rank if name else 0, path)
@@ -86,10 +85,10 @@ def ordered(paths):
 
 
 def holdout(paths, size):
-    """The shards among the first `size` of the partition, in canonical order; all when `size` is 0.
+    """The shards among the first `size` of the partition, in canonical order; all if `size` is 0.
 
     Raises:
-      InputError: none of `paths` is one of them.
+      InputError: there are none.
     """
     if not size:
         return paths
@@ -98,10 +97,10 @@ def holdout(paths, size):
 
 
 def training(paths, size):
-    """The shards outside the holdout, in canonical order; all when `size` is 0.
+    """The shards outside the holdout, in canonical order; all if `size` is 0.
 
     Raises:
-      InputError: none of `paths` is one of them.
+      InputError: there are none.
     """
     if not size:
         return paths
@@ -114,6 +113,6 @@ def _part(paths, name, belongs, expected, remedy):
     if not ranked:
         raise InputError("None of the %d shards such as %s belongs to the %s: %s."
                          % (len(paths), paths[0], name, remedy))
-    log.info("%s: %d of %d shards are there, %s to %s", name, len({rank for rank, _ in ranked}), expected,
+    log.info("%s: found %d of %d shards, %s to %s", name, len({rank for rank, _ in ranked}), expected,
              os.path.basename(ranked[0][1]), os.path.basename(ranked[-1][1]))
     return [path for _, path in ranked]

@@ -1,4 +1,4 @@
-"""What shards hold, and which are damaged or unusable, before a week of training finds out."""
+"""The content of shards, and which shards are damaged or unusable, before a week of training finds out."""
 import collections
 import concurrent.futures
 import contextlib
@@ -23,7 +23,7 @@ from src.data import segments
 from src.data import shards
 
 FRAME_LEVEL = forms.Form(True, [("rgb", 1024), ("audio", 128)], forms.NUM_CLASSES, forms.MAX_FRAMES)
-MAX_FAULTS = 10  # sentences that are kept about unusable records of a shard
+MAX_FAULTS = 10  # sentences kept about unusable records of a shard
 
 # What `Shard.counts` counts: usable and unusable records, what the usable ones hold, their ratings that start after the
 # last frame, and their ratings that a later one of the same segment and class replaces.
@@ -45,13 +45,12 @@ class Shard(typing.NamedTuple):
 
 
 def read_shards(paths, form=FRAME_LEVEL):
-    """Yields the `Shard`s of paths, in any order, read by two threads a core.
+    """Yields the `Shard`s of paths, in any order, read by two threads per core.
 
     A record without frames may be video-level, with the means of the features of `form`.
 
-    Of as many threads some compute checksums, at any time, while one of them has Python look at a record. Memory: a
-    record a thread, and what a `Shard` holds. Shards of a bucket are copied to the temporary folder first, one a
-    thread.
+    With two threads per core, some compute checksums while one of them runs Python code on a record. Memory: one record
+    per thread, and the `Shard`s. Shards in a bucket are first copied to the temporary folder, one per thread.
     """
     total, read, progress = files.total_bytes(paths), 0, Progress("check", "shards", len(paths))
     with concurrent.futures.ThreadPoolExecutor(2 * os.cpu_count()) as executor:
@@ -63,7 +62,7 @@ def read_shards(paths, form=FRAME_LEVEL):
                 progress.add(1, share=read / max(total, 1))
                 yield shard
         finally:
-            for future in futures:  # those that have not begun
+            for future in futures:  # stops those that have not begun
                 future.cancel()
     progress.finish()
 
@@ -84,7 +83,7 @@ def read_shard(path, form):
 
 
 def _add(shard, serialized, form):
-    """Adds a record to a Shard whose `ids` are a list; returns what is wrong with it, or None."""
+    """Adds a record to a Shard whose `ids` are still a list; returns the record's fault, or None."""
     try:
         found = contents.read_quickly(serialized, form)
     except DecodeError:
@@ -116,7 +115,7 @@ def _add_content(shard, found):
     shard.counts["segments"] += -(-num_frames // segments.SEGMENT_FRAMES)
     if forms.RATINGS[0] in found.context:
         starts, classes, scores = (contents.values(found.context, name) for name in forms.RATINGS)
-        rated = dict(zip(zip(starts, classes), scores))  # the last of several
+        rated = dict(zip(zip(starts, classes), scores))  # of several ratings, the last
         shard.rated.update(label for _, label in rated)
         shard.counts["ratings"] += len(rated)
         shard.counts["replaced_ratings"] += len(starts) - len(rated)
@@ -128,22 +127,22 @@ def _records(path):
     """Yields the serialized records of a shard.
 
     Raises:
-      InputError: it does not read to its end. No memory is asked for that its bytes do not fill.
+      InputError: it does not read to its end. A wrong length never makes it allocate more memory than the file's size.
     """
     with _on_this_machine(path) as local, open(local, "rb") as stream:
         size, serialized = os.fstat(stream.fileno()).st_size, tf.compat.v1.io.tf_record_iterator(local)
-        position = index = 0
-        while position < size:
-            following = framing.end_of_record(stream, position)
-            record = _next(serialized) if following <= size else None
+        offset = index = 0
+        while offset < size:
+            end = framing.end_of_record(stream, offset)
+            record = _next(serialized) if end <= size else None
             if record is None:
-                raise InputError(damage.damaged(path, index, position))
+                raise InputError(damage.damaged(path, index, offset))
             yield record
-            position, index = following, index + 1
+            offset, index = end, index + 1
 
 
 def _next(serialized):
-    """The next record, None if it is corrupt."""
+    """The next record; None if it is corrupt."""
     try:
         return next(serialized)
     except tf.errors.DataLossError:
@@ -171,12 +170,11 @@ def _on_this_machine(path):
 
 
 def report(found):
-    """What is to be known of `Shard`s: a list of OrderedDicts, one for each folder and kind of name in it.
+    """A summary of `Shard`s: a list of OrderedDicts, one per folder and kind of name in it.
 
-    Each holds the `folder`, the names' `stem`, None for shards that are not named as YouTube-8M's, the numbers of
-    `shards` and `expected_shards` (or None), the names of `missing_shards`, sentences about `damaged_shards` and
-    `unusable_records`, COUNTS, and the histograms `labels` {class: videos}, `rated` {class: ratings} and `lengths`
-    {frames: videos}.
+    Each holds the `folder`, the `stem` of the names (None for names unlike YouTube-8M's), the numbers of `shards` and
+    `expected_shards` (or None), the names of `missing_shards`, sentences about `damaged_shards` and `unusable_records`,
+    COUNTS, and the histograms `labels` {class: videos}, `rated` {class: ratings} and `lengths` {frames: videos}.
     """
     groups = collections.defaultdict(list)
     for shard in found:
@@ -207,25 +205,25 @@ def _total(found, name):
 
 
 def _missing(stem, naming, found):
-    """Names of the shards of a partition that are not among the `Shard`s found."""
-    there = {shards.parse(shard.path).rank for shard in found}
+    """Names of the shards of a partition that were not found."""
+    ranks = {shards.parse(shard.path).rank for shard in found}
     extension = os.path.splitext(found[0].path)[1]
-    return [stem + suffix + extension for rank, suffix in enumerate(shards.SUFFIXES[naming]) if rank not in there]
+    return [stem + suffix + extension for rank, suffix in enumerate(shards.SUFFIXES[naming]) if rank not in ranks]
 
 
 def twice(found):
-    """Records of videos whose id stands in `Shard`s before: [(id, place of the first, place)].
+    """Records whose video occurs earlier in the `Shard`s: [(id, first record, this record)].
 
-    Places are `PATH, record N`. Memory: the ids, and some 30 bytes for each.
+    Records are given as `PATH, record N`. Memory: the ids, and some 30 bytes for each.
     """
     ends = np.cumsum([len(shard.ids) for shard in found])
     ids = np.concatenate([shard.ids for shard in found])
     known = np.flatnonzero(ids != b"")
-    places, firsts = (known[places] for places in segment_ids.repeats(ids[known]))
+    repeated, firsts = (known[positions] for positions in segment_ids.repeats(ids[known]))
 
-    def named(place):
-        number = np.searchsorted(ends, place, side="right")
-        return "%s, record %d" % (found[number].path, place - ends[number] + len(found[number].ids))
+    def record(position):
+        number = np.searchsorted(ends, position, side="right")
+        return "%s, record %d" % (found[number].path, position - ends[number] + len(found[number].ids))
 
-    return [(ids[place].decode("utf-8", "backslashreplace"), named(first), named(place))
-            for first, place in zip(firsts, places)]
+    return [(ids[position].decode("utf-8", "backslashreplace"), record(first), record(position))
+            for first, position in zip(firsts, repeated)]

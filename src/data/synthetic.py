@@ -1,11 +1,10 @@
 """Synthetic YouTube-8M videos: frame features whose labels can be learnt and are localized in time.
 
-Classes come in themes, groups that occur together. A video shows some classes of one theme, each
-in runs that start and end at any second, and never all the time. While a class is active its
-prototype, a direction in feature space, adds to the frames, seen clearly at some seconds and
-faintly at others. A second direction, its context, adds to all frames of the video alike. Video
-labels are learnt most easily from the contexts, which say nothing of the time; a model that is to
-find the segments must tell the prototypes apart.
+Classes come in themes, groups that occur together. A video shows some classes of one theme, each in runs that start and
+end at any second, and never all the time. While a class is active, its prototype, a direction in feature space, is
+added to the frames, clearly at some seconds and faintly at others. A second direction, its context, is added to all
+frames of the video alike. Video labels are learnt most easily from the contexts, which do not depend on time; to find
+the segments, a model must recognise the prototypes.
 """
 import os
 import string
@@ -23,23 +22,23 @@ FRAME_BYTES = RGB_BYTES + AUDIO_BYTES
 
 THEME_CLASSES = 4  # at most
 MIN_LABELS = 2  # of a video; at most its whole theme
-SHORTEST_STRETCH = 15  # seconds that a class stays active, or absent
-LONGEST_RUN, LONGEST_GAP = 60, 90  # seconds that it stays active, and absent, at most
+SHORTEST_STRETCH = 15  # seconds that a class is active, or absent
+LONGEST_RUN, LONGEST_GAP = 60, 90  # seconds that it is active, and absent
 RATED_SEGMENTS = 5  # of a video, for one class
 TWO_CLASSES_RATED = 0.1  # share of the videos
 
-# Standard deviations per feature, in dequantized units, where a feature spans -2..2. They are set so
-# that a small model fine-tuned on some hundred videos does well, but not perfectly: about 0.85 mAP,
-# against 0.75 after training on video labels alone and 0.5 by chance.
+# Standard deviations per feature, in dequantized units, where a feature spans -2..2. With them a small model that is
+# fine-tuned on some hundred videos does well, but not perfectly: about 0.85 mAP, against 0.75 after training on video
+# labels alone and 0.5 by chance.
 STYLE = 0.4  # a video's own look
 CONTEXT = 0.06
 PROTOTYPE = 0.2
-CLARITY = 0.7  # of how strongly a class shows from second to second, in prototypes
+CLARITY = 0.7  # of the strength of a class from second to second, in prototypes
 FRESH_NOISE = 0.1  # new each second
 LASTING_NOISE = 0.1  # drifts within NOISE_SECONDS
 NOISE_SECONDS = 8
 
-# What the classes are called: a theme is a scene, Harbour or Old harbour, and a class a thing in it.
+# Names of the classes: a theme is a scene, Harbour or Old harbour, and a class is a thing in it.
 _KINDS = ["", "Old", "Little", "Northern", "Busy", "Quiet", "Summer", "Winter", "Painted", "Hidden"]
 _SCENES = ["Harbour", "Kitchen", "Orchard", "Workshop", "Meadow", "Station", "Theatre", "Market", "Library", "Glacier",
            "Bakery", "Lighthouse", "Stadium", "Desert", "Aquarium", "Village", "Forest", "Airfield", "Museum", "Canal",
@@ -49,7 +48,7 @@ _THINGS = ["lantern", "rope", "bell", "wheel", "kite", "drum", "ladder", "basket
 _ID_CHARACTERS = np.frombuffer((string.digits + string.ascii_letters).encode(), np.uint8)
 _ID_LENGTH = 4
 _NUM_IDS = len(_ID_CHARACTERS) ** _ID_LENGTH
-_ID_FACTOR = 5700307  # shares no divisor with _NUM_IDS: scatters the ids and repeats none
+_ID_FACTOR = 5700307  # has no divisor in common with _NUM_IDS: scatters the ids and repeats none
 
 
 class Partition(typing.NamedTuple):
@@ -65,7 +64,7 @@ PARTITIONS = [Partition(1, "2/frame/train", "train", True, False),
               Partition(2, "2/frame/validate", "validate", True, False),
               Partition(3, "3/frame/validate", "validate", True, True),
               Partition(4, "3/frame/test", "test", False, False)]
-MAX_VIDEOS_PER_SHARD = _NUM_IDS // (len(PARTITIONS) * shards.NUM_SHARDS)  # as many as there are ids for
+MAX_VIDEOS_PER_SHARD = _NUM_IDS // (len(PARTITIONS) * shards.NUM_SHARDS)  # limited by the number of ids
 
 
 class World(typing.NamedTuple):
@@ -83,16 +82,16 @@ class Video(typing.NamedTuple):
     frames: np.ndarray  # uint8 [frames, FRAME_BYTES]
 
 
-def generator(seed, *place):
-    """Random generator for one place, ints of which the last is above 0; other places do not affect it."""
-    return np.random.default_rng([seed] + list(place))
+def generator(seed, *key):
+    """Random generator for a key of ints, the last above 0; independent of the generators for other keys."""
+    return np.random.default_rng([seed] + list(key))
 
 
 def create_world(rated_classes, num_classes, seed):
-    """What all videos of a seed have in common.
+    """The World of a seed.
 
     Args:
-      rated_classes: the classes rated at segment level, of which `num_classes` are taken at random.
+      rated_classes: the classes rated at segment level; `num_classes` of them are drawn at random.
       num_classes: at least MIN_LABELS.
     """
     rng = generator(seed, len(PARTITIONS) + 1)
@@ -104,25 +103,25 @@ def create_world(rated_classes, num_classes, seed):
 
 
 def titles(world):
-    """List of each class's name in a world and its theme's, such as ("Old harbour: rope", "Old harbour")."""
+    """List of (name of the class, name of its theme) in a world, such as ("Old harbour: rope", "Old harbour")."""
     found = [None] * len(world.classes)
     for number, theme in enumerate(world.themes):
         kinds, scene = divmod(number, len(_SCENES))
         again, kind = divmod(kinds, len(_KINDS))
         name = " ".join(filter(None, [_KINDS[kind], _SCENES[scene], str(again + 1) * bool(again)])).capitalize()
-        for place, column in enumerate(theme):
-            found[column] = "%s: %s" % (name, _THINGS[(number + place) % len(_THINGS)]), name
+        for index, column in enumerate(theme):
+            found[column] = "%s: %s" % (name, _THINGS[(number + index) % len(_THINGS)]), name
     return found
 
 
 def create_video(world, num_frames, rng):
-    """A Video of `num_frames` seconds."""
+    """A Video of `num_frames` seconds, drawn with a generator."""
     theme = world.themes[rng.integers(len(world.themes))]
     shown = np.sort(rng.permutation(len(theme))[:rng.integers(MIN_LABELS, len(theme) + 1)])
     active = _activity(num_frames, len(shown), rng)
     strengths = CLARITY * rng.standard_normal([num_frames, len(theme)], np.float32)
     strengths[:, shown] += active
-    # Not @: BLAS rounds differently on other processors, and its idle threads slow down other work.
+    # Not @: BLAS rounds differently on other processors, and its idle threads slow other work down.
     context = np.einsum("c,cf->f", 2 * rng.random(len(shown), np.float32), world.contexts[theme[shown]])
     evidence = np.einsum("tc,cf->tf", strengths, world.prototypes[theme])
     style = STYLE * rng.standard_normal(FRAME_BYTES, np.float32)
@@ -131,7 +130,7 @@ def create_video(world, num_frames, rng):
 
 
 def _activity(num_frames, count, rng):
-    """bool [frames, count]: runs of activity and gaps in turn; each class has at least one of both."""
+    """bool [frames, count]: alternating runs and gaps of each class, at least one of both."""
     longest_run, longest_gap = min(LONGEST_RUN, num_frames // 2), min(LONGEST_GAP, num_frames // 2)
     shortest = min(SHORTEST_STRETCH, num_frames // 4)
     stretches = np.arange(-(-num_frames // shortest) + 1)[:, np.newaxis]
@@ -142,7 +141,7 @@ def _activity(num_frames, count, rng):
 
 
 def _noise(num_frames, rng):
-    """float32 [frames, FRAME_BYTES]: each second's own noise plus the mean of the seconds around it."""
+    """float32 [frames, FRAME_BYTES]: noise of each second plus the mean noise of the seconds around it."""
     fresh = rng.standard_normal([num_frames + NOISE_SECONDS, FRAME_BYTES], np.float32)
     sums = np.cumsum(fresh, axis=0)
     lasting = (sums[NOISE_SECONDS:] - sums[:-NOISE_SECONDS]) / np.sqrt(np.float32(NOISE_SECONDS))
@@ -150,9 +149,9 @@ def _noise(num_frames, rng):
 
 
 def rate(video, rng):
-    """Ratings of RATED_SEGMENTS segments for one of a video's classes, for some videos for two.
+    """VideoRatings of RATED_SEGMENTS segments for one of a video's classes; for some videos, for two classes.
 
-    A class is present in a segment when it is active in most of its seconds.
+    A class is present in a segment if it is active in most of its seconds.
     """
     num_segments = len(video.frames) // segments.SEGMENT_FRAMES
     whole = video.active[:num_segments * segments.SEGMENT_FRAMES]
@@ -165,15 +164,21 @@ def rate(video, rng):
 
 
 def video_id(partition, shard, video):
-    """Four bytes that no other place of a video has: shard by its rank, video below MAX_VIDEOS_PER_SHARD."""
-    place = ((partition.number - 1) * shards.NUM_SHARDS + shard) * MAX_VIDEOS_PER_SHARD + video
+    """A unique id of four bytes.
+
+    Args:
+      partition: Partition.
+      shard: its rank.
+      video: number of the video in the shard, below MAX_VIDEOS_PER_SHARD.
+    """
+    number = ((partition.number - 1) * shards.NUM_SHARDS + shard) * MAX_VIDEOS_PER_SHARD + video
     base = len(_ID_CHARACTERS)
-    digits = place * _ID_FACTOR % _NUM_IDS // base ** np.arange(_ID_LENGTH) % base
+    digits = number * _ID_FACTOR % _NUM_IDS // base ** np.arange(_ID_LENGTH) % base
     return _ID_CHARACTERS[digits].tobytes()
 
 
 def shard_path(output_dir, partition, naming, shard):
-    """Path of the shard of that rank."""
+    """Path of a shard; `shard` is its rank."""
     name = "%s%s.tfrecord" % (partition.stem, shards.SUFFIXES[naming][shard])
     return os.path.join(output_dir, partition.folder, name)
 

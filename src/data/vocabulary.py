@@ -1,8 +1,8 @@
-"""Names of classes: YouTube-8M's vocabulary.csv, in either of the forms in which it is published.
+"""Names of classes: YouTube-8M's vocabulary.csv, in both published forms.
 
 The 3,862 classes are published with the header Index,TrainVideoCount,KnowledgeGraphId,Name,WikiUrl,Vertical1,.., the
-1,000 rated at segment level with Index,KnowledgeGraphId,Name,PositiveSegmentCount,TotalSegmentCount. The columns Index
-and Name are read, wherever they stand.
+1,000 classes rated at segment level with Index,KnowledgeGraphId,Name,PositiveSegmentCount,TotalSegmentCount. Only the
+columns Index and Name are read, in any position.
 """
 import csv
 import logging
@@ -19,33 +19,33 @@ log = logging.getLogger("yt8m")
 DEFAULT = "vocabulary.csv"
 HEADER = ["Index", "TrainVideoCount", "KnowledgeGraphId", "Name", "WikiUrl", "Vertical1", "Vertical2", "Vertical3",
           "WikiDescription"]
-_FOLDERS = 4  # that may hold it: that of the records, 3/frame/validate, and the three above
+_FOLDERS = 4  # that may hold it: the folder of the records, such as 3/frame/validate, and the three above it
 
 
 def define_flags():
     flags.DEFINE_string("vocabulary_file", "", "YouTube-8M's vocabulary.csv, of all classes or of those rated at "
-                        "segment level, for their names. Empty: vocabulary.csv where the program runs or in the data's "
-                        "folder; without one, classes have numbers alone.")
+                        "segment level, for their names. Empty: vocabulary.csv in the current folder or in the data's "
+                        "folder; without one, classes have only numbers.")
 
 
 def find(given, data_pattern=""):
-    """The names that a program is to show.
+    """The names of classes for a program's output.
 
     Args:
       given: the flag --vocabulary_file.
-      data_pattern: glob of records, in whose folder or the three above vocabulary.csv is looked for.
+      data_pattern: glob of records; vocabulary.csv may be in their folder or in the three above it.
 
     Returns:
       dict class -> name, empty without a vocabulary.
 
     Raises:
-      InputError: the file is malformed; or it was given, and is missing.
+      InputError: the file is malformed, or it was given and is missing.
     """
-    folder, places = os.path.dirname(data_pattern), [""]
-    while folder and folder != "/" and len(places) <= _FOLDERS and not files.is_glob(folder):
-        places.append(folder)
+    folder, folders = os.path.dirname(data_pattern), [""]
+    while folder and folder != "/" and len(folders) <= _FOLDERS and not files.is_glob(folder):
+        folders.append(folder)
         folder = os.path.dirname(folder)
-    found = given or next((path for path in (os.path.join(place, DEFAULT) for place in places)
+    found = given or next((path for path in (os.path.join(one, DEFAULT) for one in folders)
                            if files.exists(path)), None)
     if not found:
         return {}
@@ -55,12 +55,12 @@ def find(given, data_pattern=""):
 
 
 def name_of(names, label):
-    """What people are to read of a class: its name, or its number where it has none."""
+    """The text for a class: its name, or its number if it has no name."""
     return names.get(label) or "class %d" % label
 
 
 def labels_of(names):
-    """{name: ascending list of the classes that are called so}, of {class: name}."""
+    """Inverts {class: name} -> {name: ascending list of its classes}."""
     found = {}
     for label, name in sorted(names.items()):
         found.setdefault(name, []).append(label)
@@ -68,7 +68,7 @@ def labels_of(names):
 
 
 def read(path):
-    """dict class -> name of the classes that have one; blanks and control characters in a name become one blank.
+    """dict class -> name, of the classes with names; runs of blanks and control characters become one blank.
 
     Raises:
       InputError: the file is missing, not UTF-8 or malformed; names the line.
@@ -76,7 +76,7 @@ def read(path):
     rows, names = _rows(path), {}
     number, header = next(rows, (1, []))
     if not {"Index", "Name"} <= set(header):
-        raise InputError("%s, line %d: there is no header with the columns Index and Name, as YouTube-8M's "
+        raise InputError("%s, line %d: there is no header with the columns Index and Name, which YouTube-8M's "
                          "vocabulary.csv has: fetch that file." % (path, number))
     for number, row in rows:
         if len(row) != len(header):
@@ -86,7 +86,7 @@ def read(path):
         if label is None:
             raise _malformed(path, number, "%s is no class" % text.quoted(index))
         if label in names:
-            raise _malformed(path, number, "class %d stands there twice" % label)
+            raise _malformed(path, number, "class %d occurs twice" % label)
         names[label] = " ".join("".join(each if each.isprintable() else " " for each in name).split())
     if not names:
         raise InputError("%s holds no class: fetch the file again." % path)
@@ -98,8 +98,8 @@ def _malformed(path, number, flaw):
 
 
 def _rows(path):
-    """Yields (number of the line in which it begins, fields) of each row of a CSV."""
-    numbers = []  # of the lines of a row
+    """Yields (number of the first line, fields) of each row of a CSV."""
+    numbers = []  # of the lines of the current row
 
     def lines():
         for number, line in text.lines(path):
@@ -117,5 +117,5 @@ def _rows(path):
         except StopIteration:
             return
         except csv.Error as error:
-            raise _malformed(path, numbers[0], "it is no line of CSV, %s" % error)
+            raise _malformed(path, numbers[0], "it is no line of a CSV, %s" % error)
         yield numbers[0], [field.strip() for field in row]

@@ -18,7 +18,7 @@ class VideoRatings(typing.NamedTuple):
 
 
 def quantize(values):
-    """Bytes b for which b * 4/255 + 4/512 - 2 is nearest to the values, clipped to -2..2."""
+    """The bytes b with b * 4/255 + 4/512 - 2 nearest to the values, which are clipped to -2..2."""
     steps = (values + np.float32(2 - 4 / 512.0)) * np.float32(255 / 4.0)
     return np.clip(np.rint(steps), 0, 255).astype(np.uint8)
 
@@ -44,7 +44,7 @@ def serialize(video, labels, lists, ratings):
              for name, frames in lists.items()}
     record = tf.train.SequenceExample(context=tf.train.Features(feature=context),
                                       feature_lists=tf.train.FeatureLists(feature_list=lists))
-    return record.SerializeToString(deterministic=True)  # else the order of the features varies
+    return record.SerializeToString(deterministic=True)  # otherwise the order of the features varies
 
 
 def _bytes(value):

@@ -1,4 +1,4 @@
-"""What training needs of a device's memory and of the disk, told from its graph alone: nothing is run."""
+"""The device memory and disk space that a training needs, from its graph alone: nothing is run."""
 import collections
 import logging
 import os
@@ -13,7 +13,7 @@ GB = 2 ** 30  # bytes
 
 
 class Footprint(typing.NamedTuple):
-    """What a training step needs of a device's memory."""
+    """The device memory of a training step."""
     blocks: dict  # {scope: number of parameters}, in the variables' order
     weights: int  # bytes of the model's variables
     gradients: int  # bytes of all gradients at once, with a second copy of the largest while it is clipped
@@ -23,7 +23,7 @@ class Footprint(typing.NamedTuple):
 
 # Ops whose output is their input's memory.
 _ALIASES = {"ExpandDims", "Identity", "PreventGradient", "Reshape", "Squeeze", "StopGradient"}
-# Ops that write over an input that no other op needs any more.
+# Ops that overwrite an input that no other op needs any more.
 _IN_PLACE = {"Add", "AddN", "AddV2", "BiasAdd", "Cast", "Exp", "Log", "Maximum", "Minimum", "Mul", "Neg", "Pow",
              "RealDiv", "Relu", "Relu6", "Relu6Grad", "ReluGrad", "Rsqrt", "RsqrtGrad", "Sigmoid", "SigmoidGrad",
              "Softmax", "Sqrt", "Square", "Sub", "Tanh", "TanhGrad"}
@@ -42,12 +42,12 @@ def measure(graph):
 
 
 def weight_bytes(graph):
-    """Bytes of the model's variables: what a SavedModel takes of the disk."""
+    """Bytes of the model's variables: the size of a SavedModel on disk."""
     return sum(map(_bytes, graph.model_variables))
 
 
 def slot_bytes(graph):
-    """Bytes that the optimizer keeps; together with the weights they are what a checkpoint takes of the disk."""
+    """Bytes of the optimizer's variables; with the weights they make the size of a checkpoint on disk."""
     return sum(_bytes(variable) for variable in tf1.global_variables()
                if variable not in graph.model_variables and variable is not tf1.train.get_global_step())
 
@@ -118,7 +118,7 @@ def _free_bytes(folder):
 
 
 def blocks(variables):
-    """{scope below tower/, at most two names deep: number of parameters}, in the variables' order."""
+    """{scope below tower/, at most two names deep: number of parameters}, in the order of the variables."""
     counts = collections.OrderedDict()
     for variable in variables:
         names = variable.op.name.split("/")[1:]
@@ -128,10 +128,10 @@ def blocks(variables):
 
 
 def activation_bytes(train_op, gradients):
-    """Bytes of the tensors alive at once, at most, while `train_op` runs; `gradients` do not count.
+    """Largest number of bytes of tensors alive at once while `train_op` runs; `gradients` do not count.
 
-    Ops run one by one, queued as their inputs come to be, which is how TensorFlow's executor goes
-    about it. A tensor lives until its last use. One of unknown size counts as empty.
+    Ops run one by one, queued when their inputs are complete, as in TensorFlow's executor. A tensor lives until its
+    last use. A tensor of unknown size counts as empty.
     """
     operations = _in_order(train_op)
     memory = {}  # tensor -> the tensor in whose memory it lies
@@ -154,7 +154,7 @@ def activation_bytes(train_op, gradients):
 
 
 def _in_order(target):
-    """The ops that run for `target`, each after those it needs, in the order of a queue."""
+    """The ops that run for `target`, each after the ops that it needs, in the order of a queue."""
     wanted, stack = set(), [target]
     while stack:
         operation = stack.pop()
@@ -170,7 +170,7 @@ def _in_order(target):
                 followers[one].append(operation)
             if not needs:
                 queue.append(operation)
-    for operation in queue:  # which grows meanwhile
+    for operation in queue:  # grows in the loop
         for follower in followers[operation]:
             missing[follower] -= 1
             if not missing[follower]:
@@ -183,7 +183,7 @@ def _needs(operation):
 
 
 def _on_the_way(gradients):
-    """Tensors of a variable's shape from the op that makes its gradient to where it is applied."""
+    """Tensors of a variable's shape between the op that computes its gradient and the update."""
     found, stack = set(), [(gradient, variable.shape.as_list()) for gradient, variable in gradients]
     while stack:
         tensor, shape = stack.pop()

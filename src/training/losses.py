@@ -31,7 +31,7 @@ class CrossEntropyLoss(object):
 
 
 class HingeLoss(object):
-    """max(0, 1 - y p) with y = 1 for a label and -1 else, summed over classes, averaged over the batch."""
+    """max(0, 1 - y p) with y = 1 for a label and -1 otherwise, summed over classes, averaged over the batch."""
 
     def calculate_loss(self, predictions, labels, label_weights=None):
         """See CrossEntropyLoss."""
@@ -41,7 +41,7 @@ class HingeLoss(object):
 class SoftmaxLoss(object):
     """Cross entropy of softmax(predictions) with the labels scaled to sum 1, averaged over the batch.
 
-    Both are over the classes whose weight is above 0.
+    Both the softmax and the sum are over the classes of weight above 0.
     """
 
     def calculate_loss(self, predictions, labels, label_weights=None):

@@ -79,7 +79,7 @@ def step_decay(base_learning_rate, decay, decay_examples, examples_seen):
 
 
 def linear_decay(base_learning_rate, step, max_steps):
-    """base * (1 - step / max_steps), zero past the end."""
+    """base * (1 - step / max_steps), zero after max_steps."""
     return base_learning_rate * tf.maximum(0.0, 1.0 - tf.cast(step, tf.float32) / max_steps)
 
 
@@ -123,7 +123,7 @@ class _LossScaleOptimizer(tf1.train.experimental.MixedPrecisionLossScaleOptimize
 
 
 class _MomentsOptimizer(tf1.train.Optimizer):
-    """Keeps running means `m` and `v` of each variable's gradient and its square; subclasses step from them."""
+    """Keeps running means `m` of each variable's gradient and `v` of its square, for subclasses to step from."""
 
     beta1, beta2 = 0.9, 0.999
 
@@ -188,7 +188,7 @@ class RAdamOptimizer(_MomentsOptimizer):
         rectifier = tf.sqrt(tf.maximum(0.0, (length - 4) * (length - 2) * longest
                                        / ((longest - 4) * (longest - 2) * length)))
         mean = m / (1 - tf.pow(self.beta1, self._step))
-        # The variance of 1/sqrt(v) is intractable in the first steps: plain momentum then.
+        # In the first steps, when the variance of 1/sqrt(v) is intractable, this is plain momentum.
         update = tf.where(length > 4, rectifier * mean / (tf.sqrt(v / (1 - decayed)) + self._epsilon), mean)
         return var.assign_sub(self._learning_rate * update).op
 

@@ -1,7 +1,7 @@
-"""Training that can always be stopped: it works in a thread of its own, while the main one hears signals.
+"""Training that can always be stopped: it runs in a thread of its own, while the main thread handles signals.
 
-TensorFlow keeps the thread that waits for it from hearing anything, be it for the next step, for the other machines
-of a cluster or for a bucket that does not answer.
+A thread that waits for TensorFlow handles no signals, whether it waits for the next step, for the other machines of a
+cluster or for a bucket that does not answer.
 """
 import contextlib
 import logging
@@ -14,15 +14,17 @@ from src.common.errors import InputError
 
 log = logging.getLogger("yt8m")
 
-GRACE_SECONDS = 15.0  # for the step at hand and the checkpoint that follows it
-LAST_SECONDS = 28.0  # until the process ends, whatever it is doing
+GRACE_SECONDS = 15.0  # for the current step and its checkpoint
+LAST_SECONDS = 28.0  # until the process ends, whatever it does
 
 
 class Stop(object):
-    """A request to stop, and what the work lets be done about it.
+    """A request to stop, and a way to save while the work is stalled.
 
-    `signal` is the one that asked for it, or None; `ended` says that the cluster's chief is done. `save` is set by the
-    work once there is something to lose: a function that saves it while the work is stalled.
+    Attributes:
+      signal: number of the signal that asked to stop, or None.
+      ended: whether the cluster's chief is done.
+      save: function that saves the state of stalled work; the work sets it once there is something to lose.
     """
 
     def __init__(self):
@@ -30,20 +32,21 @@ class Stop(object):
 
     @property
     def requested(self):
-        """Whether the work is to save what it has and return."""
+        """Whether the work should save and return."""
         return self.signal is not None or self.ended
 
 
 def run(work, chief_is_done=lambda training: False):
     """Runs work until it returns, or until a signal asks it to stop.
 
-    SIGTERM or Ctrl-C ends a work that has nothing to save at once. Else it saves a checkpoint and returns; if it has
-    not within GRACE_SECONDS, as it is stalled, the checkpoint is saved here. After LAST_SECONDS the process ends in any
-    case, and at a second signal at once.
+    SIGTERM or Ctrl-C ends work that has nothing to save at once. Other work saves a checkpoint and returns. If it is
+    stalled and has not returned within GRACE_SECONDS, this function saves the checkpoint. After LAST_SECONDS the
+    process ends in any case; a second signal ends it at once.
 
     Args:
-      work: function of a Stop, called in another thread; returns or raises what `run` does.
-      chief_is_done: asked every second, with whether the work has something to lose; once true, it is to return.
+      work: function of a Stop, called in another thread; `run` returns its value.
+      chief_is_done: function called every second with whether the work has something to lose; once it returns True, the
+        work should return.
 
     Raises:
       Exception: that of the work. An InputError of `chief_is_done` ends the process, as the work may be stalled.
@@ -79,7 +82,7 @@ def _asked(chief_is_done, training):
 
 @contextlib.contextmanager
 def _listening(stop):
-    """Notes the first signal in `stop`; a second one, or the first if nothing would be lost, ends the process."""
+    """Stores the first signal in `stop`; a second one, or the first if nothing would be lost, ends the process."""
     def note(number, frame):
         del frame
         if stop.signal is not None or stop.save is None:
@@ -96,7 +99,7 @@ def _listening(stop):
 
 
 def _wait_to_end(stop, done):
-    """Waits until the work is done; ends the process if it is not in time."""
+    """Waits until the work is done; ends the process if that takes too long."""
     start = time.time()
     if done.wait(GRACE_SECONDS):
         return
@@ -105,4 +108,4 @@ def _wait_to_end(stop, done):
     while saving.is_alive() and not done.wait(.1) and time.time() - start < LAST_SECONDS:
         pass
     if not done.wait(0 if saving.is_alive() else 1.0):
-        program.abort(128 + stop.signal if stop.signal else 0, "stalled: left without waiting for it.")
+        program.abort(128 + stop.signal if stop.signal else 0, "stalled: the process ended without waiting.")

@@ -1,8 +1,8 @@
-"""This process's part in a cluster, as TF_CONFIG describes it, and how the parts learn of each other's end.
+"""This process's task in a cluster, as TF_CONFIG describes it, and how the tasks learn of each other's end.
 
-Between-graph replication: parameter servers hold the variables, the chief and the workers train on them without
-waiting for each other, and the chief alone saves the model. TensorFlow 1.15's servers never end by themselves, so the
-chief says on each parameter server when it is done, and the others look whether it is still there.
+Between-graph replication: parameter servers hold the variables, the chief and the workers train on them without waiting
+for each other, and the chief alone saves the model. TensorFlow 1.15's servers never end by themselves. Therefore the
+chief marks each parameter server when it is done, and the others check whether the chief still answers.
 """
 import contextlib
 import logging
@@ -18,20 +18,20 @@ from src.common.errors import InputError
 tf1 = tf.compat.v1
 log = logging.getLogger("yt8m")
 
-GONE_SECONDS = 60.0  # without an answer until the chief counts as gone: it may be started again meanwhile
-SAY_SECONDS = 30.0  # between lines about tasks that are waited for
+GONE_SECONDS = 60.0  # without an answer until the chief counts as gone, in case it is started again
+SAY_SECONDS = 30.0  # between log lines about missing tasks
 _CALL_SECONDS = 5.0  # a call to another task
 _WORKERS_SECONDS = 30.0  # for the workers to end before their parameter servers do
 
 
 class Task(object):
-    """This process's part in the cluster that TF_CONFIG describes; alone without one, or as its only task.
+    """This process's task in the cluster that TF_CONFIG describes; without a cluster, or as its only task, it is alone.
 
     Args:
       text: TF_CONFIG, JSON as AI Platform and Vertex AI set it, or None.
 
     Raises:
-      InputError: it is not so, or the task cannot serve at its address.
+      InputError: TF_CONFIG is malformed, or the task cannot serve at its address.
     """
 
     def __init__(self, text):
@@ -60,11 +60,11 @@ class Task(object):
 
 
 def _parsed(text):
-    """The Config of those that train."""
+    """The Config of the tasks that train."""
     config = tf_config.parse(text)
     config.cluster.pop("evaluator", None)
     if config.job == "evaluator" and config.cluster:
-        raise InputError("TF_CONFIG makes this task an evaluator, which train.py has no part for: run eval.py "
+        raise InputError("TF_CONFIG makes this task an evaluator, for which train.py has nothing to do: run eval.py "
                          "--norun_once there instead.")
     return config
 
@@ -73,7 +73,7 @@ def _check(config):
     """Checks a cluster of several tasks.
 
     Raises:
-      InputError: it cannot train, or this task is not in it.
+      InputError: the cluster cannot train, or this task is not in it.
     """
     tf_config.check_one_chief(config)
     if not (config.chiefs and config.cluster.get("ps")):
@@ -91,7 +91,7 @@ def _answers(address):
 
 
 class _Marks(object):
-    """A mark on each parameter server that training has ended."""
+    """Marks on the parameter servers that training has ended."""
 
     def __init__(self, task):
         self._task, self._graph, self._sessions = task, tf.Graph(), {}
@@ -104,18 +104,18 @@ class _Marks(object):
             self._set = [tf1.assign(mark, True) for mark in self._marks]
 
     def set(self, index):
-        """Sets the mark of a parameter server; waits until it answers."""
+        """Sets the mark on a parameter server; waits until it answers."""
         self._run(index, self._set[index])
 
     def is_set(self, index):
-        """Whether a parameter server has the mark; waits until it answers."""
+        """Whether the mark on a parameter server is set; waits until it answers."""
         return bool(self._run(index, self._marks[index]))
 
     def _run(self, index, fetch):
-        """Runs a fetch; None where it fails, as while the mark was never set and hence is not initialized."""
+        """Runs a fetch; None if that fails, such as while the mark is not initialized because it was never set."""
         try:
             if index not in self._sessions:
-                # With the other parameter servers it would wait for them, too.
+                # Without the filter the session would wait for the other parameter servers, too.
                 config = tf1.ConfigProto(device_filters=["/job:ps/task:%d" % index, self._task.prefix])
                 self._sessions[index] = tf1.Session(self._task.target, self._graph, config)
             return self._sessions[index].run(fetch)
@@ -127,7 +127,7 @@ class _Marks(object):
 
 
 def announce_end(task):
-    """Has the chief tell the others that training is done, those that answer."""
+    """The chief's message to all parameter servers that answer: training is done."""
     if task.cluster_spec:
         marks = _Marks(task)
         telling = [threading.Thread(target=marks.set, args=(index,), daemon=True)
@@ -139,12 +139,12 @@ def announce_end(task):
 
 
 class Watch(object):
-    """Tells a task, whenever it is called, whether the chief is done; says for which tasks it waits.
+    """Function that returns whether the chief is done, and logs which tasks are missing before training begins.
 
-    A chief or parameter server that never was there is waited for.
+    It waits without end for a chief or a parameter server that never answered.
 
     Args:
-      training: whether this task trains, for which the chief has been there, be it too shortly to answer.
+      training: whether this task trains already. Then the chief was there, even if too shortly to answer.
 
     Raises:
       InputError: the chief was there and has not answered for GONE_SECONDS.
@@ -153,13 +153,13 @@ class Watch(object):
     def __init__(self, task):
         self._task, self._said = task, time.time()
         self._address, = task.others(*tf_config.CHIEFS)
-        self._answered = None  # when it did last
+        self._answered = None  # time of the chief's last answer
         self._done = threading.Event()
         if not task.is_chief:
             threading.Thread(target=self._look_for_mark, args=(task,), daemon=True).start()
 
     def _look_for_mark(self, task):
-        """Looks at this parameter server, or for a worker at the first; in a thread, as it waits for the server."""
+        """Waits for the mark on this parameter server, for a worker on the first; runs in a thread of its own."""
         marks = _Marks(task)
         while not marks.is_set(task.index if task.job == "ps" else 0):
             time.sleep(1.0)
@@ -191,7 +191,7 @@ class Watch(object):
 
 
 def serve(task):
-    """A parameter server's part: returns when the chief is done and the workers have had time to end.
+    """The work of a parameter server: returns when the chief is done and the workers have had time to end.
 
     Raises:
       InputError: the chief is gone.

@@ -111,7 +111,7 @@ def build(model, reader, next_batch, devices, objective, updates, frames_sampled
 
 
 def _frozen(freeze):
-    """Names of the model's variables that a pattern matches whole.
+    """Names of the model's variables that a pattern matches as a whole.
 
     Raises:
       InputError: as `build`.
@@ -123,7 +123,7 @@ def _frozen(freeze):
         raise InputError("--freeze=%s is no regular expression: %s." % (freeze, error))
     if freeze and not frozen:
         raise InputError("--freeze=%s matches the whole name of none of the %d variables such as %s: tower/encoder/.* "
-                         "would match those of an encoder." % (freeze, len(names), names[0]))
+                         "matches those of an encoder, for example." % (freeze, len(names), names[0]))
     if frozen.issuperset(variable.op.name for variable in tf1.trainable_variables()):
         raise InputError("--freeze=%s leaves nothing to train: freeze less." % freeze)
     return frozen
@@ -132,8 +132,8 @@ def _frozen(freeze):
 def _shares(batch, num_towers, mask_unrated_labels):
     """Splits a batch into consecutive parts -> [(part, its share of the examples)].
 
-    A part is a dict of what the batch holds, with dense_labels and, if masked, label_weights. A tower for which nothing
-    is left gets the first example and a share of 0.
+    A part is a dict like the batch, with dense_labels instead of labels and, if masked, label_weights. A tower without
+    examples gets the first example and a share of 0.
     """
     whole = {name: value for name, value in batch.items() if name != "labels"}
     whole["dense_labels"] = readers.dense_labels(batch)
@@ -142,7 +142,7 @@ def _shares(batch, num_towers, mask_unrated_labels):
     if num_towers == 1:
         return [(whole, 1.0)]
     size = tf.shape(whole["dense_labels"])[0]
-    ends = [(size * index + num_towers - 1) // num_towers for index in range(num_towers + 1)]  # the first get the most
+    ends = [(size * index + num_towers - 1) // num_towers for index in range(num_towers + 1)]  # the first get most
     parts = []
     for start, end in zip(ends, ends[1:]):
         chosen = tf.cond(start < end, lambda: tf.range(start, end), lambda: tf.zeros([1], tf.int32))
@@ -152,7 +152,7 @@ def _shares(batch, num_towers, mask_unrated_labels):
 
 
 def _clipped_sums(tower_gradients, norm):
-    """[(gradient, variable)] summed over towers, each clipped to `norm`."""
+    """[(gradient, variable)], each gradient summed over towers and clipped to `norm`; 0: not clipped."""
     result = []
     for of_variable in zip(*tower_gradients):
         variable = of_variable[0][1]

@@ -22,7 +22,7 @@ SUMMARY_SECONDS = 10.0
 
 
 class _CheckpointHook(tf1.train.SessionRunHook):
-    """Saves `train_dir/model.ckpt-N` at every multiple of `every` steps and at the end, if all is finite."""
+    """Saves `train_dir/model.ckpt-N` at every multiple of `every` steps and at the end, if all variables are finite."""
 
     def __init__(self, saver, run, graph, after_save):
         self._saver, self._train_dir, self._every = saver, run.train_dir, run.export_model_steps
@@ -53,7 +53,7 @@ class _CheckpointHook(tf1.train.SessionRunHook):
         self._save(session, session.run(self._step))
 
     def save_beside(self):
-        """Saves the variables from another thread, as they are while a step is stalled."""
+        """Saves the variables from another thread while a step is stalled."""
         try:
             self._save(self._session, self._session.run(self._step), lambda *_: None)
         except (InputError, tf.errors.OpError) as error:
@@ -172,7 +172,7 @@ def _session_creator(graph, saver, run, task, start, initialize):
 
 
 def _variables_of(checkpoint, graph):
-    """The variables to restore: the whole model, and the optimizer's state as far as it is there."""
+    """The variables to restore: the whole model, and those of the optimizer that the checkpoint holds."""
     others = [variable for variable in tf1.global_variables() if variable not in graph.model_variables]
     found = checkpoints.restorable(checkpoint, graph.model_variables, others)
     fresh = [variable.op.name for variable in others if variable not in found]
@@ -188,7 +188,7 @@ def initializer(checkpoint, graph):
     A line says which variables begin afresh.
 
     Raises:
-      InputError: none fits, or one that does not is frozen.
+      InputError: no variable fits, or one that does not fit is frozen.
     """
     found, others = checkpoints.fitting(checkpoint, graph.model_variables)
     if not found:
@@ -210,7 +210,7 @@ def initializer(checkpoint, graph):
 
 
 class _Report(object):
-    """Runs steps; every SUMMARY_SECONDS, at the first and at the last one logs and writes summaries."""
+    """Runs steps; logs and writes summaries every SUMMARY_SECONDS and at the first and the last step."""
 
     def __init__(self, graph, run, first_step, summary_dir):
         self._graph, self._max_steps, self._examples_per_step = graph, run.max_steps, run.examples_per_step
@@ -222,7 +222,7 @@ class _Report(object):
         self._step, self._last_time, self._last_step = first_step, None, first_step
 
     def run_step(self, session):
-        """One update; returns the global step after it."""
+        """Runs one update; returns the global step after it."""
         graph = self._graph
         due = (self._last_time is None or time.time() - self._last_time >= SUMMARY_SECONDS
                or (self._max_steps is not None and self._step + 1 >= self._max_steps))

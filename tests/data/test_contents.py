@@ -15,7 +15,7 @@ def video(rgb=RGB, audio=AUDIO, **context):
 
 
 def outcome(read, serialized):
-    """What a reader of `contents` finds in a record, as something that can be compared."""
+    """The content that a reader finds in a record, in a form that can be compared."""
     try:
         found = read(serialized, survey.FRAME_LEVEL)
     except DecodeError:

@@ -1,4 +1,4 @@
-"""What is wrong with a damaged shard is said in words, with shard, record and byte."""
+"""The error about a damaged shard names shard, record and byte, and what is wrong."""
 import bz2
 import gzip
 import os

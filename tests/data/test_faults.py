@@ -1,4 +1,4 @@
-"""What is wrong with an unusable record is said of it, wherever it is read."""
+"""Every reader names an unusable record and says what is wrong with it."""
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -40,7 +40,7 @@ def good(kind, seed=0):
 
 
 def assert_named(tmp_path, kind, bad, told, frame_indices=None):
-    """A shard whose record 2 is bad is refused, and `told` said of that record."""
+    """Asserts that a shard with a bad record 2 is refused with the sentence `told` about that record."""
     path = records.write(tmp_path / "validate0000", [good(kind), good(kind, 1), bad, good(kind, 3)])
     assert complaints.of_evaluation([path], kind, frame_indices) == "%s, record 2, %s" % (path, told)
 
@@ -72,7 +72,7 @@ def mean(mean_rgb=np.ones(1024), mean_audio=np.ones(128), labels=()):
 
 
 def changed(serialized, *removed, **values):
-    """A record whose context lacks some features and has others."""
+    """A record with some features of its context removed and others set."""
     parsed = tf.train.SequenceExample.FromString(serialized)  # an Example is one without lists
     for name in removed:
         del parsed.context.feature[name]
@@ -82,7 +82,7 @@ def changed(serialized, *removed, **values):
 
 
 def with_another_value(serialized):
-    """A record of whose second rgb frame there are two values."""
+    """A record with two values for the second rgb frame."""
     parsed = tf.train.SequenceExample.FromString(serialized)
     parsed.feature_lists.feature_list["rgb"].feature[1].bytes_list.value.append(b"x")
     return parsed.SerializeToString()
@@ -122,7 +122,7 @@ def test_a_record_with_a_bad_feature_is_named(tmp_path, name):
 
 
 def read_by(tmp_path, reads, bad, kind):
-    """What a reader says of a shard whose record 1 is bad, without the record."""
+    """A reader's sentence about a bad record 1 of a shard, without its beginning."""
     path = records.write(tmp_path / "validate0000", [good(kind), bad])
     told = complaints.EVERY_READER[reads]([path], **{"kind": kind} if reads in ("eval", "train") else {})
     place = "%s, record 1, " % path

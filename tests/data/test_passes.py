@@ -1,4 +1,4 @@
-"""What a pass over the records counts, leaves out and says."""
+"""The counts of a pass over records, what it leaves out, and its messages."""
 import logging
 import os
 
@@ -18,7 +18,7 @@ RGB, AUDIO = records.random_frames(1, 12)
 
 @pytest.fixture(name="said")
 def lines_of_the_log(caplog):
-    """Function that gives the lines logged so far."""
+    """Function that returns the lines logged so far."""
     caplog.set_level(logging.INFO, "yt8m")
     return lambda: [record.getMessage() for record in caplog.records]
 
@@ -39,13 +39,13 @@ def trained(paths, kind="frame", passes_over=1):
 
 
 def twice(kind, folder):
-    """Two shards, of which the second begins with a video like the second one of the first, and what is said of it."""
+    """Two shards, the second of which begins with the second video of the first, and the log line about it."""
     def make(seed):
         return records.random_record(seed, is_frame_level=kind != "video", rated=kind == "segment")
 
     paths = [records.write(folder / "validate0000", [make(0), make(1), make(2)]),
              records.write(folder / "validate0001", [make(1), make(3)])]
-    return paths, 'video "v001" stands in %s, record 1, and again in %s, record 0: the first is kept' % tuple(paths)
+    return paths, 'video "v001" is in %s, record 1, and again in %s, record 0: the first is kept' % tuple(paths)
 
 
 @pytest.mark.parametrize("kind", sorted(complaints.READERS))
@@ -80,11 +80,11 @@ def test_of_an_id_that_comes_twice_the_first_videos_ratings_are_read(tmp_path, s
     names, _, scores = pipeline.read_ratings(paths)
     assert (names.tolist(), scores.tolist()) == ([b"abcd:0"], [1])
     line, = said()
-    assert line == 'video "abcd" stands in %s, record 0, and again in %s, record 0: the first is kept' % tuple(paths)
+    assert line == 'video "abcd" is in %s, record 0, and again in %s, record 0: the first is kept' % tuple(paths)
 
 
 def test_which_video_is_the_first_does_not_change_from_run_to_run(tmp_path):
-    """Of four shards read side by side."""
+    """With four shards read in parallel."""
     paths = []
     for shard in range(4):
         videos = [records.frame_level(b"v%d" % (video % 7), *records.random_frames(8 * shard + video, 12))
@@ -104,7 +104,7 @@ def test_a_folder_of_two_names_is_read_once_and_told_of_in_few_lines(tmp_path, s
     assert len(ids(evaluated(paths + [path.replace("data", "link") for path in paths]))) == 18
     lines = said()
     assert len(lines) == passes.MAX_LINES + 1
-    assert lines[-1] == "18 records in all are of videos that were there before: the first of each is kept"
+    assert lines[-1] == "18 records in all are of videos that occurred before: the first of each is kept"
 
 
 def test_training_takes_a_video_as_often_as_it_stands_there(tmp_path, said):

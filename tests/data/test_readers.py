@@ -1,4 +1,4 @@
-"""What stands in the records is what models and losses get."""
+"""Models and losses get the content of the records."""
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -211,9 +211,9 @@ def test_a_request_to_a_saved_model_reads_like_a_shard(tmp_path):
 
 
 @pytest.mark.parametrize("flags, told", [
-    (dict(feature_names="rgb", feature_sizes="1024,128"), "as many different names as sizes"),
-    (dict(feature_names="rgb,rgb", feature_sizes="1024,128"), "as many different names as sizes"),
-    (dict(feature_names="", feature_sizes="1024"), "as many different names as sizes"),
+    (dict(feature_names="rgb", feature_sizes="1024,128"), "as many distinct names as sizes"),
+    (dict(feature_names="rgb,rgb", feature_sizes="1024,128"), "as many distinct names as sizes"),
+    (dict(feature_names="", feature_sizes="1024"), "as many distinct names as sizes"),
     (dict(feature_names="rgb", feature_sizes="big"), "--feature_sizes=big is not a comma list"),
     (dict(feature_names="rgb", feature_sizes="0"), "--feature_sizes=0 must hold positive"),
     (dict(feature_names="mean_rgb", feature_sizes="1024", frame_features=False, segment_labels=True),

@@ -1,4 +1,4 @@
-"""Segment ids: joined, and equal ones found exactly, whatever the fingerprints do."""
+"""Segment ids are joined, and equal ids are found exactly, even if fingerprints collide."""
 import numpy as np
 import pytest
 

@@ -72,12 +72,12 @@ def test_without_a_file_all_classes_of_ones_own_are_ranked(tmp_path):
 
 
 @pytest.mark.parametrize("content, told", [
-    ("Index\n7\nseven\n8\n", '%s, line 3: "seven" is no class: give one whole number a line.'),
-    ("Index\n7,Car\n", '%s, line 2: "7,Car" is no class: give one whole number a line.'),
-    ("Class\n7\n", '%s, line 1: "Class" is no class: give one whole number a line.'),
-    ("Index\nIndex\n7\n", '%s, line 2: "Index" is no class: give one whole number a line.'),
-    ("7\n" + 5000 * "8", '%s, line 2: "' + 60 * "8" + '..." is no class: give one whole number a line.'),
-    ("Index\n-7\n", '%s, line 2: "-7" is no class: give one whole number a line.'),
+    ("Index\n7\nseven\n8\n", '%s, line 3: "seven" is no class: give one whole number per line.'),
+    ("Index\n7,Car\n", '%s, line 2: "7,Car" is no class: give one whole number per line.'),
+    ("Class\n7\n", '%s, line 1: "Class" is no class: give one whole number per line.'),
+    ("Index\nIndex\n7\n", '%s, line 2: "Index" is no class: give one whole number per line.'),
+    ("7\n" + 5000 * "8", '%s, line 2: "' + 60 * "8" + '..." is no class: give one whole number per line.'),
+    ("Index\n-7\n", '%s, line 2: "-7" is no class: give one whole number per line.'),
     ("Index\n7\n8\n7\n", "%s must list at least one class, each once."),
     ("Index\n", "%s must list at least one class, each once.")])
 def test_malformed_label_ids_are_explained(tmp_path, content, told):

@@ -84,8 +84,8 @@ def test_no_member_of_the_part_is_an_error_with_the_remedy(part, suffixes, name)
 
 
 @pytest.mark.parametrize("part, line", [
-    (shards.holdout, "holdout: 2 of 300 shards are there, validate0002.tfrecord to validate0299.tfrecord"),
-    (shards.training, "training part: 3 of 3544 shards are there, validate0300.tfrecord to "
+    (shards.holdout, "holdout: found 2 of 300 shards, validate0002.tfrecord to validate0299.tfrecord"),
+    (shards.training, "training part: found 3 of 3544 shards, validate0300.tfrecord to "
                       "validate0400.tfrecord")])
 def test_one_line_says_how_many_of_how_many_are_there(part, line, caplog, monkeypatch):
     monkeypatch.setattr(shards.log, "propagate", True)  # programs switch it off

@@ -1,4 +1,4 @@
-"""Synthetic records have YouTube-8M's format, come out the same each time, and can be learnt from."""
+"""Synthetic records have YouTube-8M's format, are reproducible, and can be learnt from."""
 import glob
 import os
 import subprocess
@@ -35,7 +35,7 @@ TINY = dict(num_train_shards=1, num_validate_shards=2, num_test_shards=1, videos
 
 
 def make(folder, **changes):
-    """Runs the program's main with TINY sizes unless `changes` say else; returns the folder as str."""
+    """Runs the program's main with TINY sizes, updated by `changes`; returns the folder as str."""
     values = dict(TINY, output_dir=str(folder), naming="cloud", seed=0, num_classes=CLASSES,
                   segment_label_ids_file="segment_label_ids.csv")
     make_synthetic_data.main(types.SimpleNamespace(**dict(values, **changes)))
@@ -43,7 +43,7 @@ def make(folder, **changes):
 
 
 def contents(folder):
-    """dict of path below `folder` -> bytes of all files, the hidden ones too."""
+    """dict of path below `folder` -> bytes of all files, also hidden ones."""
     paths = [os.path.join(parent, name) for parent, _, names in os.walk(str(folder)) for name in names]
     return {os.path.relpath(path, str(folder)): open(path, "rb").read() for path in paths}
 
@@ -72,7 +72,7 @@ def frames(record):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Records to learn from, 20 videos a shard."""
+    """Records to learn from, 20 videos per shard."""
     return make(tmp_path_factory.mktemp("synthetic"), num_train_shards=2, num_validate_shards=12,
                 videos_per_shard=20, min_frames=MIN_FRAMES, max_frames=MAX_FRAMES)
 

@@ -1,4 +1,4 @@
-"""Names of classes: both published forms, what editors make of them, and lines that are none."""
+"""Names of classes: both published forms, files saved by editors, and malformed lines."""
 import csv
 import itertools
 
@@ -37,10 +37,10 @@ def test_a_class_without_a_name_keeps_its_number():
     ("Index,Name\n1,a\nx,b\n", 'line 3: "x" is no class: correct the line'),
     ("Index,Name\n1,a\n-2,b\n", 'line 3: "-2" is no class'),
     ("Index,Name\n1,a,b\n", "line 2: 3 columns, where the header has 2"),
-    ("Index,Name\n1,a\n\n1,b\n", "line 4: class 1 stands there twice"),
-    ('Index,Name\n1,a\n2,"b\n3,c\n4,d\n', "line 3: it is no line of CSV"),
-    ('Index,Name\n2,"b"c\n', "line 2: it is no line of CSV"),
-    ("Index,Name\n2,\0\n", "line 2: it is no line of CSV"),
+    ("Index,Name\n1,a\n\n1,b\n", "line 4: class 1 occurs twice"),
+    ('Index,Name\n1,a\n2,"b\n3,c\n4,d\n', "line 3: it is no line of a CSV"),
+    ('Index,Name\n2,"b"c\n', "line 2: it is no line of a CSV"),
+    ("Index,Name\n2,\0\n", "line 2: it is no line of a CSV"),
     ("Index,Name\n1,Caf\u00e9\n".encode("cp1252"), "line 2: it is not UTF-8"),
     (RATED.encode("utf-16"), "line 1: it is not UTF-8")])
 def test_malformed_files_get_a_sentence(tmp_path, content, told):

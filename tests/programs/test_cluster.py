@@ -17,7 +17,7 @@ from tests.programs.conftest import serialized
 
 SHARDS = 5 * pipeline.GROUP_SHARDS - 1
 SHIFTS = "-1,0,2"
-TWICE = re.compile(r"video .* stands in .* and again in .*: the first is kept")
+TWICE = re.compile(r"video .* is in .* and again in .*: the first is kept")
 
 
 def write_shards(folder):

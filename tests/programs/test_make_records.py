@@ -185,14 +185,14 @@ def spoilt(where, value):
     ("x.npz", npz(audio=np.zeros([10, 128])), "x.npz has 12 seconds of rgb and 10 seconds of audio: extract"),
     ("x.npz", npz(rgb=np.array([{}])), "x.npz is no readable .npz of arrays (Object arrays cannot be loaded"),
     ("x.npz", npz()[:-60], "x.npz is no readable .npz of arrays (File is not a zip file)"),
-    ("x.npz", b"text", "x.npz is neither an .npz nor a SequenceExample, as MediaPipe writes it: leave it out."),
+    ("x.npz", b"text", "x.npz is neither an .npz nor one of MediaPipe's SequenceExamples: remove it."),
     ("x.pb", of_mediapipe({"rgb": np.zeros([2, 1024])}),
      "x.pb holds RGB/feature/floats and no AUDIO/feature/floats: extract it, or leave audio out of --feature_names."),
     ("x.pb", of_mediapipe({"rgb": np.zeros([2, 1024]), "audio": np.zeros([2, 127])}),
      "x.pb: AUDIO/feature/floats has 127 floats at second 0 and not 128: check --feature_sizes."),
     ("a b.npz", npz(), 'a b.npz gives a video the id "a b", which is not 1 to 64 bytes without comma, colon'),
-    ("one.pb", of_mediapipe(floats(2)), "one.npz and %s/features/one.pb are both of the video one: leave one of them"),
-    ("y.npz", npz(), "y.npz has no line in --labels_file=%s/labels.csv: add it, or leave the video out."),
+    ("one.pb", of_mediapipe(floats(2)), "one.npz and %s/features/one.pb are both of the video one: remove one"),
+    ("y.npz", npz(), "y.npz has no line in --labels_file=%s/labels.csv: add it, or remove the video."),
 ], ids=lambda value: value[:40] if isinstance(value, str) else "")
 def test_features_that_do_not_fit_are_named(folder, name, content, told):
     (folder / "features" / name).write_bytes(content)
@@ -207,13 +207,13 @@ def test_features_that_do_not_fit_are_named(folder, name, content, told):
 @pytest.mark.parametrize("file, content, told", [
     ("labels", "one 3\n", 'labels.csv, line 1: "one 3" is not id,label;label, the id without colon and'),
     ("labels", "one,3\no:e,3\n", 'labels.csv, line 2: "o:e,3" is not id,label;label'),
-    ("labels", "one,3\none,4\n", 'labels.csv, line 2: the video "one" has the line 1 already: leave one'),
+    ("labels", "one,3\none,4\n", 'labels.csv, line 2: the video "one" already has line 1: remove one'),
     ("labels", "one,3;12\n", "labels.csv, line 1: the label 12 is outside 0..11: check --num_classes."),
     ("labels", "one,3;-1\n", 'labels.csv, line 1: "-1" is the name of no class in --vocabulary_file: give'),
     ("labels", "one,3;cat\n", 'labels.csv, line 1: "cat" is the name of no class in --vocabulary_file: give'),
     ("ratings", "one:5,3\n", 'ratings.csv, line 1: "one:5,3" is not segment_id,label,score such as abcd:35,7,1'),
     ("ratings", "one:5,3,1\none:5,3,2\n", 'ratings.csv, line 2: "one:5,3,2" is not segment_id,label,score'),
-    ("ratings", "one:7,3,1\n", "ratings.csv, line 1: no segment starts at second 7, but one each 5 seconds"),
+    ("ratings", "one:7,3,1\n", "ratings.csv, line 1: no segment starts at second 7, only one every 5 seconds"),
     ("ratings", "one:0,12,1\n", "ratings.csv, line 1: the label 12 is outside 0..11: check --num_classes."),
     ("ratings", "one:0,3,1\none:15,3,1\n", "ratings.csv, line 1 or further down: a segment starts at second"),
 ])

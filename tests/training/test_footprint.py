@@ -58,7 +58,7 @@ def test_activations_grow_with_batch_and_frames():
 
 
 def test_peak_follows_lives_of_tensors():
-    """a lives until the product, b dies in the sum that is written over it."""
+    """a lives until the product; the sum overwrites b."""
     with tf.Graph().as_default():
         given = tf1.placeholder(tf.float32, [100])
         a = tf.tile(given, [10])

@@ -1,4 +1,4 @@
-"""Training ends when it is asked to, whatever it waits for."""
+"""Training stops on request, whatever it waits for."""
 import os
 import signal
 import subprocess
@@ -94,7 +94,7 @@ def test_work_that_has_nothing_to_save_ends_at_once(number, code):
 def test_stalled_work_is_saved_and_ended(saving, saved):
     process = start(STALLED % saving)
     process.send_signal(signal.SIGTERM)
-    assert outcome(process) == (143, saved, "stalled: left without waiting for it.\n")
+    assert outcome(process) == (143, saved, "stalled: the process ended without waiting.\n")
 
 
 def test_a_second_signal_ends_stalled_work_at_once():

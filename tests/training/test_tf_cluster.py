@@ -1,4 +1,4 @@
-"""What TF_CONFIG may say, and how the tasks of a cluster learn of each other's end."""
+"""Valid and invalid TF_CONFIGs, and how the tasks of a cluster learn of each other's end."""
 import json
 import socket
 
@@ -77,7 +77,7 @@ class Task(object):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A list of the time, which stands still."""
+    """A list of the current time, which only the test advances."""
     now = [0.0]
     monkeypatch.setattr(tf_cluster.time, "time", lambda: now[0])
     monkeypatch.setattr(tf_cluster.Watch, "_look_for_mark", lambda self, of_task: None)
@@ -86,7 +86,7 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def watched_chief(monkeypatch, clock):
-    """A worker's Watch, a list whose last item is whether the chief answers, and one of the time."""
+    """A worker's Watch, a list that ends with whether the chief answers, and a list of the time."""
     answers = []
     monkeypatch.setattr(tf_cluster, "_answers", lambda address: answers[-1])
     return tf_cluster.Watch(Task("worker")), answers, clock

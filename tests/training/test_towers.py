@@ -21,7 +21,7 @@ WEIGHTS, BIASES = "tower/fully_connected/weights", "tower/fully_connected/biases
 
 
 class ConstantReader(object):
-    """Hands out consecutive batches of the constants above; where `rated`, only RATED labels are listed."""
+    """Returns consecutive batches of the constants above; with `rated`, only the rated labels are listed."""
 
     num_classes = LABELS.shape[1]
 
@@ -42,7 +42,7 @@ class ConstantReader(object):
 
 def train(updates=1, num_towers=1, batch_size=8, rated=None, mask=False, clip=0.0, penalty=0.0,
           optimizer=tf1.train.GradientDescentOptimizer, model="LogisticModel", freeze="", **hparams):
-    """-> {name: value} before and after the updates, and the losses, starting from fixed weights."""
+    """{name: value} before and after updates from fixed weights, and the losses."""
     reader = ConstantReader(batch_size, rated)
     with tf.Graph().as_default():
         checkpoints.create_global_step()

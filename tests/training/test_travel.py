@@ -1,4 +1,4 @@
-"""Checkpoints travel: between this project and plain TensorFlow programs, as the original code is one."""
+"""Checkpoints travel between this project and plain TensorFlow programs such as the original code."""
 import glob
 import json
 import os
@@ -50,13 +50,13 @@ def written(checkpoint):
 
 
 def plain_variables(shapes):
-    """{name: plain variable}, with the values that `fill` knows."""
+    """{name: plain variable}, with the values of `fill`."""
     return {name: tf1.Variable(fill.value(name, shape), name=name, use_resource=False)
             for name, shape in shapes.items()}
 
 
 def plain_update(step):
-    """The op of one training step on INPUT and LABELS; makes all variables of the program but the step."""
+    """The op of one training step on INPUT and LABELS; creates all variables of the program but the step."""
     v = {name[len("tower/"):]: variable for name, variable in plain_variables(TRAINED).items()}
     moving = [tf1.Variable(fill.value(name, shape), trainable=False, name=name, use_resource=False)
               for name, shape in sorted(MOVING.items())]
@@ -190,7 +190,7 @@ def test_weights_that_do_not_fit_are_not_to_be_frozen(theirs):
 
 
 class FramesReader(object):
-    """Batches of a golden case's size, to build graphs and not to run them."""
+    """Batches of a golden case's size, for graphs that are built but not run."""
 
     def __init__(self, case):
         self.num_classes, self._shape = case["vocab"], [case["batch"], case["max_frames"], 1152]
