@@ -1,10 +1,7 @@
 """A function mapped over items by forked processes."""
 import collections
-import concurrent.futures
-from concurrent.futures import process as executor_process
-from concurrent.futures.process import BrokenProcessPool
 import contextlib
-import multiprocessing.util
+import multiprocessing
 import os
 import pickle
 import signal
@@ -14,107 +11,109 @@ import time
 
 from src.common.errors import InputError
 
-# Python 3.6 puts an item for each process into the queue of an executor whose process was killed, and fails if it
-# is full.
-executor_process.EXTRA_QUEUED_CALLS = 64
-
-_inherited = None  # the function and the slots of `map_in_order`, for the processes that it forks
-
 
 def map_in_order(function, items, num_processes):
     """Yields function(item) for each item, in order, computed by forked processes.
 
-    They inherit the function with all that it refers to. At most two items a process are under way; their values,
-    pickled, lie in as many nameless files of the temporary folder. When this process ends, however it does, they end
-    within a second.
+    The processes inherit the function with everything that it refers to. They take the items in turn, two at a time
+    each, and write the pickled values to nameless files in the temporary folder. They end at the latest a second
+    after this process, even if it is killed.
 
     Args:
-      function: of an item.
-      items: that can be pickled.
-      num_processes: how many.
+      function: takes an item.
+      items: iterable; its items can be pickled.
+      num_processes: how many processes work.
 
     Raises:
       InputError: a process was killed.
       Whatever the function raises.
     """
-    # Only what is small goes through the executor's pipe, and so in one piece: of a longer value, a process that is
-    # killed may leave a part there, for whose rest the executor would wait forever. Writers of such pieces need no
-    # lock, and on Python 3.6 this process would wait forever for the one that a killed process held. It would, too, if
-    # a future were cancelled while it shuts down, so what is under way then comes to its end.
     waiting = collections.deque()
     with contextlib.ExitStack() as stack:
+        # Values go through files: a pipe holds little, so a process could not begin its second item before the first
+        # one's value is read.
         slots = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(2 * num_processes)]
-        executor = stack.enter_context(concurrent.futures.ProcessPoolExecutor(num_processes))
-        executor._result_queue._wlock = None  # pylint: disable=protected-access
-        try:
-            with _interrupts_put_off():
-                _fork(executor, function, slots)
-            for number, item in enumerate(items):
-                if len(waiting) == len(slots):
-                    yield _value(*waiting.popleft())
-                waiting.append((executor.submit(_run, item, number % len(slots)), slots[number % len(slots)]))
-            while waiting:
+        with _interrupts_delayed():
+            pipes = [stack.enter_context(_forked(function, slots)) for _ in range(num_processes)]
+        for number, item in enumerate(items):
+            if len(waiting) == len(slots):
                 yield _value(*waiting.popleft())
-        except BrokenProcessPool:
-            raise InputError("One of the %d processes at work was killed, as happens when memory runs out: free memory "
-                             "and run again." % num_processes)
+            pipe, slot = pipes[number % len(pipes)], number % len(slots)
+            with _a_kill_explained(num_processes):
+                pipe.send((item, slot))
+            waiting.append((pipe, slots[slot], num_processes))
+        while waiting:
+            yield _value(*waiting.popleft())
 
 
-def _value(future, slot):
+def _value(pipe, slot, num_processes):
     """The function's value for an item; raises what the function raised."""
-    value = pickle.loads(os.pread(slot.fileno(), future.result(), 0))
+    with _a_kill_explained(num_processes):
+        size = pipe.recv()
+    value = pickle.loads(os.pread(slot.fileno(), size, 0))
     if isinstance(value, Exception):
         raise value
     return value
 
 
-def _fork(executor, function, slots):
-    """Has the executor fork all of its processes, as it does at the first call."""
-    global _inherited  # pylint: disable=global-statement
-    _inherited, here = (function, slots), _Here(os.getpid())
-    multiprocessing.util.register_after_fork(here, _begin)  # as long as `here` lives
+@contextlib.contextmanager
+def _a_kill_explained(num_processes):
+    """Turns the error of a pipe whose process was killed into a sentence."""
     try:
-        executor.submit(os.getpid).result()
+        yield
+    except (EOFError, ConnectionError):
+        raise InputError("One of the %d processes at work was killed, as happens when memory runs out: free memory "
+                         "and run again." % num_processes)
+
+
+@contextlib.contextmanager
+def _forked(function, slots):
+    """A pipe to a new process, which is killed after the block."""
+    pipe, its_pipe = multiprocessing.Pipe()
+    process = multiprocessing.get_context("fork").Process(
+        target=_work, args=(function, slots, its_pipe, os.getpid()), daemon=True)
+    process.start()
+    its_pipe.close()  # only the process holds it now, so its death closes the pipe
+    try:
+        yield pipe
     finally:
-        _inherited = None
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        pipe.close()
 
 
-class _Here(object):
-    """The process that forks."""
-
-    def __init__(self, pid):
-        self.pid = pid
-
-
-def _begin(parent):
-    """What a process begins with."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, which ends its processes
-    threading.Thread(target=_end_with, args=(parent.pid,), daemon=True).start()
+def _work(function, slots, pipe, parent):
+    """Works in the new process: takes an item and a slot's number from the pipe, answers with the value's bytes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, which then kills this process
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    while True:
+        item, slot = pipe.recv()
+        pipe.send(_write_value(function, item, slots[slot]))
 
 
-def _end_with(parent):
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)  # pylint: disable=protected-access
-
-
-def _run(item, slot):
-    """Writes the function's value, or what it raised, to the file; returns its bytes."""
-    function, slots = _inherited
+def _write_value(function, item, slot):
+    """Writes the function's value, or what it raised, to the slot; returns the number of bytes."""
     try:
         value = function(item)
     except Exception as error:  # pylint: disable=broad-except
         value = error
-    with open(slots[slot].fileno(), "wb", closefd=False) as stream:
+    with open(slot.fileno(), "wb", closefd=False) as stream:
         stream.seek(0)
         pickle.dump(value, stream, protocol=pickle.HIGHEST_PROTOCOL)
         return stream.tell()
 
 
+def _end_with(parent):
+    """Ends this process soon after its parent."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)  # pylint: disable=protected-access
+
+
 @contextlib.contextmanager
-def _interrupts_put_off():
-    """Puts Ctrl-C off to the end of the block."""
-    if threading.current_thread() is not threading.main_thread():  # which alone is interrupted
+def _interrupts_delayed():
+    """Delays Ctrl-C until the end of the block."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread is interrupted
         yield
         return
     interrupts = []
