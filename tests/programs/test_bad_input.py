@@ -16,7 +16,6 @@ from tests.programs.conftest import make_video
 from tests.programs.conftest import serialized
 
 tf1 = tf.compat.v1
-AT_ONCE = 2  # processes
 
 # Parts of the sentence, what is done to the case's folder first, and the flags that differ from good ones.
 # {data} is the good records' folder, {bad} that of `bad_records`, {work} the case's own (model, out.csv).
@@ -342,52 +341,36 @@ def contents(folder):
     return found
 
 
-@pytest.fixture(scope="module")
-def outcomes(data, bad_records, evaluated, tmp_path_factory):
-    """{case: (expected parts, exit code, standard error, files before and after)}, of all cases."""
-    good = {
+def good_flags(program, data):
+    return {
         "train": dict(MODEL, train_dir="{work}/model", train_data_pattern=data.train, batch_size=4,
                       max_steps=20, num_epochs=1),
         "eval": dict(train_dir="{work}/model", eval_data_pattern=data.rated, segment_labels=True,
                      run_once=True, holdout_shards=1),
         "inference": dict(train_dir="{work}/model", input_data_pattern=data.test, segment_labels=True,
-                          segment_label_ids_file=data.label_ids, output_file="{work}/out.csv")}
-    finished, running = {}, collections.deque()
+                          segment_label_ids_file=data.label_ids, output_file="{work}/out.csv")}[program]
 
-    def fill(value, work):
+
+@pytest.mark.parametrize("program, name", sorted(CASES))
+def test_one_sentence_and_nothing_written(program, name, data, bad_records, evaluated, tmp_path):
+    def fill(value):
         for name, folder in (("{work}", work), ("{bad}", bad_records), ("{data}", data.folder)):
             value = value.replace(name, folder) if isinstance(value, str) else value
         return value
 
-    def finish_one():
-        name, run, parts, work, before = running.popleft()
-        with run:
-            finished[name] = parts, run.wait(), run.errors, before, contents(work)
-
-    for index, ((program, name), one) in enumerate(CASES.items()):
-        work = str(tmp_path_factory.mktemp("case%d" % index))
-        shutil.copytree(evaluated, os.path.join(work, "model"))
-        write("out.csv", "of an earlier run")(work)
-        if one.spoil:
-            one.spoil(work)
-        before = contents(work)
-        flags = {flag: fill(value, work) for flag, value in dict(good[program], **one.flags).items()}
-        run = runner.Run(program, *flags.pop("words", ()), **flags)
-        running.append(((program, name), run, [fill(part, work) for part in one.parts], work, before))
-        if len(running) == AT_ONCE:
-            finish_one()
-    while running:
-        finish_one()
-    return finished
-
-
-@pytest.mark.parametrize("program, name", sorted(CASES))
-def test_one_sentence_and_nothing_written(outcomes, program, name):
-    parts, code, errors, before, after = outcomes[program, name]
+    one, work = CASES[program, name], str(tmp_path)
+    shutil.copytree(evaluated, os.path.join(work, "model"))
+    write("out.csv", "of an earlier run")(work)
+    if one.spoil:
+        one.spoil(work)
+    before = contents(work)
+    flags = {flag: fill(value) for flag, value in dict(good_flags(program, data), **one.flags).items()}
+    code, errors = runner.run(program, *flags.pop("words", ()), **flags)
     sentences = [line for line in errors.splitlines() if line.startswith("error: ")]
     assert code == 1 and len(sentences) == 1 and "Traceback" not in errors, errors
     assert errors.splitlines()[-1] == sentences[0] and sentences[0].endswith("."), errors
-    for part in parts:
-        assert part in sentences[0]
+    for part in one.parts:
+        assert fill(part) in sentences[0]
+    after = contents(work)
     assert sorted(after) == sorted(before)
     assert after == before
