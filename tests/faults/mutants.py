@@ -107,7 +107,7 @@ def mutants(modules, generator):
             continue
         lines = list(difflib.ndiff(sources[path].splitlines(), source.splitlines()))
         before, after = (" ".join(line[2:].strip() for line in lines if line.startswith(sign)) for sign in "-+")
-        yield Mutant(path, source, expression.line_number + 1, before, after)
+        yield Mutant(path, source, expression.line_number + 1, before, after or "(removed)")
 
 
 def tests_of(path):
