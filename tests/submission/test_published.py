@@ -1,4 +1,5 @@
 """The published ensemble's numbers and names."""
+import json
 import os
 import re
 
@@ -24,3 +25,10 @@ def test_weights_are_those_of_the_pages_tables():
     scripts = dict(re.findall(r"^\| (\S[^|]*) \| `(\w+)\.sh` \|", text, re.MULTILINE))
     assert {scripts[name]: float(weight) for name, weight in weights.items()} == published.WEIGHTS
     assert sum(published.WEIGHTS.values()) == pytest.approx(100.2)  # the table's own rounding
+
+
+@pytest.mark.parametrize("golden", ["ensemble_1", "ensemble_2"])
+def test_the_fusion_has_the_originals_constants_to_the_last_digit(golden):
+    with open(os.path.join(PROJECT, "tests", "golden", golden, "expected.json")) as stream:
+        expected = json.load(stream)
+    assert (published.TTA_W0, published.MODELS_W0) == (expected["tta_w0"], expected["w0"])
