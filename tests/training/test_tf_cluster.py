@@ -34,7 +34,7 @@ def task(jobs, job, index=0):
     (task({"master": ["a:1"], "ps": ["a:1"]}, "ps"), "TF_CONFIG has the address a:1 twice: give each task its own."),
     (task(dict(TWO, tpu=["c:1"]), "master"), "TF_CONFIG has the job tpu: known are master, chief, "),
     (task(TWO, "boss"), "TF_CONFIG has the job boss: known are master, chief, worker, ps, evaluator."),
-    (task(dict(TWO, evaluator=["c:1"]), "evaluator"), "TF_CONFIG makes this task an evaluator, which train"),
+    (task(dict(TWO, evaluator=["c:1"]), "evaluator"), "TF_CONFIG makes this task an evaluator, for which train"),
     (task({"master": ["a:1"], "evaluator": ["c:1"]}, "evaluator"), "TF_CONFIG makes this task an evaluator"),
 ])
 def test_a_cluster_that_cannot_train_is_refused(tf_config, sentence):
