@@ -1,4 +1,4 @@
-"""Averages the weights of checkpoints into a new folder that eval.py and inference.py take as their --train_dir.
+"""Averages the weights of checkpoints into a new folder, a --train_dir for eval.py and inference.py.
 
   python src/average_checkpoints.py --train_dir=model --num_last_checkpoints=5 --output_dir=model_mean
 """
@@ -31,37 +31,37 @@ def define_flags():
     flags.DEFINE_string("train_dir", "/tmp/yt8m_model/", "The folder that train.py wrote.")
     flags.DEFINE_string("checkpoints", "", "Comma list of the checkpoints to average: steps, model.ckpt-N, latest, "
                         "best or paths.")
-    flags.DEFINE_integer("num_last_checkpoints", None, "Instead of --checkpoints: average the last so many.",
+    flags.DEFINE_integer("num_last_checkpoints", None, "Instead of --checkpoints: average this many of the last.",
                          lower_bound=1)
-    flags.DEFINE_string("output_dir", "", "New folder for the mean, model.ckpt-N of the highest step N averaged.")
+    flags.DEFINE_string("output_dir", "", "New folder for the mean, model.ckpt-N; N is the highest step averaged.")
 
 
 def chosen_checkpoints(args):
     """Paths of the checkpoints that the flags name.
 
     Raises:
-      InputError: one is missing or named twice, or the flags name none.
+      InputError: a checkpoint is missing or named twice, or the flags name none.
     """
     if bool(args.checkpoints) == bool(args.num_last_checkpoints):
-        raise InputError("Give either --checkpoints or --num_last_checkpoints, to say what is averaged.")
+        raise InputError("Give either --checkpoints or --num_last_checkpoints, to choose what is averaged.")
     if args.checkpoints:
         named = [which.strip() for which in args.checkpoints.split(",")]
         if "" in named:
-            raise InputError("--checkpoints=%s has an empty place: give steps with single commas between."
+            raise InputError("--checkpoints=%s has an empty entry: put single commas between the steps."
                              % args.checkpoints)
         paths = [checkpoints.resolve(args.train_dir, which) for which in named]
         if len(set(map(os.path.abspath, paths))) < len(paths):
             raise InputError("--checkpoints=%s names a checkpoint twice: name each once." % args.checkpoints)
         return paths
-    there = checkpoints.steps(args.train_dir)
-    if len(there) < args.num_last_checkpoints:
+    saved = checkpoints.steps(args.train_dir)
+    if len(saved) < args.num_last_checkpoints:
         raise InputError("--num_last_checkpoints=%d is more than the %d that --train_dir=%s holds: ask for fewer."
-                         % (args.num_last_checkpoints, len(there), args.train_dir))
-    return [checkpoints.path(args.train_dir, step) for step in there[-args.num_last_checkpoints:]]
+                         % (args.num_last_checkpoints, len(saved), args.train_dir))
+    return [checkpoints.path(args.train_dir, step) for step in saved[-args.num_last_checkpoints:]]
 
 
 def main(args):
-    """Averages as the flags say."""
+    """Writes the mean of the checkpoints that the flags name."""
     output_dir = args.output_dir.rstrip("/")
     if not output_dir or files.exists(output_dir):
         raise InputError("--output_dir=%s %s: name a new folder." % (

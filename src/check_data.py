@@ -1,4 +1,4 @@
-"""Reads shards once and says what they hold and which are missing, damaged or unusable; exit code 1 if any is.
+"""Reads shards once and lists their contents and which are missing, damaged or unusable; exit code 1 if any is.
 
   python src/check_data.py --data_pattern='2/frame/train/train*,3/frame/validate/validate*' --output_file=data.json
   python src/check_data.py --data_pattern='3/frame/test/test*' --list_damaged > fetch_again.txt
@@ -27,22 +27,22 @@ from src.data import forms
 from src.data import readers
 from src.data import survey
 
-MAX_LINES = 20  # of a kind on the terminal
-# Where the bins of the histograms begin: frames of a video, and videos or ratings of a class.
+MAX_LINES = 20  # of each kind on the terminal
+# Lower bounds of the histograms' bins: frames per video, and videos or ratings per class.
 LENGTHS = [1, 30, 60, 90, 120, 150, 180, 210, 240, 270, 300, 301]
 NUMBERS = [0, 1, 10, 100, 1000, 10000, 100000]
 
 
 def define_flags():
     flags.DEFINE_multi_string("data_pattern", [], "Glob of TFRecords, or a comma list of globs; may be given several "
-                              "times. Videos that stand twice are looked for in all that one glob matches.")
+                              "times. Finds videos that occur twice among the shards of one glob.")
     forms.define_flags()
     flags.DEFINE_string("feature_names", "rgb,audio", "Comma list of the features that frames must have; video-level "
                         "records must have their means, such as mean_rgb.")
     flags.DEFINE_string("feature_sizes", "1024,128", "Comma list of their sizes.")
-    flags.DEFINE_string("output_file", "", "JSON of all that was found.")
+    flags.DEFINE_string("output_file", "", "JSON of everything found.")
     flags.DEFINE_bool("list_damaged", False, "Print the paths of damaged shards and of shards with unusable records, "
-                      "one a line, and nothing else.")
+                      "one per line, and nothing else.")
 
 
 def find(patterns):
@@ -62,14 +62,14 @@ def name_of(partition):
 
 
 def print_counts(partitions):
-    """Prints a row a partition: how much of it is there."""
+    """Prints one row per partition: its numbers of shards, videos, frames and ratings."""
     rows = []
     for partition in partitions:
-        there = str(partition["shards"])
+        present = str(partition["shards"])
         if partition["expected_shards"]:
-            there += " of %d" % partition["expected_shards"]
+            present += " of %d" % partition["expected_shards"]
         rows.append(collections.OrderedDict([
-            ("shards", name_of(partition)), ("there", there), ("damaged", len(partition["damaged_shards"])),
+            ("shards", name_of(partition)), ("there", present), ("damaged", len(partition["damaged_shards"])),
             ("videos", partition["videos"]), ("unusable", partition["unusable"]), ("frames", partition["frames"]),
             ("segments", partition["segments"]), ("ratings", partition["ratings"]),
             ("positive", partition["positive_ratings"])]))
@@ -77,12 +77,12 @@ def print_counts(partitions):
 
 
 def print_histogram(what, partitions, begins, bins_of):
-    """Prints a row a partition, of those that have any.
+    """Prints one row per partition that has any.
 
     Args:
       what: heading.
-      begins: numbers where the bins begin.
-      bins_of: function from a partition to {number: how many have it}.
+      begins: lower bounds of the bins.
+      bins_of: function from a partition to {number: how many have that number}.
     """
     rows = []
     for partition in filter(bins_of, partitions):
@@ -99,16 +99,16 @@ def print_histogram(what, partitions, begins, bins_of):
 
 
 def print_lines(what, lines, separator="\n  "):
-    """Prints the first of some lines below a heading, if there are any."""
+    """Prints a heading and the first of the lines below it, if there are any."""
     if lines:
         more = ["and %d more, see --output_file" % (len(lines) - MAX_LINES)] if len(lines) > MAX_LINES else []
         print("\n%s: %d\n  %s" % (what, len(lines), separator.join(lines[:MAX_LINES] + more)))
 
 
 def print_all(partitions, twice, num_classes):
-    """Prints what was found."""
+    """Prints the tables and lists of all partitions."""
     def numbers_of(counter):
-        """How many classes have each number in a Counter of them; nothing if it is empty."""
+        """Counter {count: how many classes have it} of a Counter of classes; {} of an empty one."""
         return collections.Counter(counter[label] for label in range(num_classes)) if counter else {}
 
     print_counts(partitions)
@@ -122,7 +122,7 @@ def print_all(partitions, twice, num_classes):
         for name in "ratings_after_the_video", "replaced_ratings":
             if partition[name]:
                 print("\n%s of %s: %d" % (name.replace("_", " "), name_of(partition), partition[name]))
-    print_lines("videos that stand twice", ["%s: %s and %s" % each for each in twice])
+    print_lines("videos that occur twice", ["%s: %s and %s" % each for each in twice])
 
 
 def main(args):

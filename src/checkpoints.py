@@ -1,4 +1,4 @@
-"""Says what of a model's training and evaluation is done, and removes the checkpoints that are no longer needed.
+"""Shows which steps of a model's training and evaluation are done, and removes checkpoints that are no longer needed.
 
   python src/checkpoints.py --mode=done --train_dir=model
   python src/checkpoints.py --mode=prune --train_dir=model --dry_run
@@ -30,24 +30,24 @@ log = logging.getLogger("yt8m")
 def define_flags():
     shards.define_flags()
     flags.DEFINE_enum("mode", None, ["latest", "done", "prune"],
-                      "latest: print the step of the newest checkpoint; nothing if there is none. "
+                      "latest: print the step of the newest checkpoint, or nothing if there is none. "
                       "done: print which of pretrain, finetune, eval and evaluate-best are done, one per line. "
                       "prune: remove all checkpoints but the best, the last of the pre-training and the newest, each "
                       "with its SavedModel.")
     flags.DEFINE_string("train_dir", "/tmp/yt8m_model/", "The folder that train.py wrote.")
     flags.DEFINE_integer("pretrain_max_steps", 200000, "Global step at which the pre-training ends.", lower_bound=0)
     flags.DEFINE_integer("finetune_max_steps", 220000, "Global step at which the fine-tuning ends.", lower_bound=0)
-    flags.DEFINE_bool("dry_run", False, "With --mode=prune: print the command that removes, and remove nothing.")
+    flags.DEFINE_bool("dry_run", False, "With --mode=prune: print the command that removes them, and remove nothing.")
 
 
 def steps_done(args):
-    """Which steps of a model's script are done, in their order.
+    """The steps of a model's script that are done, in their order.
 
-    The evaluation is done when each checkpoint of a finished fine-tuning, as it is now, was evaluated on the segments
-    of the holdout.
+    The evaluation is done when the fine-tuning is finished and each of its checkpoints, as it is now, was evaluated on
+    the segments of the holdout.
 
     Raises:
-      InputError: a file that evaluations left is damaged.
+      InputError: a file that evaluations wrote is damaged.
     """
     saved = checkpoints.steps(args.train_dir)
     tuned = [checkpoints.path(args.train_dir, step) for step in saved if step > args.pretrain_max_steps]
@@ -61,10 +61,10 @@ def steps_done(args):
 
 
 def prune(train_dir, pretrain_max_steps, dry_run):
-    """Removes the checkpoints that no later step reads; says how many, and how much disk they take.
+    """Removes the checkpoints that no later step reads; logs their number and size on disk.
 
     Raises:
-      InputError: the best checkpoint is not known, or the inference model is of another one.
+      InputError: the best checkpoint is unknown, or the inference model comes from another one.
     """
     if not results.best_is_last(train_dir):
         raise InputError("The best checkpoint in %s is not known, or not evaluated last: run the step evaluate-best "
@@ -87,7 +87,7 @@ def prune(train_dir, pretrain_max_steps, dry_run):
 
 
 def main(args):
-    """Answers or prunes as the flags say."""
+    """Prints the answer, or prunes, depending on --mode."""
     if not args.mode:
         raise InputError("--mode is missing: choose latest, done or prune.")
     if not files.exists(args.train_dir):

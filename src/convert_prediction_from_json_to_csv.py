@@ -1,4 +1,4 @@
-"""Converts the results of a batch prediction with a SavedModel to CSV: VideoId,LabelConfidencePairs.
+"""Converts the results of a SavedModel's batch prediction to CSV: VideoId,LabelConfidencePairs.
 
   python src/convert_prediction_from_json_to_csv.py --json_prediction_files_pattern='results/prediction.results-*' \\
     --csv_output_file=predictions.csv
@@ -28,7 +28,7 @@ log = logging.getLogger("yt8m")
 
 
 def define_flags():
-    flags.DEFINE_string("json_prediction_files_pattern", "", "Glob of the results, JSON lines with video_id, "
+    flags.DEFINE_string("json_prediction_files_pattern", "", "Glob of the results: JSON lines with video_id, "
                         "class_indexes and predictions.")
     flags.DEFINE_string("csv_output_file", "", "CSV to write.")
 

@@ -1,4 +1,4 @@
-"""Fuses ranked CSVs: a model's shifts into one, models into a submission; tunes the models' weights.
+"""Fuses ranked CSVs: a model's shifts into one, models into a submission. Tunes the models' weights.
 
   python src/ensemble.py --mode=combine_shifts --input_files='predictions/*_oof*.csv' --output_file=combined/
   python src/ensemble.py --mode=tune --input_files='combined/*_oof.csv' --label_cache=labels.csv \\
@@ -46,25 +46,25 @@ def define_flags():
     ratings.define_flags()
     vocabulary.define_flags()
     flags.DEFINE_enum("mode", None, ["combine_shifts", "tune", "blend", "report"],
-                      "combine_shifts: a model's shifts (NAME.csv, NAME_shift1.csv, ..) become one CSV, with "
-                      "equal weights. tune: find w0 and a weight a model. blend: fuse the models. report: print each "
-                      "file's mAP.")
+                      "combine_shifts: fuse each model's shifts (NAME.csv, NAME_shift1.csv, ..) into one CSV, with "
+                      "equal weights. tune: find w0 and one weight per model. blend: fuse the models. report: print "
+                      "each file's mAP.")
     flags.DEFINE_list("input_files", [], "Ranked CSVs: a comma list of paths or globs.")
     flags.DEFINE_string("output_file", "", "combine_shifts: a CSV, or a folder for several models. tune: JSON of the "
                         "weights. blend: a CSV. report: CSV of the classes' figures, or empty.")
-    flags.DEFINE_string("weights", "", "blend: a comma list, a weight a file in their order, or the JSON of tune. "
-                        "Empty: as published.")
-    flags.DEFINE_float("w0", None, "w0 of the fusion, above 0; the smaller, the more the first ranks count. Default: "
-                       "as published, or the JSON's.")
-    flags.DEFINE_integer("segment_max_pred", 100000, "Segments to keep a class.", lower_bound=1,
+    flags.DEFINE_string("weights", "", "blend: a comma list, one weight per file in their order, or the JSON of tune. "
+                        "Empty: the published weights.")
+    flags.DEFINE_float("w0", None, "w0 of the fusion, above 0; the smaller it is, the more the first ranks count. "
+                       "Default: the published w0, or the JSON's.")
+    flags.DEFINE_integer("segment_max_pred", 100000, "Segments to keep per class.", lower_bound=1,
                          upper_bound=ranked_csv.MAX_SEGMENTS)
-    flags.DEFINE_string("log_file", "", "tune: log of the points, JSON lines as bayes_opt reads them; continued if it "
-                        "is there. Empty: beside --output_file, in NAME_log.json.")
+    flags.DEFINE_string("log_file", "", "tune: log of the points, JSON lines that bayes_opt reads; continued if it "
+                        "exists. Empty: NAME_log.json beside --output_file.")
     flags.DEFINE_integer("init_points", 50, "tune: random points before the optimization.", lower_bound=1)
     flags.DEFINE_integer("n_iter", 150, "tune: points of the Bayesian optimization.", lower_bound=0)
     flags.DEFINE_integer("seed", 0, "tune: the same seed gives the same weights.", lower_bound=0,
                          upper_bound=(1 << 31) - 1)
-    flags.DEFINE_bool("tune_split", True, "tune: also tune on half of the videos alone and evaluate on the others, "
+    flags.DEFINE_bool("tune_split", True, "tune: also tune on half of the videos and evaluate on the other half, "
                       "which shows how much is overfitting.")
 
 
@@ -75,7 +75,7 @@ def output(args):
 
 
 def check_kept(inputs, outputs):
-    """Checks that no output takes the place of an input or of another output.
+    """Checks that no output overwrites an input or another output.
 
     Raises:
       InputError: one does.
@@ -88,7 +88,7 @@ def check_kept(inputs, outputs):
 
 
 def combine_shifts(args):
-    """Writes a CSV a model."""
+    """Writes one CSV per model."""
     target, paths = output(args), ranked_csv.find(args.input_files)
     models, is_folder = shifts.group(paths), target.endswith("/") or tf.io.gfile.isdir(target)
     if len(models) > 1 and target.endswith(".csv") and not is_folder:
@@ -105,7 +105,7 @@ def combine_shifts(args):
 
 
 def blend(args):
-    """Writes the models' fusion."""
+    """Writes the fusion of the models."""
     target, paths = output(args), ranked_csv.find(args.input_files)
     models = weights.by_model(paths)
     check_kept(paths + [args.weights], [target])
@@ -117,10 +117,10 @@ def blend(args):
 
 
 def tune(args):
-    """Writes the best weights as JSON and prints what they bring."""
+    """Writes the best weights as JSON and prints their gain."""
     target, paths = output(args), ranked_csv.find(args.input_files)
     if not target.endswith(".json"):
-        raise InputError("--output_file=%s is to hold JSON: give a name that ends in .json." % target)
+        raise InputError("--output_file=%s gets JSON: give a name that ends in .json." % target)
     models = weights.by_model(paths)
     log_file = args.log_file or os.path.splitext(target)[0] + "_log.json"
     log_files = [log_file] + ["%s_half%s" % os.path.splitext(log_file)] * args.tune_split
@@ -138,7 +138,7 @@ def tune(args):
 
 
 def report(args):
-    """Prints the mAP of each file, a model's shifts together, and the best and worst classes of the best file."""
+    """Prints the mAP of each file, grouped by model, and the best and worst classes of the best file."""
     paths = sum(shifts.group(ranked_csv.find(args.input_files)).values(), [])
     names = vocabulary.find(args.vocabulary_file, args.eval_data_pattern)
     if args.output_file:

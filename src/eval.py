@@ -46,14 +46,15 @@ def define_flags():
     losses.define_flags()
     flags.DEFINE_string("train_dir", "/tmp/yt8m_model/", "The folder that train.py wrote.")
     flags.DEFINE_string("eval_data_pattern", "", "Glob of labelled TFRecords; their holdout is read.")
-    flags.DEFINE_integer("batch_size", 1024, "Examples a batch.", lower_bound=1)
-    flags.DEFINE_bool("run_once", False, "Evaluate --checkpoint_file only; else every checkpoint from it on.")
+    flags.DEFINE_integer("batch_size", 1024, "Examples per batch.", lower_bound=1)
+    flags.DEFINE_bool("run_once", False, "Evaluate --checkpoint_file only. Default: it and every later checkpoint.")
     flags.DEFINE_string("checkpoint_file", "", "A step, model.ckpt-N, latest or best. Empty: latest with --run_once, "
-                        "else the first there is or will be.")
-    flags.DEFINE_bool("reevaluate", False, "Without --run_once: evaluate also what eval/results.csv holds already.")
-    flags.DEFINE_integer("checkpoint_timeout_secs", 1800, "Without --run_once: end when no new checkpoint comes for so "
-                         "many seconds.", lower_bound=0)
-    flags.DEFINE_integer("top_k", 20, "Predictions an example that count for MAP and GAP.", lower_bound=1)
+                        "otherwise the first checkpoint, present or future.")
+    flags.DEFINE_bool("reevaluate", False, "Without --run_once: also evaluate checkpoints that are in eval/results.csv "
+                      "already.")
+    flags.DEFINE_integer("checkpoint_timeout_secs", 1800, "Without --run_once: end when no new checkpoint appears for "
+                         "this many seconds.", lower_bound=0)
+    flags.DEFINE_integer("top_k", 20, "Predictions per example that count for MAP and GAP.", lower_bound=1)
 
 
 def chosen_checkpoints(args):
@@ -64,14 +65,14 @@ def chosen_checkpoints(args):
     """
     if args.run_once:
         return [checkpoints.resolve(args.train_dir, args.checkpoint_file)]
-    first = checkpoints.named_step(args.checkpoint_file or "0")  # need not be there yet
+    first = checkpoints.named_step(args.checkpoint_file or "0")  # it may be saved later
     if first is None:
         first = checkpoints.step_of(checkpoints.resolve(args.train_dir, args.checkpoint_file))
     return checkpoints.coming(args.train_dir, first, args.checkpoint_timeout_secs)
 
 
 def evaluate(checkpoint, train_dir, evaluator, exporter, results, again):
-    """Evaluates a checkpoint, which becomes the inference model; one that the results hold only `again`."""
+    """Evaluates a checkpoint and makes it the inference model; skips one that is in the results, unless `again`."""
     if not again and checkpoint in results:
         log.info("%s is in results.csv already: skipped (--reevaluate evaluates it again)", checkpoint)
         return
@@ -81,7 +82,7 @@ def evaluate(checkpoint, train_dir, evaluator, exporter, results, again):
 
 
 def main(args):
-    """Evaluates as the flags say."""
+    """Evaluates the checkpoints that the flags name."""
     values = model_flags.adopt(args.train_dir, args)
     model = model_flags.create_model(values)
     reader = model_flags.create_reader(values, args.segment_labels, args.max_frames)
@@ -104,7 +105,7 @@ def main(args):
         except (InputError, tf.errors.OpError):
             if args.run_once or checkpoints.exists(checkpoint):
                 raise
-            log.info("%s was removed meanwhile (train.py --max_to_keep): skipped", checkpoint)
+            log.info("%s was removed in the meantime (train.py --max_to_keep): skipped", checkpoint)
     if not found:
         raise InputError("%s got no checkpoint within --checkpoint_timeout_secs=%d: train first, or wait longer."
                          % (args.train_dir, args.checkpoint_timeout_secs))

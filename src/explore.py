@@ -1,10 +1,10 @@
-"""Writes a folder of pages that show ranked lists of segments beside their ratings; any browser opens it from disk.
+"""Writes a folder of pages that show ranked lists of segments beside their ratings; any browser opens them from disk.
 
   python src/explore.py --input_files='combined/*_oof.csv,blend_oof.csv' --label_cache=labels.csv \\
     --vocabulary_file=vocabulary.csv --segment_scores='predictions/*_segments.csv' --output_dir=explore
 
-The classes in a table to search and sort; of a class, its best segments in each file and precision over rank; of a
-video, its segments over time.
+A table lists the classes, to search and sort. A class's page shows its best segments in each file and precision over
+rank. A video's page shows its segments over time.
 """
 import os
 import sys
@@ -39,12 +39,12 @@ def define_flags():
     shards.define_flags()
     ratings.define_flags()
     vocabulary.define_flags()
-    flags.DEFINE_list("input_files", [], "Ranked CSVs: a comma list of paths or globs. The gain of the one whose name "
-                      "begins with blend, or of the last, over the best of the others is shown.")
+    flags.DEFINE_list("input_files", [], "Ranked CSVs: a comma list of paths or globs. The pages show the gain of the "
+                      "file whose name begins with blend, or of the last one, over the best of the others.")
     flags.DEFINE_list("segment_scores", [], "CSVs of inference.py --segment_labels --output_prob, a comma list of "
-                      "paths or globs: probabilities to show of each video, beside the ranks.")
+                      "paths or globs: probabilities to show beside the ranks in each video.")
     flags.DEFINE_string("video_ids_file", "", "Lines abcd,YOUTUBEID: segments of these videos link to YouTube.")
-    flags.DEFINE_string("output_dir", "", "Folder for the pages; one of an earlier run is replaced.")
+    flags.DEFINE_string("output_dir", "", "Folder for the pages; replaces the pages of an earlier run.")
 
 
 def main(args):

@@ -46,35 +46,35 @@ def define_flags():
     pipeline.define_flags()
     shards.define_flags()
     sessions.define_flags()
-    flags.DEFINE_string("train_dir", "", "The folder of a trained model; eval.py must have left inference_model there.")
+    flags.DEFINE_string("train_dir", "", "The folder of a trained model that eval.py has evaluated.")
     flags.DEFINE_string("input_model_tgz", "", "Instead of --train_dir: a tgz that --output_model_tgz wrote.")
-    flags.DEFINE_string("untar_model_dir", "/tmp/yt8m-model", "Folder for what --input_model_tgz holds.")
+    flags.DEFINE_string("untar_model_dir", "/tmp/yt8m-model", "Folder to unpack --input_model_tgz into.")
     flags.DEFINE_string("output_model_tgz", "", "Also bundle the model into this tgz.")
-    flags.DEFINE_string("input_data_pattern", "", "Glob of the TFRecords: of validate* files the holdout is read, of "
-                        "all others every file.")
-    flags.DEFINE_string("output_file", "", "CSV to write. With several shifts it holds shift 0, and NAME_shiftK.csv "
-                        "beside it each other shift K.")
+    flags.DEFINE_string("input_data_pattern", "", "Glob of the TFRecords. Files named validate*: only the holdout is "
+                        "read; other files: all of them.")
+    flags.DEFINE_string("output_file", "", "CSV to write. With several shifts it holds shift 0; NAME_shiftK.csv "
+                        "beside it holds shift K.")
     flags.DEFINE_bool("output_prob", False, "With --segment_labels: write each segment's classes and scores, instead "
                       "of each class's segments.")
-    flags.DEFINE_string("vocabulary_file", "", "With --output_prob, and for videos: write the classes' names in "
-                        "YouTube-8M's vocabulary.csv, or in one like it, into a column more.")
+    flags.DEFINE_string("vocabulary_file", "", "With --output_prob, and for videos: write an extra column with the "
+                        "classes' names from this file, YouTube-8M's vocabulary.csv or one like it.")
     flags.DEFINE_string("segment_label_ids_file", "", "The classes rated at segment level. Empty: %s for YouTube-8M's "
-                        "classes, all for others." % segments.LABEL_IDS)
-    flags.DEFINE_integer("segment_max_pred", 100000, "Segments to keep a class.", lower_bound=1,
+                        "classes; all classes for other data." % segments.LABEL_IDS)
+    flags.DEFINE_integer("segment_max_pred", 100000, "Segments to keep per class.", lower_bound=1,
                          upper_bound=ranked_csv.MAX_SEGMENTS)
-    flags.DEFINE_integer("top_k", 20, "Classes to keep a video or segment.", lower_bound=1)
-    flags.DEFINE_integer("batch_size", 512, "Examples a batch.", lower_bound=1)
+    flags.DEFINE_integer("top_k", 20, "Classes to keep per video or segment.", lower_bound=1)
+    flags.DEFINE_integer("batch_size", 512, "Examples per batch.", lower_bound=1)
     flags.DEFINE_string("shift", "0", "Frames to roll each video by along time: one number, or several such as "
                         "-2,-1,0,1 in one pass over the data.")
-    flags.DEFINE_string("scheduler", "", "Score on the workers of the Dask cluster whose scheduler has this address, "
+    flags.DEFINE_string("scheduler", "", "Score on the workers of a Dask cluster. This is its scheduler's address, "
                         "tcp://HOST:8786.")
-    flags.DEFINE_integer("num_gpu", 1, "GPUs of this machine to score on, a process each.", lower_bound=1)
+    flags.DEFINE_integer("num_gpu", 1, "GPUs of this machine to score on, one process per GPU.", lower_bound=1)
     flags.DEFINE_integer("cluster_timeout_secs", 300, "Seconds to wait for --scheduler, and for its cluster to have a "
                          "worker.", lower_bound=1)
 
 
 def input_paths(args):
-    """The shards to predict, in their order.
+    """The shards to predict, in canonical order.
 
     Raises:
       InputError: the pattern matches nothing.
@@ -95,15 +95,15 @@ def classes_of(args, num_classes):
 
 
 def names_of(args):
-    """The names that classes are written with, None if they are not.
+    """The names to write beside the classes, or None.
 
     Raises:
-      InputError: there is no column for them, or the file does not read.
+      InputError: the output has no column for names, or the file cannot be read.
     """
     if not args.vocabulary_file:
         return None
     if args.segment_labels and not args.output_prob:
-        raise InputError("--vocabulary_file has no place in ranked segments: leave it out, or add --output_prob.")
+        raise InputError("--vocabulary_file does not apply to ranked segments: leave it out, or add --output_prob.")
     return vocabulary.read(args.vocabulary_file)
 
 
@@ -113,7 +113,7 @@ def predict(args, config, job, outputs):
         devices.count_gpus()
         predictions.predict(job, outputs)
         return
-    from src.prediction import dask_cluster  # which imports Dask
+    from src.prediction import dask_cluster  # imports Dask
     if args.scheduler:
         connected = dask_cluster.connected(args.scheduler, args.cluster_timeout_secs)
     elif config.num_tasks > 1:
@@ -125,13 +125,13 @@ def predict(args, config, job, outputs):
 
 
 def main(args):
-    """Predicts as the flags say, or works for the chief of the cluster that TF_CONFIG describes."""
+    """Predicts, or works for the chief of the cluster that TF_CONFIG describes."""
     config = tf_config.parse(os.environ.get("TF_CONFIG"))
     if config.num_tasks > 1:
         tf_config.check_one_chief(config)
         tf_config.check_addresses(config)
         if not config.is_chief:
-            from src.prediction import dask_cluster  # which imports Dask
+            from src.prediction import dask_cluster  # imports Dask
             return dask_cluster.work(config, args.cluster_timeout_secs)
     if not args.output_file:
         raise InputError("--output_file is empty: say where the CSV goes.")

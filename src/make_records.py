@@ -1,9 +1,9 @@
-"""Makes records of one's own videos: features, labels and ratings -> TFRecords as those of YouTube-8M.
+"""Makes records of your own videos: features, labels and ratings -> TFRecords like those of YouTube-8M.
 
   python src/make_records.py --features_dir=features --labels_file=labels.csv --num_classes=12 --output_dir=records
 
-The features are a file a video, named by its id: an .npz of arrays `rgb` [seconds, 1024] and `audio` [seconds, 128], or
-what MediaPipe's YouTube-8M extractor writes (see data/own_videos.py).
+The features are one file per video, named by its id: an .npz of arrays `rgb` [seconds, 1024] and `audio`
+[seconds, 128], or the output of MediaPipe's YouTube-8M extractor (see data/own_videos.py).
 """
 import os
 import sys
@@ -41,21 +41,21 @@ MAX_ROWS = 100  # of classes on the terminal
 
 def define_flags():
     forms.define_flags()
-    flags.DEFINE_string("features_dir", "", "Folder of the features, a file a video.")
+    flags.DEFINE_string("features_dir", "", "Folder of the features, one file per video.")
     flags.DEFINE_string("labels_file", "", "Labels of the videos, lines such as id,label;label. Empty: records without "
-                        "labels, to predict.")
+                        "labels, for prediction only.")
     flags.DEFINE_string("ratings_file", "", "Ratings of 5-second segments, lines such as id:35,label,1, or 0 where the "
                         "class is absent.")
     flags.DEFINE_string("vocabulary_file", "", "YouTube-8M's vocabulary.csv, or one like it: labels may be its names.")
-    flags.DEFINE_string("feature_names", "rgb,audio", "Comma list of the features to take: rgb alone of videos without "
-                        "sound.")
+    flags.DEFINE_string("feature_names", "rgb,audio", "Comma list of the features to use; give rgb alone for videos "
+                        "without sound.")
     flags.DEFINE_string("feature_sizes", "1024,128", "Comma list of their sizes.")
     flags.DEFINE_string("output_dir", "", "Folder for the shards.")
     flags.DEFINE_enum("partition", "train", sorted({one.stem for one in synthetic.PARTITIONS}),
-                      "What the shards' names begin with.")
+                      "Beginning of the shards' names.")
     flags.DEFINE_enum("naming", "local", sorted(shards.SUFFIXES),
                       "Shard names: local = train0000, train0001, ..; cloud = train00, train10, ..")
-    flags.DEFINE_integer("num_shards", 10, "Shards, among which a hash of their ids distributes the videos.",
+    flags.DEFINE_integer("num_shards", 10, "Number of shards; a hash of the videos' ids distributes them.",
                          lower_bound=1, upper_bound=shards.NUM_SHARDS)
     flags.DEFINE_enum("long_videos", "cut", ["cut", "refuse"], "Videos of more than %d seconds are cut into id, id~%d, "
                       ".., or refused." % (forms.MAX_FRAMES, forms.MAX_FRAMES))
@@ -65,33 +65,33 @@ def shard_paths(args):
     """Paths of the shards to write.
 
     Raises:
-      InputError: shards of the partition are there already.
+      InputError: the folder already holds shards of the partition.
     """
     if not args.output_dir:
         raise InputError("--output_dir is empty: say where the records go.")
     for name in sorted(files.names(args.output_dir)):
         parsed = shards.parse(name)
         if parsed and parsed.stem == args.partition:
-            raise InputError("%s is there already and would mix with the new shards: remove those of --partition=%s, "
+            raise InputError("%s exists already and would mix with the new shards: remove those of --partition=%s, "
                              "or give another --output_dir." % (os.path.join(args.output_dir, name), args.partition))
     return [os.path.join(args.output_dir, "%s%s.tfrecord" % (args.partition, suffix))
             for suffix in shards.SUFFIXES[args.naming][:args.num_shards]]
 
 
 def read_rows(read, path, num_classes, names, videos):
-    """What `annotations` reads of a file, without rows of other videos, of which a line tells."""
+    """The rows that `annotations` reads from a file; leaves out those of other videos and logs their number."""
     if not path:
         return {}
     rows = read(path, num_classes, vocabulary.labels_of(names))
     others = sorted(number for video, (number, _) in rows.items() if video not in videos)
     if others:
-        log.info("%s: the rows of %d videos that --features_dir lacks, such as that of line %d, do not count",
+        log.info("%s: ignoring the rows of %d videos that --features_dir lacks, such as line %d",
                  path, len(others), others[0])
     return rows
 
 
 def print_classes(maker, num_classes, names):
-    """Prints a row a class that occurs."""
+    """Prints one row per class that occurs."""
     occurring = collections.Counter()
     for counter in maker.by_class.values():
         occurring.update(counter)
@@ -101,7 +101,7 @@ def print_classes(maker, num_classes, names):
             [("name", vocabulary.name_of(names, label))] * bool(names) + [("class", str(label))]
             + [(name, counter[label]) for name, counter in maker.by_class.items()]) for label in listed])
         print("%d of %d classes occur%s" % (len(occurring), num_classes, "" if len(listed) == len(occurring) else
-                                            ", the most frequent ones are listed"))
+                                            "; the most frequent ones are listed"))
 
 
 def main(args):
@@ -119,7 +119,7 @@ def main(args):
     writing.write_shards((path, maker.records(ids_of[number])) for number, path in enumerate(paths))
     maker.finish()
     if maker.clipped:
-        log.info("%.2g %% of the floats were beyond -2..2 and are clipped", 100 * maker.clipped)
+        log.info("clipped the %.2g %% of the floats that were beyond -2..2", 100 * maker.clipped)
     print_classes(maker, args.num_classes, names)
     log.info("written: %d shards, %s to %s", len(paths), paths[0], os.path.basename(paths[-1]))
 

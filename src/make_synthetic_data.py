@@ -1,10 +1,10 @@
-"""Makes synthetic records in the format and folders of YouTube-8M, to try the programs on.
+"""Makes synthetic records in the format and folders of YouTube-8M, for trying the programs.
 
   python src/make_synthetic_data.py --output_dir=data
 
-Labels can be learnt, and segment labels change within a video (see data/synthetic.py). Beside the records go the
-names of their classes, made up, in vocabulary.csv, and two ranked CSVs for comparison: what chance reaches on
-3/frame/validate, and what knowledge of every video's labels reaches without any of the time.
+Models can learn the labels, and segment labels change within a video (see data/synthetic.py). Beside the records it
+writes invented names of their classes, in vocabulary.csv, and two ranked CSVs for comparison on 3/frame/validate: one
+by chance, and one that knows every video's labels but not their times.
 """
 import os
 import sys
@@ -41,7 +41,7 @@ log = logging.getLogger("yt8m")
 MARK = "synthetic.json"  # in the output folder
 RECORDED = ["naming", "seed", "num_train_shards", "num_validate_shards", "num_test_shards",
             "videos_per_shard", "num_classes", "min_frames", "max_frames"]
-MIN_FRAMES = synthetic.RATED_SEGMENTS * segments.SEGMENT_FRAMES  # a video has so many segments to rate
+MIN_FRAMES = synthetic.RATED_SEGMENTS * segments.SEGMENT_FRAMES  # enough segments to rate
 
 
 def define_flags():
@@ -56,20 +56,20 @@ def define_flags():
                          lower_bound=1, upper_bound=shards.NUM_SHARDS)
     flags.DEFINE_integer("num_test_shards", 2, "Shards of 3/frame/test.",
                          lower_bound=1, upper_bound=shards.NUM_SHARDS)
-    flags.DEFINE_integer("videos_per_shard", 50, "Videos a shard; a video takes 0.3 MB.", lower_bound=1,
+    flags.DEFINE_integer("videos_per_shard", 50, "Videos per shard; a video takes 0.3 MB.", lower_bound=1,
                          upper_bound=synthetic.MAX_VIDEOS_PER_SHARD)
     flags.DEFINE_integer("num_classes", 20, "Classes that occur.", lower_bound=synthetic.MIN_LABELS)
     flags.DEFINE_integer("min_frames", 120, "Frames of the shortest videos.", lower_bound=MIN_FRAMES)
     flags.DEFINE_integer("max_frames", 300, "Frames of the longest videos.", upper_bound=300)
-    flags.DEFINE_string("segment_label_ids_file", segments.LABEL_IDS, "The classes rated at segment level, from which "
-                        "those that occur are drawn. Empty: 0 to num_classes - 1 occur, classes of one's own.")
+    flags.DEFINE_string("segment_label_ids_file", segments.LABEL_IDS, "The classes rated at segment level; the classes "
+                        "that occur are drawn from them. Empty: the classes 0 to num_classes - 1, not YouTube-8M's.")
 
 
 def checked_classes(args):
     """The classes to draw from.
 
     Raises:
-      InputError: the flags contradict each other or the file of classes.
+      InputError: the flags contradict each other, or the file of classes.
     """
     if not args.output_dir:
         raise InputError("--output_dir is empty: say where the records go.")
@@ -97,10 +97,10 @@ def claim(output_dir, planned, recorded):
 
     Args:
       planned: see `planned_shards`.
-      recorded: dict of the flags that make the records, which the mark keeps.
+      recorded: dict of the flags that determine the records; written into the mark.
 
     Raises:
-      InputError: it cannot be one, or holds real records, or shards that would mix with the new ones.
+      InputError: the folder cannot be made, or it holds real records or shards that would mix with the new ones.
     """
     mark = os.path.join(output_dir, MARK)
     new = {(partition, os.path.basename(path)) for partition, _, path in planned}
@@ -113,7 +113,7 @@ def claim(output_dir, planned, recorded):
         raise InputError("--output_dir=%s cannot hold the records: %s." % (output_dir, error.message))
     for partition, path in found:
         if not known or (partition, os.path.basename(path)) not in new:
-            raise InputError("%s is there already and %s: give an --output_dir without it, or remove it." % (
+            raise InputError("%s exists already and %s: give an --output_dir without it, or remove it." % (
                 path, "would mix with the new shards" if known else "was not made by this program"))
     atomic.write_json(mark, recorded)
 
@@ -136,7 +136,7 @@ def write_records(planned, world, args):
 
 
 def write_vocabulary(path, world, trained):
-    """Writes the classes' names as YouTube-8M's vocabulary.csv has them.
+    """Writes the classes' names in the format of YouTube-8M's vocabulary.csv.
 
     Args:
       trained: list of (id, number of frames, labels) of the training videos.

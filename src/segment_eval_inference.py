@@ -32,12 +32,12 @@ def define_flags():
     vocabulary.define_flags()
     flags.DEFINE_string("submission_file", "", "Ranked CSV to evaluate, with or without its header.")
     flags.DEFINE_string("output_file", "", "CSV of each class's name, ratings, positive ones and average precision.")
-    flags.DEFINE_integer("top_n", 100000, "Segments of each class's list that count.", lower_bound=1)
+    flags.DEFINE_integer("top_n", 100000, "First segments of each class's list that count.", lower_bound=1)
 
 
 def main(args):
     """Prints the mAP, and writes the classes' figures."""
-    # Before the records are read, which may take long.
+    # Checked first, as reading the records may take long.
     if not files.exists(args.submission_file):
         raise InputError("--submission_file=%s does not exist: give the CSV that inference.py wrote."
                          % args.submission_file)

@@ -60,45 +60,45 @@ def define_flags():
     optimizers.define_flags()
     flags.DEFINE_string("train_dir", "/tmp/yt8m_model/", "Where the model, its checkpoints and summaries go.")
     flags.DEFINE_string("train_data_pattern", "", "Glob of the training TFRecords.")
-    flags.DEFINE_bool("train_all", False, "Train on --train_valid_data_pattern's shards outside the holdout, too.")
+    flags.DEFINE_bool("train_all", False, "Also train on --train_valid_data_pattern's shards outside the holdout.")
     flags.DEFINE_string("train_valid_data_pattern", "", "Glob of the validation partition for --train_all.")
-    flags.DEFINE_bool("describe", False, "Print the model's parameters by block and the memory that a training step "
-                      "takes at --batch_size, and do not train; needs no data.")
-    flags.DEFINE_bool("start_new_model", False, "Remove what an earlier training left in train_dir and start anew.")
-    flags.DEFINE_string("checkpoint_file", "", "Checkpoint to continue from (weights, optimizer and step) while "
+    flags.DEFINE_bool("describe", False, "Print the model's parameters per block and the memory of a training step at "
+                      "--batch_size, without training; needs no data.")
+    flags.DEFINE_bool("start_new_model", False, "Remove an earlier training's files from train_dir and start over.")
+    flags.DEFINE_string("checkpoint_file", "", "Checkpoint to continue from (weights, optimizer and step) if "
                         "train_dir holds none: a path, or a step, latest or best in train_dir.")
-    flags.DEFINE_string("init_checkpoint", "", "Checkpoint, of this project or of the original, whose weights alone a "
-                        "new run begins with, at step 0 and with a fresh optimizer. What it lacks or holds in another "
-                        "shape, as it does a head of other classes, begins afresh.")
-    flags.DEFINE_string("freeze", "", "Regular expression: variables whose whole names it matches, such as those of "
-                        "tower/encoder/.*, stay as they are.")
+    flags.DEFINE_string("init_checkpoint", "", "Checkpoint that gives a new run its initial weights, at step 0 and "
+                        "with a fresh optimizer; of this project or of the original. Variables that it lacks or holds "
+                        "in another shape, such as a head for other classes, are initialized as usual.")
+    flags.DEFINE_string("freeze", "", "Regular expression, such as tower/encoder/.*: variables whose whole names it "
+                        "matches are not trained.")
     flags.DEFINE_integer("num_gpu", 1, "GPUs to use, at most those present; each takes a share of the batch.",
                          lower_bound=1)
-    flags.DEFINE_integer("batch_size", 1024, "Examples a step on each GPU.", lower_bound=1)
-    flags.DEFINE_integer("num_epochs", 5, "Passes over the training data; 0 = until max_steps.", lower_bound=0)
+    flags.DEFINE_integer("batch_size", 1024, "Examples per step on each GPU.", lower_bound=1)
+    flags.DEFINE_integer("num_epochs", 5, "Passes over the training data; 0: until max_steps.", lower_bound=0)
     flags.DEFINE_integer("max_steps", None, "Global step at which training ends.", lower_bound=1)
     flags.DEFINE_integer("export_model_steps", 1000, "Steps between checkpoints.", lower_bound=1)
-    flags.DEFINE_bool("export_saved_models", True, "Leave a SavedModel of each checkpoint in train_dir/export.")
+    flags.DEFINE_bool("export_saved_models", True, "Write a SavedModel of each checkpoint into train_dir/export.")
     flags.DEFINE_integer("max_to_keep", 0, "Checkpoints to keep, the newest ones and the best evaluated one, with "
-                         "their SavedModels; 0 = all.", lower_bound=0)
-    flags.DEFINE_bool("mask_unrated_labels", False, "With --segment_labels: classes without a rating do not count; "
-                      "else they are negatives, as in the published run.")
+                         "their SavedModels; 0: all.", lower_bound=0)
+    flags.DEFINE_bool("mask_unrated_labels", False, "With --segment_labels: ignore classes without a rating. Default: "
+                      "they are negatives, as in the published run.")
     flags.DEFINE_float("regularization_penalty", 1.0, "Factor of the regularization losses.")
-    flags.DEFINE_float("clip_gradient_norm", 1.0, "Norm to clip each variable's gradient to; 0 = not.")
+    flags.DEFINE_float("clip_gradient_norm", 1.0, "Norm to clip each variable's gradient to; 0: no clipping.")
     flags.DEFINE_bool("log_device_placement", False, "Log where each op runs.")
-    flags.DEFINE_string("valid_data_pattern", "", "Glob of records to validate each checkpoint on while training; "
-                        "their holdout is read.")
-    flags.DEFINE_bool("valid_segment_labels", False, "Validate on rated segments, else on videos.")
-    flags.DEFINE_integer("valid_top_k", 20, "Predictions an example that count for the validation's MAP and GAP.",
+    flags.DEFINE_string("valid_data_pattern", "", "Glob of records to validate each checkpoint on; only their "
+                        "holdout is read.")
+    flags.DEFINE_bool("valid_segment_labels", False, "Validate on rated segments instead of videos.")
+    flags.DEFINE_integer("valid_top_k", 20, "Predictions per example that count for the validation's MAP and GAP.",
                          lower_bound=1)
-    flags.DEFINE_integer("valid_batch_size", 128, "Examples a batch of validation.", lower_bound=1)
+    flags.DEFINE_integer("valid_batch_size", 128, "Examples per batch of validation.", lower_bound=1)
     flags.DEFINE_string("valid_checkpoint", "", "A checkpoint to validate before training starts: a path, or a step, "
                         "latest or best in train_dir.")
-    flags.DEFINE_integer("valid_size", 0, "Examples of each validation; 0 = all.", lower_bound=0)
+    flags.DEFINE_integer("valid_size", 0, "Examples of each validation; 0: all.", lower_bound=0)
 
 
 def training_paths(args):
-    """The shards to train on; see 'The split' in docs/competition.md.
+    """The paths of the shards to train on; see 'The split' in docs/competition.md.
 
     Raises:
       InputError: a pattern matches nothing.
@@ -113,7 +113,7 @@ def training_paths(args):
 
 
 def named_checkpoint(args, flag):
-    """The checkpoint that a flag names, None without the flag.
+    """The checkpoint that a flag names; None without the flag.
 
     Raises:
       InputError: there is no such checkpoint, or --start_new_model would remove it.
@@ -139,12 +139,12 @@ def find_start(args):
     named = named_checkpoint(args, "checkpoint_file")
     start = train_dir.start(args.train_dir, named, args.start_new_model)
     if named and start.checkpoint != named:
-        log.info("%s is there, so training continues from it and not from %s", start.checkpoint, named)
+        log.info("%s exists, so training continues from it and not from %s", start.checkpoint, named)
     return start
 
 
 def validation_data(args):
-    """Reader and shards of --valid_data_pattern, and the checkpoint to validate first or None; None without the flag.
+    """(Reader, shards, the checkpoint to validate first or None) for --valid_data_pattern; None without the flag.
 
     Raises:
       InputError: the pattern is missing or matches nothing, or there is no such checkpoint.
@@ -160,20 +160,20 @@ def validation_data(args):
 
 
 def make_validator(args, model, reader, paths):
-    """The Validator on shards."""
+    """A Validator on the shards of --valid_data_pattern."""
     evaluator = Evaluator(model, reader, losses.create(args.label_loss), paths, batch_size=args.valid_batch_size,
                           num_readers=args.num_readers, top_k=args.valid_top_k, max_examples=args.valid_size or None)
     return Validator(evaluator, args.train_dir)
 
 
 def prepare_folder(args, graph, model, reader, start, validation):
-    """Has the chief prepare --train_dir.
+    """Prepares --train_dir, on the chief.
 
     Returns:
-      What gives a run that begins at step 0 its weights, or None; and the `trainer.AfterSave`.
+      The initializer for --init_checkpoint, or None; the `trainer.AfterSave`.
 
     Raises:
-      InputError: --init_checkpoint does not exist or fit, or the folder holds another model.
+      InputError: --init_checkpoint does not exist or does not fit, or the folder holds another model.
     """
     initialize = validate = None
     if args.init_checkpoint and not start.checkpoint:
@@ -197,7 +197,7 @@ def prepare_folder(args, graph, model, reader, start, validation):
 
 
 def build_graph(args, task, model, reader, next_batch, tower_devices):
-    """The training graph, in the default graph; see `towers.build`."""
+    """Builds the training graph in the default graph; see `towers.build`."""
     with tf.device("/job:ps/task:0" if task.cluster_spec else None):
         checkpoints.create_global_step()
     objective = losses.Objective(losses.create(args.label_loss), args.regularization_penalty,
@@ -209,7 +209,7 @@ def build_graph(args, task, model, reader, next_batch, tower_devices):
 
 
 def describe(args, task, model, reader):
-    """Prints the parameters by block, and the memory of a training step on one GPU."""
+    """Prints the parameters per block, and the memory of a training step on one GPU."""
     num_frames = segments.SEGMENT_FRAMES if args.segment_labels else reader.max_frames if model.frame_level else None
     pick_frames = forward.frame_picker(model, reader, is_training=True)
     with tf.Graph().as_default():
@@ -223,7 +223,7 @@ def describe(args, task, model, reader):
 
 
 def train(args, task, stop, model, reader):
-    """Trains as the flags say; returns 128 + the number of the signal that stopped it, else None."""
+    """Trains; returns 128 + the number of the signal that stopped it, or None."""
     paths, validation, start = training_paths(args), validation_data(args), find_start(args)
     pipeline.check_examples(reader, paths, args.num_readers)
     tower_devices = towers.tower_devices(args.num_gpu, devices.count_gpus(args.num_gpu), task.cluster_spec, task.prefix)
@@ -239,7 +239,7 @@ def train(args, task, stop, model, reader):
         initialize = after_save = None
         if task.is_chief:
             initialize, after_save = prepare_folder(args, graph, model, reader, start, validation)
-        log.info("training %s on %d shards, %d examples a step", args.model, len(paths), run.examples_per_step)
+        log.info("training %s on %d shards, %d examples per step", args.model, len(paths), run.examples_per_step)
         trainer.train(graph, run, task, stop, start, initialize=initialize, after_save=after_save)
     if task.is_chief and not stop.requested:
         tf_cluster.announce_end(task)
@@ -247,11 +247,11 @@ def train(args, task, stop, model, reader):
 
 
 def main(args):
-    """Does this process's part of what the flags say."""
+    """Trains, serves as a parameter server, or describes the model."""
     task = tf_cluster.Task(os.environ.get("TF_CONFIG"))
     if task.job == "ps" and task.server:
         return tf_cluster.serve(task)
-    losses.create(args.label_loss)  # is it known?
+    losses.create(args.label_loss)  # fails early if it is unknown
     reader = readers.create(args.feature_names, args.feature_sizes, args.frame_features, args.segment_labels,
                             args.max_frames, args.num_classes)
     model = model_flags.create_model(model_flags.from_flags(args))
@@ -261,7 +261,7 @@ def main(args):
     if args.describe:
         return describe(args, task, model, reader)
     if set(args.train_dir) & set("*?[]"):
-        raise InputError("--train_dir=%s holds a character of globs, which TensorFlow takes it for: rename the folder."
+        raise InputError("--train_dir=%s holds a character of globs, and TensorFlow would expand it: rename the folder."
                          % args.train_dir)
     watch = [tf_cluster.Watch(task)] if task.cluster_spec else []
     return stopping.run(lambda stop: train(args, task, stop, model, reader), *watch)

@@ -300,14 +300,14 @@ def test_records_of_another_origin_are_not_overwritten(tmp_path):
     shard.write_bytes(b"real")
     with pytest.raises(InputError) as error:
         make(tmp_path)
-    assert str(error.value) == ("%s is there already and was not made by this program: give an --output_dir "
+    assert str(error.value) == ("%s exists already and was not made by this program: give an --output_dir "
                                 "without it, or remove it." % shard)
     assert contents(tmp_path) == {"2/frame/train/train00.tfrecord": b"real"}
 
 
 def test_shards_of_an_earlier_run_do_not_mix_with_new_ones(tmp_path):
     before = contents(make(tmp_path))
-    with pytest.raises(InputError, match="validate10.tfrecord is there already and would mix with the new"):
+    with pytest.raises(InputError, match="validate10.tfrecord exists already and would mix with the new"):
         make(tmp_path, num_validate_shards=1, seed=1)
     assert contents(tmp_path) == before
     make(tmp_path)

@@ -102,13 +102,13 @@ def test_the_folder_may_be_moved_and_keeps_the_models_flags(average, train_dir, 
 
 
 @pytest.mark.parametrize("flags, told", [
-    ({}, "Give either --checkpoints or --num_last_checkpoints, to say what is averaged."),
+    ({}, "Give either --checkpoints or --num_last_checkpoints, to choose what is averaged."),
     (dict(checkpoints="4", num_last_checkpoints=2), "Give either --checkpoints or --num_last_checkpoints"),
     (dict(num_last_checkpoints=4),
      "--num_last_checkpoints=4 is more than the 3 that --train_dir={folder} holds: ask for fewer."),
     (dict(checkpoints="4,5"), "holds no checkpoint '5': it has model.ckpt-4, model.ckpt-9, model.ckpt-10."),
     (dict(checkpoints="10,latest"), "--checkpoints=10,latest names a checkpoint twice: name each once."),
-    (dict(checkpoints="4,,10"), "--checkpoints=4,,10 has an empty place"),
+    (dict(checkpoints="4,,10"), "--checkpoints=4,,10 has an empty entry"),
     (dict(checkpoints="4", output_dir=""), "--output_dir= is empty: name a new folder."),
     (dict(checkpoints="4", output_dir="{folder}"), "--output_dir={folder} exists already: name a new"),
     (dict(checkpoints="4", output_dir="{folder}/"), "--output_dir={folder}/ exists already: name a new"),

@@ -271,7 +271,7 @@ INFERENCE = {
     "output is a folder": case("{work}/new is a folder", output_file="{work}/new",
                                spoil=make_folder("new")),
     "no class list": case("{work}/none.csv does not exist", segment_label_ids_file="{work}/none.csv"),
-    "names without a column": case("--vocabulary_file has no place in ranked segments", "add --output_prob",
+    "names without a column": case("--vocabulary_file does not apply to ranked segments", "add --output_prob",
                                    vocabulary_file="{work}/out.csv"),
     "malformed class list": case("{work}/labels.csv, line 3", "cat",
                                  segment_label_ids_file="{work}/labels.csv",

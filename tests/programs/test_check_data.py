@@ -78,7 +78,7 @@ def test_the_table_shows_histograms_and_what_is_missing(folder):
     assert tables["missing of %s/validate/validate: 3842" % folder[0]][1].startswith(
         "  validate20.tfrecord, validate30.tfrecord, ")
     assert tables["missing of %s/validate/validate: 3842" % folder[0]][1].endswith("and 3822 more, see --output_file")
-    assert len(tables["videos that stand twice: 3"]) == 4
+    assert len(tables["videos that occur twice: 3"]) == 4
 
 
 def test_damage_is_named_and_listed(folder, tmp_path):
@@ -120,17 +120,17 @@ def test_damage_is_named_and_listed(folder, tmp_path):
     assert (code, output) == (1, "".join(path + "\n" for path in damaged))
 
 
-def test_videos_that_stand_twice_are_named(folder, tmp_path):
+def test_videos_that_occur_twice_are_named(folder, tmp_path):
     folder, paths = folder
     code, output, _ = check(data_pattern=paths["30"])
     assert code == 0
-    assert "videos that stand twice: 1\n  ee: %s, record 0 and %s, record 1\n" % (paths["30"], paths["30"]) in output
+    assert "videos that occur twice: 1\n  ee: %s, record 0 and %s, record 1\n" % (paths["30"], paths["30"]) in output
     os.symlink(folder + "/validate", str(tmp_path / "link"))
     os.symlink(folder + "/validate", str(tmp_path / "validate"))
     _, as_one, _ = check(data_pattern="%s/*/validate00*" % tmp_path)
-    assert "videos that stand twice: 3\n" in as_one
+    assert "videos that occur twice: 3\n" in as_one
     _, each, _ = check(*["--data_pattern=%s/%s/validate00*" % (tmp_path, name) for name in ("link", "validate")])
-    assert each.count(" 1 of 3844 ") == 2 and "stand twice" not in each
+    assert each.count(" 1 of 3844 ") == 2 and "occur twice" not in each
 
 
 @pytest.mark.parametrize("flags, told", [

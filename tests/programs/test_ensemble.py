@@ -164,7 +164,7 @@ def test_report_lists_each_file_with_its_map_and_its_classes(folder, tmp_path):
         path: round(value, 6) for path, value in mean_of.items()}
     best = max(mean_of, key=mean_of.get)
     assert "AP of " + best in printed and "Car " in printed and "class 40 " in printed
-    assert "rated segments: 96, of which in none of the lists: 0" in printed
+    assert "rated segments: 96, in none of the lists: 0" in printed
     with open(str(tmp_path / "report.csv")) as stream:
         rows = list(csv.DictReader(stream))
     assert [(row["class"], row["name"], row["ratings"], row["positives"]) for row in rows] == [
@@ -238,7 +238,7 @@ def test_tuning_warns_of_rated_segments_that_no_list_has(folder, tmp_path):
     ("blend", dict(output_file="{}/./bert_l2h12_oof.csv"), "bert_l2h12_oof.csv would be overwritten"),
     ("tune", dict(output_file="{}/text.json", log_file="{}/text.json"), "text.json would be overwritten"),
     ("tune", dict(label_cache=""), "There are no ratings to evaluate against"),
-    ("tune", dict(output_file="weights"), "--output_file=weights is to hold JSON: give a name that ends in .json"),
+    ("tune", dict(output_file="weights"), "--output_file=weights gets JSON: give a name that ends in .json"),
     ("tune", dict(log_file="{}/labels.csv"),
      "labels.csv would be overwritten: give another --output_file or --log_file"),
     ("tune", dict(log_file="{}/text.json"), 'text.json, line 1: "{"w0": 1, "weights'),

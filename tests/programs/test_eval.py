@@ -168,7 +168,7 @@ def test_a_checkpoint_that_is_removed_meanwhile_is_skipped(model_dir, flags):
     gone = os.path.join(model_dir, "model.ckpt-3")
     os.symlink("nowhere", gone + ".index")  # is listed, and not there when it is to be read
     errors = runner.succeed("eval", train_dir=model_dir, checkpoint_timeout_secs=0, **flags)
-    assert "%s was removed meanwhile (train.py --max_to_keep): skipped" % gone in errors
+    assert "%s was removed in the meantime (train.py --max_to_keep): skipped" % gone in errors
     assert steps(model_dir) == [2, 4, 6]
 
 

@@ -161,7 +161,7 @@ def test_a_second_run_replaces_the_pages_and_nothing_else(pages, folder, tmp_pat
     (path / "notes.txt").write_text("keep me")
     path.rename(tmp_path / "mine")
     code, errors = runner.run("explore", **dict(few, output_dir=tmp_path / "mine"))
-    assert code == 1 and "/mine is there already and holds more than pages of this program, such as notes.txt" in errors
+    assert code == 1 and "/mine exists already and holds more than pages of this program, such as notes.txt" in errors
     assert (tmp_path / "mine" / "notes.txt").read_text() == "keep me"
 
 
@@ -189,7 +189,7 @@ def test_runs_as_a_module_from_elsewhere_and_warns_of_what_was_not_ranked(folder
     (dict(label_cache=None), "There are no ratings to evaluate against"),
     (dict(label_cache="{}/other.csv"), "none of the segments is among those of the 1 ratings"),
     (dict(input_files="{}/labels.csv"), "labels.csv, line 1: "),
-    (dict(output_dir="{}/labels.csv"), "labels.csv is there already and holds more than pages")])
+    (dict(output_dir="{}/labels.csv"), "labels.csv exists already and holds more than pages")])
 def test_bad_input_gets_a_sentence_and_leaves_nothing(folder, tmp_path, changes, told):
     (folder / "bad_scores.csv").write_text("v00:0,3\n")
     (folder / "twice.csv").write_text("v00,dQw4w9WgXcQ\nv00,dQw4w9WgXcR\n")

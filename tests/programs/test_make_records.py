@@ -94,7 +94,7 @@ def test_features_of_each_kind_become_records_that_the_starter_code_parses(tmp_p
         ratings_file=tmp_path / "ratings.csv", output_dir=tmp_path / "records", num_shards=3, num_classes=12,
         naming="cloud", partition="validate")
     assert "4 records, 319 seconds" in errors
-    assert "rows of 1 videos that --features_dir lacks, such as that of line 6, do not count" in errors
+    assert "ignoring the rows of 1 videos that --features_dir lacks, such as line 6" in errors
     shards = read(tmp_path / "records")
     assert sorted(shards) == ["validate00.tfrecord", "validate10.tfrecord", "validate20.tfrecord"]
     found = {}
@@ -236,7 +236,7 @@ def test_an_archive_that_unpacks_to_more_than_a_video_is_refused(folder, monkeyp
 def test_shards_that_are_there_are_not_mixed_with_new_ones(folder):
     make(folder)
     before = read(folder / "records")
-    with pytest.raises(InputError, match="records/train0000.tfrecord is there already and would mix with the new"):
+    with pytest.raises(InputError, match="records/train0000.tfrecord exists already and would mix with the new"):
         make(folder, num_shards=1)
     assert str(read(folder / "records")) == str(before)
     make(folder, partition="test")

@@ -22,7 +22,7 @@ Nike, Inc.        7        2          1  0.500000
 class 9           9        1          1  0.000000
 
 classes rated: 2, of which without a positive rating, and left out: 0
-rated segments: 2, of which in none of the lists: 0
+rated segments: 2, in none of the lists: 0
 """
 
 
@@ -122,7 +122,7 @@ def test_rated_segments_that_no_list_has_are_warned_of(folder, capsys, caplog, m
                                         + "".join("other:%d,7,0\n" % (5 * place) for place in range(missing)))
     segment_eval_inference.main(arguments(folder, label_cache=str(folder / "ratings.csv")))
     assert capsys.readouterr().out.endswith(
-        "rated segments: %d, of which in none of the lists: %d\n" % (90 + missing, missing))
+        "rated segments: %d, in none of the lists: %d\n" % (90 + missing, missing))
     told = 'WARNING: %s/ranked.csv: 11 of the 101 rated segments, such as "other:0", stand in no list' % folder
     assert [record.getMessage()[:len(told)] for record in caplog.records] == [told] * warned
 
