@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the models' scripts share. A script sets model_flags, shifts and, where it is not 512, inference_batch_size,
+# Shared by the models' scripts. A script sets model_flags, shifts and, if it is not 512, inference_batch_size,
 # sources this file and calls run_model.
 set -euo pipefail
 unset CDPATH PYTHONPATH PYTHONHOME
@@ -16,11 +16,11 @@ Usage: shell_script/$name.sh STEP [--on local|ai-platform|vertex] [--dry_run]
   pretrain        train on the labels of whole videos
   finetune        continue on rated segments
   eval            evaluate every checkpoint of the fine-tuning on the holdout
-  evaluate-best   evaluate the best of them again, which inference then takes
+  evaluate-best   evaluate the best of them again, which makes it the inference model
   infer-oof       rank the segments of the holdout (out-of-fold), shifts $shifts
   infer-test      rank the segments of the test partition, shifts $shifts
-  all             all of these in turn, locally; what is done already is skipped, as far as MODELS_DIR and
-                  PREDICTIONS_DIR are folders of this machine
+  all             all of these in turn, locally; skips what is done already, if MODELS_DIR and PREDICTIONS_DIR are
+                  folders of this machine
   prune           after evaluate-best, locally: remove all checkpoints but the best, the last of the pre-training and
                   the newest
 
@@ -31,15 +31,15 @@ From the environment (default):
   DATA_DIR            folder of 2/frame/train and so on (local: ~/yt8m, else gs://youtube8m-ml)
   MODELS_DIR          folder of all models (local: ~/models, else \$BUCKET/models)
   PREDICTIONS_DIR     folder of the ranked CSVs (local: ~/predictions, else \$BUCKET/predictions)
-  BUCKET, REGION      of the cloud job, e.g. gs://your-bucket (none) and its region (us-central1)
+  BUCKET, REGION      bucket of the cloud job, such as gs://your-bucket (none), and its region (us-central1)
   PRETRAIN_MAX_STEPS, FINETUNE_MAX_STEPS         global steps at which training ends (200000, 220000)
   PRETRAIN_EXPORT_STEPS, FINETUNE_EXPORT_STEPS   steps between checkpoints (1000, 200)
-  PRETRAIN_MAX_TO_KEEP   newest checkpoints of the pre-training to keep, 0 = all (3); of the fine-tuning all are kept
-  BATCH_SIZE          videos or segments of a training step (128)
-  HOLDOUT_SHARDS      first shards of the validation partition, held out (300)
-  NUM_GPU             GPUs to train on, of the job's machine too (1; ai-platform: 1 or 4)
-  WORKERS, PARAMETER_SERVERS   more machines for a cloud training, both or neither (0, 0); vertex: WORKERS alone score
-                      for infer-oof and infer-test, then the job's first machine has no GPU
+  PRETRAIN_MAX_TO_KEEP   newest checkpoints of the pre-training to keep, 0: all (3); the fine-tuning keeps all
+  BATCH_SIZE          videos or segments per training step (128)
+  HOLDOUT_SHARDS      number of first shards of the validation partition to hold out (300)
+  NUM_GPU             GPUs to train on, here or on the job's machine (1; ai-platform: 1 or 4)
+  WORKERS, PARAMETER_SERVERS   extra machines for a cloud training, both or neither (0, 0); vertex: infer-oof and
+                      infer-test score on the WORKERS, and the job's first machine has no GPU
   EXECUTOR_IMAGE      vertex: container with TensorFlow 1.15 (tensorflow/tensorflow:1.15.0-gpu-py3)
 END
 }
@@ -71,7 +71,7 @@ absolute() {
   esac
 }
 
-# Of the named variables, those that are set must be whole numbers.
+# Fails if a named variable is set to anything but a whole number.
 check_numbers() {
   local variable
   for variable in "$@"; do
@@ -110,7 +110,7 @@ set_paths() {
   parameter_servers=${PARAMETER_SERVERS:-0}
 }
 
-# Sets program and flags to those of a step.
+# Sets the program and flags of a step.
 set_flags() {
   local rated="$data/3/frame/validate/validate*.tfrecord"
   local train=("${model_flags[@]}" --frame_features "--feature_names=rgb,audio" "--feature_sizes=1024,128"
@@ -158,7 +158,7 @@ set_flags() {
   esac
 }
 
-# The package that a cloud job gets is src/ alone: the two files that its flags name go to the bucket.
+# A cloud job's package holds only src/, so the two files that its flags name go to the bucket.
 copy_files_to_bucket() {
   local copy=(cp)
   case $bucket in
@@ -211,11 +211,11 @@ submit_to_vertex() {
     inference)
       [ "$workers" = 0 ] || {
         pools+=("--worker-pool-spec=machine-type=n1-standard-8,replica-count=$workers$gpu")
-        first=  # it has the others score
+        first=  # only the workers score
       }
       ;;
   esac
-  # The first pool's image serves all.
+  # All pools use the first pool's image.
   pools=("--worker-pool-spec=machine-type=n1-standard-8,replica-count=1$first,$(
     )executor-image-uri=${EXECUTOR_IMAGE:-tensorflow/tensorflow:1.15.0-gpu-py3},local-package-path=.,$(
     )python-module=src.$program" ${pools[@]+"${pools[@]}"})
@@ -246,8 +246,8 @@ run_step() {
   esac
 }
 
-# Prints what src/checkpoints.py answers about the model's folder in a mode: nothing where there is no such folder.
-# A --dry_run asks, too, unless it has no .venv to ask with.
+# Prints the answer of src/checkpoints.py in a mode; nothing if the model has no folder. A --dry_run asks too, if there
+# is a .venv.
 ask() {
   [ -d "$train_dir" ] || return 0
   [ -z "$dry_run" ] || [ -x .venv/bin/python ] || return 0
@@ -255,7 +255,7 @@ ask() {
     --pretrain_max_steps="$pretrain_max_steps" --finetune_max_steps="$finetune_max_steps" ${dry_run:+--dry_run}
 }
 
-# Whether the ranked CSVs of all shifts are there and younger than the model.
+# Whether the ranked CSVs of all shifts exist and are newer than the model.
 ranked() {
   local shift file
   for shift in ${shifts//,/ }; do
@@ -267,7 +267,7 @@ ranked() {
 # Runs all steps but those that are done already.
 run_all() {
   local one answer='' is_known=''
-  [ "$on" = local ] || fail "all runs locally: a cloud job is only queued, so submit each step when the one before ended"
+  [ "$on" = local ] || fail "all runs locally: a cloud job is only queued, so submit each step when the one before has ended"
   for one in "${steps[@]}"; do
     case $one in
       infer-*) ;;
@@ -283,7 +283,7 @@ run_all() {
   done
 }
 
-# Whether a step is done, of which run_all has the answer.
+# Whether a step is done, according to run_all's answer.
 is_done() {
   case $1 in
     infer-*) ranked "${1#infer-}" ;;
@@ -293,7 +293,7 @@ is_done() {
 
 prune() {
   [ "$on" = local ] || fail "prune works on folders of this machine: leave out --on=$on"
-  [ -d "$train_dir" ] || fail "prune works on folders of this machine, and $train_dir is none: check MODELS_DIR"
+  [ -d "$train_dir" ] || fail "prune works on folders of this machine, and $train_dir is not one: check MODELS_DIR"
   bash shell_script/setup.sh
   ask prune
 }
@@ -314,7 +314,7 @@ run_model() {
   done
   case " ${steps[*]} all prune " in
     *" $step "*) ;;
-    *) fail "give a step: ${steps[*]}, all or prune (--help says what they do)${step:+; $step is none}" ;;
+    *) fail "give a step: ${steps[*]}, all or prune (--help explains them)${step:+; $step is not one}" ;;
   esac
   case $on in
     local | vertex | ai-platform) ;;

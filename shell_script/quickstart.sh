@@ -2,7 +2,7 @@
 # From nothing to a submission: sets up, makes synthetic records, trains two small models (BERTMean and GatedNetVLAD)
 # on video labels and then on segment labels, evaluates them, ranks the segments of the holdout and of the test
 # partition at frame shifts -2..1, combines each model's shifts, tunes the models' weights, blends them and writes pages
-# to look at the holdout's rankings.
+# that show the holdout's rankings.
 # Usage: bash shell_script/quickstart.sh [FOLDER]   (default: quickstart)
 set -euo pipefail
 unset CDPATH
@@ -13,8 +13,8 @@ bash "$root/shell_script/setup.sh"
 cd "$root"
 
 data=$out/data
-# Of ten shards. On their 200 videos a mAP is known to some hundredths, a difference of two of its shifts to some
-# thousandths: combined shifts beat the mean of them, and most times the best.
+# Of ten shards. With their 200 videos the mAP is accurate to some hundredths, and the difference between two shifts to
+# some thousandths: combined shifts beat their mean, and mostly the best of them.
 holdout=(--holdout_shards=4)
 rated="$data/3/frame/validate/validate*.tfrecord"
 features=(--frame_features "--feature_names=rgb,audio" "--feature_sizes=1024,128")
@@ -76,7 +76,7 @@ run src/ensemble.py --mode=blend --input_files="$out/combined/*_oof.csv" --weigh
 run src/ensemble.py --mode=blend --input_files="$out/combined/*_test.csv" --weights="$out/weights.json" \
   --output_file="$out/submission.csv"
 
-step "mAP on the holdout: chance; true video labels, nothing known of the time; each shift; TTA (combined); blend"
+step "mAP on the holdout: chance; true video labels without times; each shift; TTA (combined); blend"
 (cd "$out" && "$root/.venv/bin/python" "$root/src/ensemble.py" --mode=report --label_cache=labels.csv \
   --vocabulary_file=data/vocabulary.csv --output_file=report.csv \
   --input_files="$(printf '%s,' data/baseline_*.csv predictions/*_oof.csv predictions/*_oof_shift*.csv \
@@ -92,4 +92,4 @@ printf '%s\n' "submission                        $out/submission.csv" \
   "models and their checkpoints      $out/models" "ranked segments at each shift     $out/predictions" \
   "figures of each class             $out/report.csv" \
   "look at the rankings in           $out/explore/index.html, which any browser opens" \
-  "look at all of it in              Ensemble.ipynb"
+  "look at everything in             Ensemble.ipynb"

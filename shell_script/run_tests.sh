@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up, runs the tests, a process a core, and says which ten took the longest. Arguments go to pytest:
+# Sets up, runs the tests with one process per core, and lists the ten slowest. Arguments go to pytest:
 #
 #   bash shell_script/run_tests.sh [tests/models -k bert]
 set -euo pipefail

@@ -4,11 +4,11 @@
 #   bash shell_script/setup.sh [--tests]
 #
 # --tests adds the packages of tests/requirements.txt. PYTHON=/path/to/python3.7 in the environment chooses
-# the Python. Where there is none, nor pyenv, uv or conda, it installs uv and with it Python 3.7 into .uv. Run
-# again, it changes only what no longer fits.
+# the Python. If there is neither a Python nor pyenv, uv or conda, it installs uv, and with it Python 3.7, into .uv.
+# A second run changes only what no longer fits.
 set -euo pipefail
 
-# Modules of other installations must not leak into ours; CDPATH would lead the cd below astray.
+# Modules of other installations must not leak into ours; CDPATH would misdirect the cd below.
 unset PYTHONPATH PYTHONHOME CDPATH
 # A pip configured for --user refuses to install into a virtual environment.
 export PIP_USER=0
@@ -23,9 +23,9 @@ fail() {
     exit 1
 }
 
-# Prints "VERSION EXECUTABLE" if the command runs and is a Python 3.7 or 3.6 with all that we need: a pyenv
-# shim may exist and not run, and a Python built from source may lack modules. Links are followed, for the
-# Python on the PATH may belong to an active virtual environment, even the one about to be remade.
+# Prints "VERSION EXECUTABLE" if the command runs and is a Python 3.7 or 3.6 with all modules that we need: a pyenv
+# shim may exist but not run, and a Python built from source may lack modules. Follows links, as the Python on the
+# PATH may belong to an active virtual environment, even the one that is about to be remade.
 probe() {
     "$1" -I -c '
 import sys
@@ -38,7 +38,7 @@ except ImportError as error:
 print("%d.%d.%d" % tuple(sys.version_info[:3]), os.path.realpath(sys.executable))' < /dev/null
 }
 
-# Probes the commands on standard input, one a line, and prints what the first usable one answers.
+# Probes the commands on standard input, one per line, and prints the answer of the first usable one.
 first_usable() {
     local candidate
     while IFS= read -r candidate; do
@@ -49,12 +49,12 @@ first_usable() {
     return 1
 }
 
-# The uv that install_uv installs; its Pythons stay beside it.
+# Runs the uv that install_uv installed; its Pythons are beside it.
 own_uv() {
     UV_PYTHON_INSTALL_DIR=$PWD/.uv/pythons .uv/packages/bin/uv "$@"
 }
 
-# Asks uv or own_uv.
+# Prints the Python 3.7 that uv or own_uv finds.
 uv_pythons() {
     "$1" python find --system 3.7 2> /dev/null
 }
@@ -63,7 +63,7 @@ conda_pythons() {
     conda env list 2> /dev/null | sed -n 's|^.* \(/.*\)$|\1/bin/python|p'
 }
 
-# Puts uv into .uv/packages, with the pip of a virtual environment or of python3; if that fails, prints why.
+# Installs uv into .uv/packages, with the pip of a virtual environment or of python3; if that fails, prints why.
 install_uv() {
     local pip messages
     if ! command -v python3 > /dev/null; then
@@ -84,7 +84,7 @@ install_uv() {
     }
 }
 
-# Prints "VERSION EXECUTABLE" of a usable Python, which it installs if it can; else why it could not.
+# Prints "VERSION EXECUTABLE" of a usable Python, which it installs if necessary; if that fails, prints why.
 find_python() {
     local pyenv=${PYENV_ROOT:-${HOME:-}/.pyenv}/versions
     first_usable < <(type -aP python3.7 python3.6) && return
@@ -115,7 +115,7 @@ find_python() {
 }
 
 pip_install() {
-    # Quiet twice: errors only.
+    # --quiet twice shows errors only.
     .venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check "$@" ||
         fail "pip could not install the packages (its messages are above); check the network, pip's proxy" \
             "and index settings, that 3 GB of disk are free, and that this is Linux on x86-64, as" \
@@ -128,7 +128,7 @@ case "$*" in
     *) fail "unknown arguments '$*'; the only one is --tests" ;;
 esac
 
-# "VERSION EXECUTABLE" of the Python to make .venv from; empty until one is asked for or looked for.
+# "VERSION EXECUTABLE" of the Python to make .venv from; empty until PYTHON names one or find_python finds one.
 chosen=
 if [ -n "${PYTHON:-}" ]; then
     chosen=$(probe "$PYTHON" 2>&1) ||
@@ -136,7 +136,7 @@ if [ -n "${PYTHON:-}" ]; then
 fi
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-# The stamp lists what is installed. It is written last: without it an installation was cut short.
+# The stamp lists what is installed. It is written last: if it is missing, an installation was cut short.
 stamp=.venv/setup_stamp
 installed=$(cat "$stamp" 2> /dev/null) || true
 current=$(probe .venv/bin/python 2> /dev/null) || true
@@ -146,7 +146,7 @@ if [ -z "$current" ] || [ "${installed%%$'\n'*}" != "Python $version" ] ||
     { [ -n "$chosen" ] && [ "${chosen%% *}" != "$version" ]; }; then
     if [ -z "$chosen" ]; then
         chosen=$(find_python) || fail "found no usable Python 3.7 or 3.6 on the PATH or in pyenv, uv or" \
-            "conda${chosen:+, and $chosen}; TensorFlow 1.15 runs on no other. Any of these brings one; then run" \
+            "conda${chosen:+, and $chosen}; TensorFlow 1.15 runs on no other. Any of these installs one; then run" \
             "the command again:
     pyenv install 3.7.17
     uv tool run uv@$uv_release python install 3.7
@@ -164,9 +164,9 @@ wanted="Python $version
 $(cksum "${requirements[@]}")"
 # The stamp may list more than is wanted now: a run without --tests keeps the test packages.
 if [ "${installed#"$wanted"}" = "$installed" ]; then
-    say "installing the packages of ${requirements[*]} (the first time some minutes: 400 MB to download)"
+    say "installing the packages of ${requirements[*]} (some minutes the first time: 400 MB to download)"
     rm -f "$stamp"
-    # The pip that comes with Python 3.6 is too old for TensorFlow's wheel; this is the last for Python 3.6.
+    # The pip that comes with Python 3.6 is too old for TensorFlow's wheel; this one is the last for Python 3.6.
     pip_install --upgrade pip==21.3.1
     pip_install "${requirements[@]/#/--requirement=}"
     echo "$wanted" > "$stamp"

@@ -460,14 +460,14 @@ def test_prune_without_a_known_best_removes_nothing(workplace, many_checkpoints)
 
 @pytest.mark.parametrize("arguments,message", [
     ([], "give a step: pretrain finetune eval evaluate-best infer-oof infer-test, all or prune"),
-    (["train"], "train is none"),
+    (["train"], "train is not one"),
     (["eval", "pretrain"], "two steps, eval and pretrain: give one, or all"),
     (["eval", "--on=mars"], "--on=mars is unknown: choose local, ai-platform or vertex"),
     (["eval", "--on"], "--on= is unknown"),
     (["eval", "--fast"], "unknown option --fast"),
     (["all", "--on=vertex"], "all runs locally"),
     (["prune", "--on=vertex"], "prune works on folders of this machine: leave out --on=vertex"),
-    (["prune"], "models/bert_mean_l2h12 is none: check MODELS_DIR"),
+    (["prune"], "models/bert_mean_l2h12 is not one: check MODELS_DIR"),
     (["finetune"], "models/bert_mean_l2h12 holds no checkpoint to fine-tune: run the step pretrain first"),
 ])
 def test_wrong_usage_gets_a_sentence(arguments, message, workplace):
