@@ -1,1 +1,1 @@
-"""Ranked lists of segments -> CSV files -> their fusion, whose weights are tuned for the mAP of `src.evaluation`."""
+"""Ranked lists of segments -> CSV files -> their fusion, with weights tuned for the mAP of `src.evaluation`."""

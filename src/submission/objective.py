@@ -1,4 +1,4 @@
-"""mAP of fused lists as a function of the fusion's numbers, from the rated segments' ranks alone."""
+"""The mAP of fused lists as a function of w0 and the weights, from the rated segments' ranks alone."""
 import logging
 import typing
 
@@ -13,11 +13,11 @@ log = logging.getLogger("yt8m")
 
 
 class _Rated(typing.NamedTuple):
-    """Rated segments, ordered by class, within a class as its lists meet them, unmet ones last; arrays [rated]."""
+    """Rated segments, ordered by class, then as the class's lists meet them, unmet ones last; arrays [rated]."""
     labels: np.ndarray  # classes
     names: np.ndarray  # ids
     positive: np.ndarray  # bool
-    kept: np.ndarray  # bool: in the fused list whatever the weights
+    kept: np.ndarray  # bool: in the fused list with any weights
     doubtful: np.ndarray  # bool: met, but maybe beyond segment_max_pred
     positions: np.ndarray  # among the class's ids as met, -1 if unmet
     ranks: np.ndarray  # float64 [lists, rated], infinite where a list lacks the segment
@@ -32,25 +32,25 @@ class _Crowd(typing.NamedTuple):
 def read(paths, ratings, segment_max_pred=100000):
     """Reads ranked lists for an `Objective`.
 
-    Memory: while reading that of `fusion.fuse_files`; then 8 bytes a list and some 60 more for each
-    rated segment, and for each class of which a positive segment may be cut 4 bytes for each segment of
-    its lists and as much for each distinct one (5 MB for nine lists of 100,000).
+    Memory: while reading, that of `fusion.fuse_files`. Then each rated segment takes 8 bytes per list and some 60
+    extra. A class with a positive segment that may be cut takes 4 bytes for each segment of its lists and 4 for each
+    distinct one (5 MB for nine lists of 100,000).
 
     Args:
       paths: ranked CSVs, local or gs://, in the order of the fusion.
       ratings: see `ratings.create`.
-      segment_max_pred: segments that the fusion keeps of a class.
+      segment_max_pred: segments that the fusion keeps per class.
 
     Raises:
-      NothingRated: no list has a segment that was rated for its class; a warning names lists of several that have none,
-        another one tells of rated segments that stand in none of them.
+      NothingRated: no list has a segment that was rated for its class. If only some lists have none, a warning names
+        each; another warning counts rated segments that no list has.
       InputError: no rating is positive, or a file is missing or malformed.
     """
     rated, unranked = ranking_metrics.rated_classes(ratings), ranking_metrics.Unranked(ratings)
 
     def rate(label, lists, names):
         met = fusion.meet(lists, names)
-        # Each of the processes that this runs in has an Unranked of its own, which tells of a segment once.
+        # Each process that runs this has its own Unranked, which returns a segment only once.
         return _rate(label, met, len(lists), rated[label], segment_max_pred), unranked.meet(met.ids)
 
     found = {}
@@ -74,7 +74,7 @@ def _check_any_rated(paths, ranks, ratings, where):
 
 
 def _rate(label, met, num_lists, rated, segment_max_pred):
-    """-> `_Rated` of a class's `fusion.Met` lists, its `_Crowd` or None."""
+    """(`_Rated`, `_Crowd` or None) of a class's `fusion.Met` lists."""
     ids, positive = rated
     positions = np.full(len(ids), -1)
     found, which = segment_ids.locate(met.ids, ids)
@@ -98,10 +98,10 @@ def _rate(label, met, num_lists, rated, segment_max_pred):
 
 
 def _may_be_cut(parts, ranks, segment_max_pred):
-    """Whether with some weights a segment comes to stand beyond segment_max_pred.
+    """Whether some weights rank a segment beyond segment_max_pred.
 
-    Only segments that some list ranks above it can: another has in no list a greater term, weights of
-    0 included, and is met later. A list without the segment ranks all of its own above it.
+    Only segments that some list ranks above it can outrank it: any other has no greater term in any list, even with
+    weights of 0, and is met later. A list without the segment ranks all of its own above it.
     """
     above = [firsts[:int(min(rank, len(firsts)))] for firsts, rank in zip(parts, ranks)]
     if max(len(firsts) for firsts in above) >= segment_max_pred:
@@ -115,7 +115,7 @@ def _may_be_cut(parts, ranks, segment_max_pred):
 
 
 def _crowd(met, parts):
-    best = np.full(len(met.firsts), max(met.lengths))  # rank of a segment in any list
+    best = np.full(len(met.firsts), max(met.lengths))  # best rank of a segment in any list
     for firsts in parts:
         best[firsts] = np.minimum(best[firsts], np.arange(len(firsts)))
     unions = np.cumsum(np.bincount(best[met.new], minlength=max(met.lengths)))
@@ -124,15 +124,15 @@ def _crowd(met, parts):
 
 
 class Objective(object):
-    """mAP of the lists that `fusion.fuse_files` would write, without making them; `read` makes one.
+    """The mAP of the lists that `fusion.fuse_files` would write, without writing them; `read` returns one.
 
-    Equal to `ranking_metrics.mean_average_precision` of those lists: the scores are the same to the
-    last bit, ties and the cut at segment_max_pred included.
+    Equals `ranking_metrics.mean_average_precision` of those lists: the scores are the same to the last bit, including
+    ties and the cut at segment_max_pred.
 
     Args:
       rated: `_Rated` segments.
-      crowds: dict class -> `_Crowd`, of the classes with doubtful segments at least.
-      segment_max_pred: segments that the fusion keeps of a class.
+      crowds: dict class -> `_Crowd`, of at least the classes with doubtful segments.
+      segment_max_pred: segments that the fusion keeps per class.
     """
 
     def __init__(self, rated, crowds, segment_max_pred):
@@ -147,11 +147,11 @@ class Objective(object):
 
     @property
     def num_lists(self):
-        """How many weights an evaluation takes."""
+        """The number of weights of an evaluation."""
         return len(self._rated.ranks)
 
     def __call__(self, w0, weights):
-        """mAP of the lists fused with w0 and a weight each; see `average_precisions`."""
+        """The mAP of the lists fused with w0 and one weight per list; see `average_precisions`."""
         return float(np.mean(self._average_precisions(w0, weights)))
 
     def average_precisions(self, w0, weights):
@@ -159,10 +159,10 @@ class Objective(object):
 
         Args:
           w0: above 0.
-          weights: a number from 0 on for each list. If all are 0, no list is ranked, and the mAP is 0.
+          weights: one per list, at least 0. If all are 0, no list is ranked, and the mAP is 0.
 
         Raises:
-          InputError: w0 or weights are not so.
+          InputError: w0 or a weight is out of range.
         """
         return dict(zip(self._labels, self._average_precisions(w0, weights).tolist()))
 
@@ -174,21 +174,21 @@ class Objective(object):
         for weight, ranks in zip(weights, self._rated.ranks):
             scores += weight * w0 / (ranks + w0)  # 0 at an infinite rank
         kept = self._kept(scores, w0, tuple(weights))
-        order = np.lexsort([-scores, self._classes])  # stable: at equal scores as met
+        order = np.lexsort([-scores, self._classes])  # stable: equal scores stay in the order met
         positive, classes = self._rated.positive[order], self._classes[order]
         hits = np.cumsum(positive)
-        counted = np.flatnonzero(positive & kept[order])  # what is cut stands below all that is kept
+        counted = np.flatnonzero(positive & kept[order])  # cut segments rank below all kept ones
         starts = self._starts[classes[counted]]
         before = hits[starts] - positive[starts]
         precisions = (hits[counted] - before) / (counted - starts + 1.0)
         return np.bincount(classes[counted], precisions, len(self._labels)) / self._num_positive
 
     def _kept(self, scores, w0, weights):
-        """bool [rated]: which are in the fused lists; of negative ones, maybe more."""
+        """bool [rated]: whether each is in the fused lists; may be True for negative ones that are cut."""
         kept = self._rated.kept.copy()
         for label, rows in self._doubtful:
             crowd = self._crowds[label]
-            # A segment that reaches a score has in some list a rank at which all lists' terms would.
+            # If a segment reaches a score, the sum of all lists' terms at its best rank reaches it too.
             with np.errstate(divide="ignore"):
                 reach = sum(weights) * w0 / scores[rows] * (1 + 1e-9) - w0 + 1
             reach = np.minimum(reach, len(crowd.unions) - 1).astype(np.int64)
@@ -198,19 +198,19 @@ class Objective(object):
         return kept
 
     def _count_above(self, met, rows, scores, w0, weights):
-        """How many segments the fusion ranks above each of some rated ones of a class."""
+        """The number of segments that the fusion ranks above each of a class's rated `rows`."""
         all_scores = fusion.scores(met, fusion.terms(weights, w0, met.lengths))
         return np.array([np.count_nonzero(all_scores > scores[row])
                          + np.count_nonzero(all_scores[:self._rated.positions[row]] == scores[row]) for row in rows])
 
     def halves(self, seed):
-        """Two objectives of a random half of the rated videos each; they share what this one holds of lists.
+        """Two objectives, each of a random half of the rated videos; they share this one's lists.
 
         Args:
           seed: of the draw, which does not depend on the ratings' order.
 
         Raises:
-          InputError: in a half no rating is positive.
+          InputError: a half has no positive rating.
         """
         videos, video = np.unique([name.partition(b":")[0] for name in self._rated.names.tolist()],
                                   return_inverse=True)

@@ -6,7 +6,7 @@ import re
 # w0 of the fusion of a model's shifts, and of the models.
 TTA_W0 = 3.72384689385059
 MODELS_W0 = 6.058430980648939
-# {model: weight in percent}, by the names that shell_script/ gives the models.
+# {model: weight in percent}, named as in shell_script/.
 WEIGHTS = collections.OrderedDict([
     ("gatednetvlad_h1024c16", 0.22),
     ("bert_l2h12", 2.81),
@@ -23,5 +23,5 @@ _NOT_THE_MODEL = re.compile(r"(_(oof|test|sorted|all\d*))+$")  # the last two ar
 
 
 def model_name(path):
-    """The model that a ranked CSV is of: folder/bert_mean_l2h12_oof.csv -> bert_mean_l2h12."""
+    """The name of a ranked CSV's model: folder/bert_mean_l2h12_oof.csv -> bert_mean_l2h12."""
     return _NOT_THE_MODEL.sub("", os.path.splitext(os.path.basename(path))[0])

@@ -11,17 +11,17 @@ from src.data import segment_ids
 HEADER = b"Class,Segments"
 MAX_SEGMENTS = 500000  # of a class; a submission holds at most 100,000
 _LINE_BYTES = MAX_SEGMENTS * (segment_ids.MAX_BYTES + 1)  # at most
-_CLASS_BYTES = 64  # of a line, in which its class ends
+_CLASS_BYTES = 64  # beginning of a line, which holds its class
 _WIDTHS = np.arange(segment_ids.MAX_BYTES + 1)
-# int64 [MAX_BYTES + 1, words]: of the 8-byte words that an id of that many bytes starts, the bits that are its own.
+# int64 [MAX_BYTES + 1, words]: for an id of each length, a mask of its own bits in its 8-byte words.
 _OWN_BITS = np.where(_WIDTHS[:-1] < _WIDTHS[:, np.newaxis], 255, 0).astype(np.uint8).view(np.int64)
 
 
 def find(patterns):
-    """The ranked CSVs of --input_files, a list of paths and globs, each once.
+    """The paths of the ranked CSVs of --input_files, a list of paths and globs; each once.
 
     Raises:
-      InputError: one matches nothing, or a folder.
+      InputError: one matches nothing or a folder.
     """
     paths = []
     for pattern in filter(None, patterns):
@@ -35,12 +35,11 @@ def find(patterns):
 
 
 def write(path, rows):
-    """Writes a ranked CSV; what stood at `path` is replaced only once all is written.
+    """Writes a ranked CSV; replaces the file at `path` only when everything is written.
 
     Args:
       path: local or gs://.
-      rows: iterable of (class, segment ids best first: bytes array, list, or what `joined` makes of them), classes
-        ascending.
+      rows: iterable of (class, segment ids best first: bytes array, list, or bytes from `joined`), classes ascending.
 
     Raises:
       ValueError: the classes do not ascend.
@@ -57,7 +56,7 @@ def write(path, rows):
 
 
 def joined(ids):
-    """Bytes `seg seg seg` of a bytes array."""
+    """A bytes array of ids as bytes `seg seg seg`."""
     width = ids.dtype.itemsize
     characters = np.full([len(ids), width + 1], ord(" "), np.uint8)
     characters[:, :width] = np.ascontiguousarray(ids).view(np.uint8).reshape(len(ids), width)
@@ -67,10 +66,10 @@ def joined(ids):
 def read(path):
     """A ranked CSV as a dict: class -> bytes array of its segment ids, best first.
 
-    The arrays take about the file's size, each row's ids being padded to a multiple of 8 bytes.
+    Memory: about the file's size; each row's ids are padded to a multiple of 8 bytes.
 
     Raises:
-      InputError: as `iterate`.
+      InputError: see `iterate`.
     """
     return dict(iterate(path))
 
@@ -78,7 +77,7 @@ def read(path):
 def iterate(path):
     """Yields (class, bytes array of its segment ids, best first), row by row, in the file's order.
 
-    The header may be missing, and classes come in any order. Memory: a few MB and about twenty
+    The header may be missing, and classes may come in any order. Memory: a few MB, and about twenty
     times the longest row's bytes (16 MB for 100,000 segments).
 
     Raises:
@@ -98,41 +97,41 @@ def iterate(path):
 class Rows(object):
     """The rows of a ranked CSV, read by class in any order.
 
-    Making it reads the file once, to find where each class's row stands; the header may be missing.
-    The first `read` opens it again, so that processes forked before have a file of their own each. Memory:
-    about 400 bytes a class, and while it is being made a few MB.
+    The constructor reads the file once, to find the offset of each class's row; the header may be missing.
+    The first `read` opens the file again, so that each process forked before has its own. Memory: about
+    400 bytes per class, and a few MB in the constructor.
 
     Args:
       path: local or gs://.
 
     Raises:
-      InputError: the file is missing or empty, or a line is no row or its class has a line already;
-        names the line. What the segments look like is found out by `split`.
+      InputError: the file is missing or empty, or a line is malformed or repeats a class; names the
+        line. `split` checks the segments.
     """
 
     def __init__(self, path):
-        self._path, self._lines_of, self._places = path, {}, {}
-        self._stream = tf.io.gfile.GFile(path, "rb")  # which opens it when something is read
+        self._path, self._lines_of, self._spans = path, {}, {}  # spans: class -> offset and length of its segments
+        self._stream = tf.io.gfile.GFile(path, "rb")  # opens the file at the first read
         with files.reading(path), tf.io.gfile.GFile(path, "rb") as stream:
             for number, start, length, line in text.located(stream, path, HEADER, _LINE_BYTES, 2 * _CLASS_BYTES):
                 class_id, before = _enter(self._lines_of, path, number, line)
-                self._places[class_id] = start + before, length - before
+                self._spans[class_id] = start + before, length - before
         _check_any(self._lines_of, path)
 
     @property
     def classes(self):
         """The classes that have a row."""
-        return self._places.keys()
+        return self._spans.keys()
 
     def read(self, class_id):
-        """The bytes `seg seg seg` of a class, b"" if it has no row, and where they stand, for an error.
+        """The bytes `seg seg seg` of a class, b"" if it has no row; and their path and line, for errors.
 
         Raises:
           InputError: the file cannot be read.
         """
-        if class_id not in self._places:
+        if class_id not in self._spans:
             return b"", self._path
-        offset, length = self._places[class_id]
+        offset, length = self._spans[class_id]
         with files.reading(self._path):
             self._stream.seek(offset)
             return self._stream.read(length).strip(), _where(self._path, self._lines_of[class_id])
@@ -143,7 +142,7 @@ def _where(path, number):
 
 
 def _enter(lines_of, path, number, line):
-    """Enters a line's class in the dict class -> number of its line; -> class, bytes before its segments."""
+    """Enters a line's class into the dict class -> line number; returns the class and the bytes before its segments."""
     beginning, comma, _ = line[:_CLASS_BYTES].partition(b",")
     if not comma and len(line) < _CLASS_BYTES:
         raise InputError("%s: %s has no comma: give a class, a comma and its segments, separated by blanks."
@@ -171,15 +170,15 @@ def split(segments, where):
 
     Args:
       segments: bytes without blanks around them.
-      where: begins the error's sentence.
+      where: beginning of the error's sentence.
 
     Raises:
-      InputError: a segment is longer than MAX_BYTES or holds control characters. Whether it has the form
-        VIDEO:START is found out by `check_form`, whether one stands there twice by `check_distinct`.
+      InputError: a segment is longer than MAX_BYTES or holds control characters. `check_form` checks for the form
+        VIDEO:START, and `check_distinct` for repeated segments.
     """
     if not segments:
         return np.empty(0, "S8")
-    # Zeros behind, as the last id's words are cut out whole, and many, as NumPy finds the blanks faster where they
+    # Zeros follow, as the last id's words are read whole; there are many, as NumPy finds the blanks faster if they
     # are fewer than one in ten.
     characters = np.frombuffer(segments + b" " + bytes(segment_ids.MAX_BYTES + len(segments) // 3), np.uint8)
     ends = np.flatnonzero(characters == ord(" "))
@@ -190,7 +189,7 @@ def split(segments, where):
         raise _malformed(segments.split(b" "), where)
     words = np.empty([len(ends), -(-width // 8)], np.int64)
     for word, own_bits in enumerate(_OWN_BITS.T[:words.shape[1]]):
-        # The eight bytes from any byte on, as an integer.
+        # The eight bytes from each offset on, as integers.
         eights = np.ndarray(len(segments), np.int64, characters, 8 * word, strides=(1,))
         words[:, word] = eights[starts] & own_bits[widths]
     return words.view("S%d" % (8 * words.shape[1])).reshape(-1)
@@ -201,17 +200,17 @@ def check_form(ids, where):
 
     Args:
       ids: bytes array [n].
-      where: begins the error's sentence.
+      where: beginning of the error's sentence.
 
     Raises:
-      InputError: one has not.
+      InputError: one does not.
     """
     if not well_formed(ids):
         raise _malformed(ids.tolist(), where)
 
 
 def _malformed(ids, where):
-    """The error that names the first id that should not be."""
+    """The error that names the first malformed id."""
     bad = next(one for one in ids if not segment_ids.FORM.fullmatch(one) or len(one) > segment_ids.MAX_BYTES)
     return InputError("%s: segment %s is not of the form VIDEO:START with START in whole seconds, such as abcd:35: "
                       "correct it or write the file again." % (where, text.quoted(bad)))
@@ -220,20 +219,20 @@ def _malformed(ids, where):
 def well_formed(ids):
     """Whether the ids of `split` have the form VIDEO:START.
 
-    With a blank behind each, they have if there is no comma, as many colons as ids, none of them beside a
-    blank, and only digits from each colon to the blank. The work goes by arrays, as a file holds up to 100
+    With a blank after each id, this holds if there is no comma, if there are as many colons as ids, none of them
+    beside a blank, and if only digits follow each colon up to the blank. Works on arrays, as a file may hold 100
     million ids.
     """
     if not len(ids):
         return True
     characters = np.frombuffer(joined(ids) + b" ", np.uint8)
     blanks, colons = characters == ord(" "), characters == ord(":")
-    digits = characters - np.uint8(ord("0")) < 10  # what is below "0" wraps around
+    digits = characters - np.uint8(ord("0")) < 10  # characters below "0" wrap around
     if (np.any(characters == ord(",")) or np.count_nonzero(colons) != len(ids) or colons[0]
             or np.any(blanks[:-1] & colons[1:]) or np.any(colons[:-1] & blanks[1:])):
         return False
     left, reach = len(ids), 0
-    while left:  # of the colons with only digits in the `reach` places behind them
+    while left:  # number of colons with only digits in the `reach` bytes after them
         reach += 1
         ended = np.count_nonzero(colons[:-reach] & blanks[reach:])
         colons[:-reach] &= digits[reach:]
@@ -244,16 +243,16 @@ def well_formed(ids):
 
 
 def check_distinct(ids, where):
-    """Checks that no id of a bytes array stands there twice.
+    """Checks that no id occurs twice.
 
     Args:
       ids: bytes array [n].
-      where: begins the error's sentence.
+      where: beginning of the error's sentence.
 
     Raises:
       InputError: one does.
     """
     repeated = segment_ids.first_repeat(ids)
     if repeated is not None:
-        raise InputError("%s: segment %s stands there twice: delete one of the two."
+        raise InputError("%s: segment %s occurs twice: delete one of the two."
                          % (where, text.quoted(repeated)))

@@ -13,7 +13,7 @@ log = logging.getLogger("yt8m")
 
 
 class Report(object):
-    """What ranked CSVs reach against ratings.
+    """The mAP and APs of ranked CSVs.
 
     Memory: one list at a time, and the APs.
 
@@ -23,7 +23,7 @@ class Report(object):
       top_n: segments of each list that count.
 
     Attributes:
-      means: OrderedDict path -> mAP, None where the CSV ranks no rated segment, which a warning says.
+      means: OrderedDict path -> mAP; None, with a warning, for a CSV that ranks no rated segment.
       precisions: OrderedDict path -> dict class -> AP, of the paths that have an mAP.
 
     Raises:
@@ -34,7 +34,7 @@ class Report(object):
     def __init__(self, headings, rated, top_n):
         self.means, self.precisions = collections.OrderedDict(), collections.OrderedDict()
         self._headings, self._counts = headings, classes.count(rated)
-        self._unranked = ranking_metrics.Unranked(rated).ids  # in every list so far
+        self._unranked = ranking_metrics.Unranked(rated).ids  # missing from every list so far
         self._num_rated = len(self._unranked)
         for path in headings:
             unranked = ranking_metrics.Unranked(rated)
@@ -63,7 +63,7 @@ class Report(object):
         if self.precisions:
             best = max(self.precisions, key=lambda path: sum(self.precisions[path].values()))
             classes.print_extremes(names, self._counts, self.precisions[best], self._headings[best])
-        print("rated segments: %d, of which in none of the lists: %d" % (self._num_rated, len(self._unranked)))
+        print("rated segments: %d, in none of the lists: %d" % (self._num_rated, len(self._unranked)))
 
     def write(self, path, names):
         """Writes the figures of each class; see `classes.write`."""

@@ -1,6 +1,6 @@
-"""Frame shifts of test-time augmentation, and the names of the files of a model's shifts.
+"""Frame shifts of test-time augmentation, and the file names of a model's shifts.
 
-Of several shifts out.csv holds shift 0, out_shift-2.csv shift -2, and so on.
+With several shifts, out.csv holds shift 0, out_shift-2.csv holds shift -2, and so on.
 """
 import collections
 import os
@@ -13,14 +13,14 @@ _SHIFT = re.compile(r"(.*)_shift(-?[0-9]+)((?:[._].*)?)")
 
 
 def parse(text, of_segments):
-    """The ints of a comma list.
+    """The integers of a comma list.
 
     Args:
       text: the list.
-      of_segments: whether segments are predicted, else whole videos.
+      of_segments: whether segments are predicted, not whole videos.
 
     Raises:
-      InputError: malformed, repeated, or other than 0 for whole videos.
+      InputError: one is malformed or repeated, or not 0 for whole videos.
     """
     numbers = text.split(",")
     shifts = [int(number) for number in numbers] if all(map(_NUMBER.fullmatch, numbers)) else []
@@ -32,20 +32,20 @@ def parse(text, of_segments):
 
 
 def outputs(path, shifts):
-    """The file of each shift: `path` itself for a single one; else out_shift-2.csv, and out.csv itself for shift 0."""
+    """The path of each shift's file: `path` for shift 0 or a single shift, otherwise such as out_shift-2.csv."""
     stem, extension = os.path.splitext(path)
     return [path if len(shifts) == 1 or shift == 0 else "%s_shift%d%s" % (stem, shift, extension) for shift in shifts]
 
 
 def order(shifts):
-    """Shifts in the order in which their lists are fused: by size, the positive one first: 0, 1, -1, 2, -2."""
+    """Shifts in the order in which their lists are fused: by absolute value, positive ones first: 0, 1, -1, 2, -2."""
     return sorted(shifts, key=lambda shift: (abs(shift), shift < 0))
 
 
 def split(path):
     """folder/model_oof_shift-2.csv -> (folder/model_oof.csv, -2).
 
-    `_shift<k>` stands before the name's end, a dot or an underscore; without it the shift is 0.
+    `_shift<k>` comes before the end of the name, a dot or an underscore. Without it the shift is 0.
     """
     name = os.path.basename(path)
     matched = _SHIFT.fullmatch(name)
@@ -61,11 +61,11 @@ def group(paths):
       paths: file names; see `split`.
 
     Returns:
-      OrderedDict: path without `_shift<k>` -> list of the model's paths, as `order` orders
-      them; models in the order of `paths`.
+      OrderedDict: path without `_shift<k>` -> list of the model's paths, sorted by `order`; models in the order of
+      `paths`.
 
     Raises:
-      InputError: two files are of the same model and shift.
+      InputError: two files have the same model and shift.
     """
     models = collections.OrderedDict()
     for path in paths:

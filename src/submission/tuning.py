@@ -22,7 +22,7 @@ from src.submission import published
 W0_BOUNDS = (1e-3, 10.0)
 WEIGHT_BOUNDS = (0.0, 200.0)
 _LINE_START = b'{"target": '  # of the log
-_LOG_BYTES = 64 << 20  # a point takes some hundred
+_LOG_BYTES = 64 << 20  # at most; a point takes some hundred
 REFINED_STARTS = 5  # best points that the local search starts from
 REFINE_EVALUATIONS = 2000  # of the objective, from each
 REFINE_SECONDS = 600.0  # for all of them
@@ -50,8 +50,8 @@ class Log(object):
     """Evaluated points as JSON lines, in the form of `bayes_opt`'s JSONLogger, which its `load_logs` reads.
 
     Args:
-      path: local or gs://; continued if it is there. A last line that a kill cut short is dropped.
-      names: of the lists.
+      path: local or gs://; continued if it exists. Drops a last line that a kill cut short.
+      names: names of the lists.
 
     Raises:
       InputError: the file holds something else, or points of other lists.
@@ -87,9 +87,9 @@ class Log(object):
             entry = files.parse_json(line)
             flaw = _flaw(entry, self._keys)
         except ValueError:
-            flaw = "it is no JSON"
+            flaw = "it is not JSON"
         if flaw:
-            raise InputError("%s, line %d: %s is no point of %s: give another --log_file or delete this one; %s."
+            raise InputError("%s, line %d: %s is not a point of %s: give another --log_file or delete this one; %s."
                              % (self.path, number, text.quoted(line), ", ".join(self._keys), flaw))
         if set(entry["params"]) != set(self._keys):
             raise InputError("%s, line %d: its points are of %s, not of %s: give another --log_file or delete this one."
@@ -114,11 +114,11 @@ class Log(object):
     def best(self, count):
         """The best `count` points, best first."""
         order = np.argsort(-np.array(self.targets), kind="stable")
-        return [self.points[place] for place in order[:count]]
+        return [self.points[index] for index in order[:count]]
 
 
 def _flaw(entry, keys):
-    """What keeps a value from being an evaluated point of w0 and weights, the `keys`; "" if nothing does."""
+    """Why a value is not an evaluated point of w0 and weights, the `keys`; "" if it is one."""
     params = entry.get("params") if isinstance(entry, dict) else None
     if not isinstance(params, dict):
         return "it has no params"
@@ -129,7 +129,7 @@ def _flaw(entry, keys):
         if not _is_number(params[key]) or not lowest <= params[key] <= highest:
             return "%s is %s, not from 0 to %g" % (text.shown(key), text.shown(params[key]), highest)
     target = entry.get("target")
-    if not _is_number(target) or target < 0 or target > 1:  # NaN is found out beside the objective's
+    if not _is_number(target) or target < 0 or target > 1:  # `bayesian_optimization` finds NaN
         return "target is %s, not from 0 to 1" % text.shown(target)
     return ""
 
@@ -141,9 +141,9 @@ def _is_number(value):
 def bayesian_optimization(objective, log, budget):
     """Adds points to a log until it has `init_points` + `n_iter`, and returns the best one.
 
-    The first point has equal weights, and the other `init_points` are drawn uniformly. Each of `n_iter` points is where
-    a Gaussian process expects the most (upper confidence bound). The same seed gives the same points, whether a run was
-    interrupted or not.
+    The first point has equal weights, and the other `init_points` are drawn uniformly. Each of the `n_iter` points
+    maximizes the upper confidence bound of a Gaussian process. The same seed gives the same points, even if a run was
+    interrupted.
 
     Args:
       objective: see `objective.Objective`.
@@ -154,7 +154,7 @@ def bayesian_optimization(objective, log, budget):
       InputError: a logged point's mAP is not the objective's.
     """
     for number, (point, target) in enumerate(zip(log.points, log.targets), 1):
-        if not abs(objective(*point) - target) <= 1e-9:  # NaN neither
+        if not abs(objective(*point) - target) <= 1e-9:  # or NaN
             raise InputError("%s, line %d: a point has mAP %.6f there and %.6f on these lists and ratings: give "
                              "another --log_file or delete this one." % (log.path, number, target, objective(*point)))
     total = budget.init_points + budget.n_iter
@@ -180,15 +180,15 @@ def _suggested(log, bounds, seed):
     for point, target in zip(log.points, log.targets):
         optimizer.register(log.params(point), target)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of fits that could be closer
+        warnings.simplefilter("ignore")  # about fits that could be closer
         suggestion = optimizer.suggest(bayes_opt.UtilityFunction())
     return [suggestion[key] for key in keys]
 
 
 def refine(objective, starts):
-    """The best point that Powell's method finds from any of `starts`, at least as good as these.
+    """The best point that Powell's method finds from any of `starts`; at least as good as the best of them.
 
-    Takes at most REFINE_EVALUATIONS evaluations from each and REFINE_SECONDS in all.
+    Makes at most REFINE_EVALUATIONS evaluations per start, in at most REFINE_SECONDS in all.
     """
     best = max(starts, key=lambda point: objective(*point))
     bounds, deadline = [W0_BOUNDS] + [WEIGHT_BOUNDS] * objective.num_lists, time.time() + REFINE_SECONDS
@@ -207,7 +207,7 @@ def refine(objective, starts):
 
 
 class _Search(object):
-    """The objective for a minimizer; notes the best point, raises StopIteration at the deadline."""
+    """The objective for a minimizer; keeps the best point, raises StopIteration at the deadline."""
 
     def __init__(self, objective, bounds, deadline):
         self._objective, self._deadline = objective, deadline
@@ -225,7 +225,7 @@ class _Search(object):
 
 
 def tune(objective, log, budget):
-    """-> (best Point of Bayesian optimization, refined Point)."""
+    """Returns (best Point of the Bayesian optimization, refined Point)."""
     found = bayesian_optimization(objective, log, budget)
     return found, refine(objective, log.best(REFINED_STARTS))
 
@@ -236,34 +236,34 @@ def tune_and_compare(models, objective, halves, logs, budget):
     Args:
       models: names of the lists' models.
       objective: of all videos.
-      halves: objectives of the half to tune on and of the other, or () not to.
-      logs: a Log of each tuning.
+      halves: objectives of the half to tune on and of the other half; () to tune on all videos only.
+      logs: one Log per tuning.
       budget: Budget of each tuning.
 
     Returns:
-      The refined Point of all videos; rows as `compare`.
+      The refined Point on all videos; rows like those of `compare`.
     """
     points = tune(objective, logs[0], budget)
     rows = compare(models, points, [("all videos", objective)])
     if halves:
         half_points = tune(halves[0], logs[1], budget)
         columns = list(zip(["tuned half", "held-out half"], halves))
-        for row, more in zip(rows, compare(models, half_points, columns)):
-            row.update(more)
+        for row, extra in zip(rows, compare(models, half_points, columns)):
+            row.update(extra)
     return points[-1], rows
 
 
 def compare(models, tuned, objectives):
-    """mAP of equal, published and tuned weights.
+    """The mAP of equal, published and tuned weights.
 
     Args:
       models: names of the lists' models.
-      tuned: what `tune` returns.
+      tuned: the points that `tune` returns.
       objectives: list of (name, Objective).
 
     Returns:
-      List of OrderedDict: `weights` says which, then {name of the objective: mAP, None for published
-      weights of other models}.
+      List of OrderedDict: `weights` names the weights, then {name of the objective: mAP}; None for published
+      weights of other models.
     """
     points = [("equal", Point(published.MODELS_W0, (1.0,) * len(models))), ("published", None),
               ("Bayesian optimization", tuned[0]), ("refined", tuned[1])]

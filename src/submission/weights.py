@@ -14,7 +14,7 @@ def by_model(paths):
     """OrderedDict model -> path.
 
     Raises:
-      InputError: two files are of one model.
+      InputError: two files belong to one model.
     """
     models = collections.OrderedDict()
     for model, of_model in shifts.group(paths).items():
@@ -28,14 +28,14 @@ def by_model(paths):
 
 
 def read(given, w0, models):
-    """-> tuning.Point for a list of models.
+    """The tuning.Point for a list of models.
 
     Args:
       given: the flag --weights.
       w0: the flag --w0.
 
     Raises:
-      InputError: a model has no weight, a weight no model, or a weight is none.
+      InputError: a model has no weight, a weight has no model, or a weight is malformed.
     """
     known, found_w0, source = published.WEIGHTS, published.MODELS_W0, "--weights=%s" % given
     if given.endswith(".json"):
@@ -57,7 +57,7 @@ def read(given, w0, models):
                          % (", ".join(missing), ", ".join(known)))
     weights = tuple(_number(known[model], "the weight of %s in %s" % (model, source)) for model in models)
     if not any(weights):
-        raise InputError("All weights in %s are 0: give at least one model more." % source)
+        raise InputError("All weights in %s are 0: give at least one model a larger one." % source)
     return tuning.Point(_number(found_w0 if w0 is None else w0, "w0", above=True), weights)
 
 

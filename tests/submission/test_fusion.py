@@ -101,7 +101,7 @@ def test_files_are_fused_whatever_their_rows_order_and_headers(tmp_path):
 
 @pytest.mark.parametrize("content, sentence", [
     (b"Class,Segments\n3,a0:0\n\n5,a0:0 b1\n", 'line 4: segment "b1" is not of the form VIDEO:START'),
-    (b"3,a0:0\n5,a0:0 b1:5 a0:0\n", 'line 2: segment "a0:0" stands there twice'),
+    (b"3,a0:0\n5,a0:0 b1:5 a0:0\n", 'line 2: segment "a0:0" occurs twice'),
     (b"3,a0:0\n3,b1:5\n", "line 2: class 3 already has line 1"),
     (b"3,a0:0\nb1:5\n", 'line 2: "b1:5" has no comma'),
     (b"3,a0:0\nx,b1:5\n", 'line 2: "x" is no class'),
@@ -136,7 +136,7 @@ def test_bad_files_and_lists_are_refused(tmp_path):
         fusion.fuse_files([path, str(tmp_path / "." / "1.csv")], [1, 1], 6.0, output)
     with pytest.raises(InputError, match="absent.csv does not exist"):
         fusion.fuse_files([path, str(tmp_path / "absent.csv")], [1, 1], 6.0, output)
-    with pytest.raises(InputError, match='List 2: segment "a0:0" stands there twice'):
+    with pytest.raises(InputError, match='List 2: segment "a0:0" occurs twice'):
         fusion.fuse([np.array(IDS[:2]), np.array([b"a0:0", b"a0:0"])], [1, 1], 6.0, 10)
     assert os.listdir(str(tmp_path)) == ["1.csv"]
 

@@ -124,5 +124,5 @@ def test_bad_numbers_and_ratings_are_refused(paths):
 def test_a_segment_that_stands_twice_in_a_list_is_named(tmp_path):
     path = str(tmp_path / "list.csv")
     ranked_csv.write(path, [(3, [b"a0:0", b"b1:5", b"a0:0"])])
-    with pytest.raises(InputError, match='list.csv, line 2: segment "a0:0" stands there twice'):
+    with pytest.raises(InputError, match='list.csv, line 2: segment "a0:0" occurs twice'):
         objective.read([path], ratings.create(IDS[:1], [3], [1]), 100)

@@ -96,12 +96,12 @@ def test_more_points_go_on_from_the_log(tmp_path):
 
 
 @pytest.mark.parametrize("line,message", [
-    ("nonsense}", 'line 3: "nonsense}" is no point of w0, good, bad: give another --log_file or delete this one'),
+    ("nonsense}", 'line 3: "nonsense}" is not a point of w0, good, bad: give another --log_file or delete this one'),
     ('{"target": 0.5, "params": {"w0": 1, "good": 1, "bad": 1, "ugly": 1}}',
      "line 3: its points are of bad, good, ugly, w0"),
-    ('{"target": 0.5, "params": {"w0": 1, "good": 1}}', "is no point of w0, good, bad: .*; it lacks bad."),
+    ('{"target": 0.5, "params": {"w0": 1, "good": 1}}', "is not a point of w0, good, bad: .*; it lacks bad."),
     ('{"target": 0.5, "params": {"w0": 1, "good": -1, "bad": 1}}',
-     "line 3: .* is no point of w0, good, bad: .*; good is -1, not from 0 to 200."),
+     "line 3: .* is not a point of w0, good, bad: .*; good is -1, not from 0 to 200."),
     ('{"target": 0.5, "params": {"w0": 1, "good": 200.5, "bad": 1}}', "; good is 200.5, not from 0 to 200."),
     ('{"target": 0.5, "params": {"w0": 10.5, "good": 1, "bad": 1}}', "; w0 is 10.5, not from 0 to 10."),
     ('{"target": 0.5, "params": {"w0": 0, "good": 1, "bad": 1}}', "; w0 is 0, not from 0 to 10."),
@@ -111,10 +111,10 @@ def test_more_points_go_on_from_the_log(tmp_path):
     ('{"target": 1.5, "params": {"w0": 1, "good": 1, "bad": 1}}', "; target is 1.5, not from 0 to 1."),
     ('{"params": {"w0": 1, "good": 1, "bad": 1}}', "; target is None, not from 0 to 1."),
     ('{"target": 0.5}', "; it has no params."), ('[]', "; it has no params."),
-    ('{"target": 0.5, "params": %s' % (5000 * "["), "; it is no JSON."),
-    ('{"target": 0.5, "params": {"w0": 1, "good": %s, "bad": 1}}' % (5000 * "1"), "; it is no JSON."),
+    ('{"target": 0.5, "params": %s' % (5000 * "["), "; it is not JSON."),
+    ('{"target": 0.5, "params": {"w0": 1, "good": %s, "bad": 1}}' % (5000 * "1"), "; it is not JSON."),
     ('{"target": 1%s, "params": {"w0": 1, "good": 1, "bad": 1}}' % (99 * "0"),
-     "line 3: .* is no point of w0, good, bad: .*; target is 10*"),
+     "line 3: .* is not a point of w0, good, bad: .*; target is 10*"),
     ('{"target": NaN, "params": {"w0": 1, "good": 1, "bad": 1}}', "log, line 3: a point has mAP nan there and"),
     ('{"target": 0.123, "params": {"w0": 1, "good": 1, "bad": 1}}', "log, line 3: a point has mAP 0.123000 there and"),
 ])
@@ -133,7 +133,7 @@ def test_a_log_of_something_else_is_refused_and_kept(tmp_path, line, message):
 @pytest.mark.parametrize("content", ["precious", '{"w0": 6, "weights": {}}', '{"target": 1}\n{"w0"', "\n"])
 def test_a_file_that_is_no_log_is_kept(tmp_path, content):
     (tmp_path / "log").write_text(content)
-    with pytest.raises(InputError, match="line 1: .* is no point of w0, good, bad"):
+    with pytest.raises(InputError, match="line 1: .* is not a point of w0, good, bad"):
         tuning.Log(str(tmp_path / "log"), NAMES)
     assert (tmp_path / "log").read_text() == content
 
