@@ -1,4 +1,4 @@
-"""What the pages show of ranked lists and their ratings, class by class."""
+"""Collects the content of the pages from ranked lists and their ratings, class by class."""
 import typing
 
 import numpy as np
@@ -9,23 +9,23 @@ from src.evaluation import ranking_metrics
 from src.exploration import maps
 from src.submission import fusion
 
-HEAD = 200  # segments of a list that are shown
-MAX_POINTS = 50  # rated segments of a list, of the line of precision over rank
-MAX_MISSED = 200  # positive ratings of a class that are shown as missed
+HEAD = 200  # segments shown of each list
+MAX_POINTS = 50  # rated segments of a list in its line of precision over rank
+MAX_MISSED = 200  # positive ratings of a class shown as missed
 
 
 class ClassView(typing.NamedTuple):
     """A class as its lists show it, one list per file."""
     heads: list  # per file: bytes array of the best HEAD ids
-    lengths: tuple  # per file: of the list
+    lengths: tuple  # per file: number of ranked segments
     precisions: list  # per file: AP; None where no rating is positive
     found: np.ndarray  # bytes: ids in some head that were rated positive
     absent: np.ndarray  # bytes: ids in some head that were rated negative
     ratings: int  # number of ratings
     positives: int  # number of positive ratings
-    points: list  # per file: int array, ranks from 1 of the first MAX_POINTS rated segments, negated if negative
-    missed: list  # (id, best rank from 1, file) of the best MAX_MISSED positives in no head; None: in no list
-    num_missed: int  # of all positives in no head
+    points: list  # per file: int array, ranks from 1 of the first MAX_POINTS rated segments, negated if rated negative
+    missed: list  # (id, best rank from 1, file) of the best MAX_MISSED positives in no head; None if in no list
+    num_missed: int  # number of all positives in no head
 
 
 class _Rows(typing.NamedTuple):
@@ -45,9 +45,9 @@ def collect(paths, ratings, table, scores, unranked):
     Args:
       paths: ranked CSVs, local or gs://.
       ratings: see `ratings.create`.
-      table: `maps.Maps` to fill, whose sources are the paths and the files of `scores`.
+      table: `maps.Maps` to fill; its sources are the paths and the files of `scores`.
       scores: `maps.Scores`.
-      unranked: `ranking_metrics.Unranked` that is to meet the lists.
+      unranked: `ranking_metrics.Unranked` that meets the lists.
 
     Raises:
       InputError: a file is missing or malformed.
@@ -79,15 +79,15 @@ def _ranks(met, num_lists):
 
 
 def _best(ranks):
-    """Least rank of each column, and its row; the greatest int32 where no row has one."""
+    """The least rank of each column, and its row; the greatest int32 if no row has a rank."""
     known = np.where(ranks < 0, np.iinfo(np.int32).max, ranks)
     return known.min(axis=0), known.argmin(axis=0)
 
 
 def _view(lists, met, ranks, ids, positive):
-    places, which = segment_ids.locate(met.ids, ids)
+    positions, which = segment_ids.locate(met.ids, ids)
     of_rated = np.full([len(lists), len(ids)], -1, np.int32)
-    of_rated[:, which] = ranks[:, places]
+    of_rated[:, which] = ranks[:, positions]
     precisions, points = [], []
     for row in of_rated:
         order = np.argsort(row, kind="stable")[np.count_nonzero(row < 0):]
@@ -106,13 +106,13 @@ def _view(lists, met, ranks, ids, positive):
 
 
 def _rows(label, met, ranks, ids, videos, scores):
-    """_Rows of the videos for which a class may matter: it is rated there, in a head, or has scores."""
+    """The _Rows of the videos where a class may matter: it is rated there, is in a head, or has scores."""
     of_ids, starts = segment_ids.split(met.ids)
-    places, which = segment_ids.locate(of_ids, videos)
-    columns = starts[places] // segments.SEGMENT_FRAMES
+    positions, which = segment_ids.locate(of_ids, videos)
+    columns = starts[positions] // segments.SEGMENT_FRAMES
     within = columns < maps.MAX_COLUMNS
-    places, which, columns = places[within], which[within], columns[within]
-    best, _ = _best(ranks[:, places])
+    positions, which, columns = positions[within], which[within], columns[within]
+    best, _ = _best(ranks[:, positions])
     is_rated = np.isin(videos, segment_ids.split(ids)[0]) if len(ids) else np.zeros(len(videos), bool)
     scored, best_scores, levels = scores.of_class(label)
     chosen = is_rated.copy()
@@ -120,11 +120,11 @@ def _rows(label, met, ranks, ids, videos, scores):
     chosen[scored] = True
     row_of = np.cumsum(chosen) - 1
     shown = chosen[which]
-    places, rows, columns = places[shown], row_of[which[shown]], columns[shown]
+    positions, rows, columns = positions[shown], row_of[which[shown]], columns[shown]
     num_columns = max(levels.shape[-1], 1 + columns.max(initial=0))
     num_lists, num_files = len(ranks), levels.shape[1]
     cells = np.zeros([np.count_nonzero(chosen), num_lists + num_files, num_columns], np.uint8)
-    cells[rows, :num_lists, columns] = maps.level_of_rank(ranks[:, places]).T
+    cells[rows, :num_lists, columns] = maps.level_of_rank(ranks[:, positions]).T
     cells[row_of[scored], num_lists:, :levels.shape[-1]] = levels
     ranks_of, scores_of = np.full(len(cells), np.iinfo(np.int32).max), np.full(len(cells), -1.0)
     np.minimum.at(ranks_of, rows, best[shown])

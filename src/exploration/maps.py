@@ -1,4 +1,4 @@
-"""Heat maps of videos over time: for the classes that matter in a video, how high rankings put each of its segments."""
+"""Heat maps of videos over time: how high rankings put each segment, for the classes that matter in the video."""
 import typing
 
 import numpy as np
@@ -9,19 +9,19 @@ from src.data import segments
 from src.prediction import video_csv
 from src.submission import ranked_csv
 
-MAX_VIDEOS = 4000  # that have a map
-MAX_CLASSES = 8  # of a map
-MAX_COLUMNS = 720  # segments of a video, which is an hour
-LEVELS = 61  # 0: nothing is known; of ranks and scores one letter each is kept, 61 for the first rank or for 1
+MAX_VIDEOS = 4000  # with a map
+MAX_CLASSES = 8  # per map
+MAX_COLUMNS = 720  # segments per video: an hour
+LEVELS = 61  # of ranks and scores, one letter each: 61 is the first rank or the score 1, 0 is unknown
 LETTERS = np.frombuffer(b" 0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", np.uint8)
 _LEVEL_OF_RANK = (1 + (LEVELS - 1) * (1 - np.log1p(np.arange(ranked_csv.MAX_SEGMENTS))
                                       / np.log1p(ranked_csv.MAX_SEGMENTS))).astype(np.uint8)
-# A class's place in a video's map: the rated ones first, then those of the best scores, then of the best ranks.
+# Keys that sort the classes in a video's map: rated ones first, then by best score, then by best rank.
 _RATED, _SCORED = -4e9, -1e9
 
 
 def level_of_rank(ranks):
-    """uint8 levels of ranks from 0, 0 where a rank is negative: 60 logarithmic steps of a fifth each."""
+    """uint8 levels of ranks from 0, in 60 logarithmic steps by a factor of 1.24; 0 where a rank is negative."""
     return np.where(ranks < 0, 0, _LEVEL_OF_RANK[ranks]).astype(np.uint8)
 
 
@@ -31,7 +31,7 @@ def level_of_score(scores):
 
 
 def choose_videos(ratings):
-    """The rated videos' ids, bytes array [videos], sorted; of more than MAX_VIDEOS those with most positive ratings."""
+    """Sorted ids of the rated videos, bytes array [videos]; at most MAX_VIDEOS, those with most positive ratings."""
     names, _ = segment_ids.split(ratings.segment_ids)
     videos, which = np.unique(names, return_inverse=True)
     order = np.argsort(-np.bincount(which, ratings.scores > 0, len(videos)), kind="stable")
@@ -41,12 +41,12 @@ def choose_videos(ratings):
 class Maps(object):
     """The maps of all videos, each with at most MAX_CLASSES classes.
 
-    Memory: for each video, class and source as many bytes as the longest video has segments (17 MB for 4,000 videos of
-    5 minutes and nine sources).
+    Memory: for each video, class and source, one byte per segment of the longest video (17 MB for 4,000 videos of 5
+    minutes and nine sources).
 
     Args:
       videos: their ids, bytes array [videos], sorted.
-      num_sources: rankings, and files of scores behind them.
+      num_sources: number of rankings, and of the files of scores that follow them.
     """
 
     def __init__(self, videos, num_sources):
@@ -56,18 +56,18 @@ class Maps(object):
         self._cells = np.zeros([len(videos), MAX_CLASSES, num_sources, 1], np.uint8)
 
     def add(self, label, videos, ranks, cells, is_rated, best_scores):
-        """Enters a class where it matters more than others.
+        """Enters a class into the maps where it matters more than others.
 
         Args:
           videos: int array [n], indices of `videos`, each once.
-          ranks: [n], the best of the video's segments.
+          ranks: [n], the best rank of the video's segments.
           cells: levels, uint8 [n, sources, columns].
           is_rated: bool [n].
           best_scores: float [n], -1 where there is none.
         """
-        more = cells.shape[-1] - self._cells.shape[-1]
-        if more > 0:
-            self._cells = np.pad(self._cells, [(0, 0)] * 3 + [(0, more)], mode="constant")
+        extra = cells.shape[-1] - self._cells.shape[-1]
+        if extra > 0:
+            self._cells = np.pad(self._cells, [(0, 0)] * 3 + [(0, extra)], mode="constant")
         keys = np.where(is_rated, _RATED, np.where(best_scores >= 0, _SCORED * (1 + best_scores), ranks))
         worst = self._keys[videos].argmax(axis=1)
         better = keys < self._keys[videos, worst]
@@ -77,14 +77,14 @@ class Maps(object):
         self._cells[videos, worst, :, :cells.shape[-1]] = cells[better]
 
     def of_video(self, video):
-        """-> classes of a video, those that matter most first, and levels uint8 [classes, sources, columns]."""
+        """The classes of a video, those that matter most first, and their levels uint8 [classes, sources, columns]."""
         order = np.argsort(self._keys[video], kind="stable")
         order = order[self.classes[video, order] >= 0]
         return self.classes[video, order], self._cells[video, order]
 
 
 def as_text(levels):
-    """Levels of segments [columns] as text of a letter each, without the blanks at its end."""
+    """Levels of segments [columns] as text, one letter each, without blanks at the end."""
     return LETTERS[levels].tobytes().decode().rstrip()
 
 
@@ -98,16 +98,16 @@ class _Entries(typing.NamedTuple):
 
 
 class Scores(object):
-    """What files of inference.py --output_prob say of videos: the scores of the best classes of each segment.
+    """The scores of each segment's best classes, from files of inference.py --output_prob.
 
     Memory: about 500 bytes for each segment and file.
 
     Args:
-      paths: such files.
-      videos: as `Maps`.
+      paths: the files.
+      videos: see `Maps`.
 
     Raises:
-      InputError: a file does not read.
+      InputError: a file cannot be read.
     """
 
     def __init__(self, paths, videos):
@@ -128,7 +128,7 @@ class Scores(object):
         self._num_files, self._entries = len(paths), _Entries(*(column[order] for column in entries))
 
     def of_class(self, label):
-        """-> of a class: videos int [n], each once, their best scores [n], and levels uint8 [n, files, columns]."""
+        """A class's videos int [n], each once, their best scores [n], and levels uint8 [n, files, columns]."""
         some = slice(*np.searchsorted(self._entries.labels, [label, label + 1]))
         _, videos, numbers, columns, scores = (column[some] for column in self._entries)
         videos, which = np.unique(videos, return_inverse=True)

@@ -1,8 +1,8 @@
-"""The folder of pages: index.html, its style and scripts, and data in scripts that are loaded when they are looked at.
+"""The folder of pages: index.html, its style and scripts, and scripts of data that the pages load when needed.
 
-A page that is opened from a disk may load scripts, but not fetch files; so each class and each video has a script that
-hands its data over, as `explorer.receive("class/387", {..})`. The names of the scripts count, as ids of videos may
-differ in nothing but capitals, which some file systems do not tell apart.
+A page opened from a disk may load scripts, but not fetch files. So each class and each video has a script that hands
+over its data: `explorer.receive("class/387", {..})`. The scripts of videos have numbers, not ids, in their names: ids
+may differ only in capitals, which some file systems do not distinguish.
 """
 import json
 import os
@@ -27,18 +27,18 @@ def check_folder(output_dir):
     """Checks that a folder may be replaced by pages.
 
     Raises:
-      InputError: it is a file, or holds something else.
+      InputError: it is a file, or holds anything else.
     """
     if not output_dir.strip("/"):
         raise InputError("--output_dir is empty: say where the pages go.")
     others = set(files.names(output_dir)) - {"index.html", "data"} - set(_STATIC)
     if others or files.exists(output_dir) and not tf.io.gfile.isdir(output_dir):
-        raise InputError("--output_dir=%s is there already and holds more than pages of this program%s: give a new "
+        raise InputError("--output_dir=%s exists already and holds more than pages of this program%s: give a new "
                          "folder." % (output_dir, ", such as " + min(others) if others else ""))
 
 
 def titles(paths):
-    """What the pages call files: their names without .csv, with as much of the folders before as tells them apart."""
+    """The files' titles on the pages: their names without .csv, and as many of their folders as tell them apart."""
     parts = [os.path.splitext(path)[0].split("/") for path in paths]
     for length in range(1, max(map(len, parts), default=0) + 1):
         found = ["/".join(one[-length:]) for one in parts]
@@ -48,10 +48,10 @@ def titles(paths):
 
 
 def blend_of(names):
-    """Index of the file whose gain over the others is shown: the first named blend.., else the last; None of one."""
+    """Index of the file to compare with the others: the first named blend.., or the last; None for a single file."""
     if len(names) < 2:
         return None
-    named = [place for place, name in enumerate(names) if os.path.basename(name).startswith("blend")]
+    named = [index for index, name in enumerate(names) if os.path.basename(name).startswith("blend")]
     return (named or [len(names) - 1])[0]
 
 
@@ -101,7 +101,7 @@ class Folder(object):
         progress.finish()
 
     def finish(self, table, unranked):
-        """Writes what the first view needs.
+        """Writes the page, its scripts and the data of its first view.
 
         Args:
           table: `maps.Maps`.

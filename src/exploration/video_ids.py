@@ -1,4 +1,4 @@
-"""YouTube's ids of the data set's videos, which the site of YouTube-8M tells one by one."""
+"""YouTube's ids of the data set's videos; YouTube-8M's site returns them one by one."""
 import re
 
 from src.common import text
@@ -9,7 +9,7 @@ _LINE = re.compile(rb"(%b),([0-9A-Za-z_-]{11})" % segment_ids.VIDEO.pattern)
 
 
 def read(path):
-    """dict of a file's lines `abcd,YOUTUBEID`: video's id as bytes -> YouTube's id; {} for "".
+    """dict of a file's lines `abcd,YOUTUBEID`: the video's id as bytes -> YouTube's id; {} for "".
 
     Raises:
       InputError: the file is missing or malformed; names the line.

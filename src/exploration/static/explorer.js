@@ -5,7 +5,7 @@ const explorer = (function () {
   const views = {}, loaded = {}, receivers = {};
   let index = null, rowOf = null, numberOf = null;
 
-  // An element with attributes; children are elements or text, which stays text whatever it holds.
+  // Makes an element with attributes. Children are elements or text; HTML in text is shown as text.
   function element(name, attributes, ...children) {
     const svg = ["svg", "rect", "line", "polyline", "text"].includes(name);
     const made = svg ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
@@ -16,14 +16,14 @@ const explorer = (function () {
     return made;
   }
 
-  // Text that may be broken behind each _ and /.
+  // Text that may break after each _ and /.
   function breakable(text) {
     const made = element("span");
     for (const part of text.match(/[^_/]*[_/]?/g)) made.append(part, element("wbr"));
     return made;
   }
 
-  // A promise of what the script data/KEY.js hands over.
+  // A promise of the value that the script data/KEY.js hands over.
   function load(key) {
     if (!(key in loaded)) {
       loaded[key] = new Promise(function (resolve, reject) {
@@ -47,7 +47,7 @@ const explorer = (function () {
     return Math.floor(seconds / 60) + ":" + String(seconds % 60).padStart(2, "0");
   }
 
-  // The address of a video, of a segment of it, and of the class that it was met with.
+  // The address of a video, of one of its segments, and of the class whose page linked to it.
   function videoAddress(video, start, label) {
     return "#" + ["video", video, start, label].filter(part => part !== undefined).map(encodeURIComponent).join("/");
   }
@@ -73,7 +73,7 @@ const explorer = (function () {
     }
     const view = views[parts[0]] ? parts[0] : "classes";
     return Promise.resolve().then(() => views[view](...parts.slice(1))).then(function (shown) {
-      if (address !== location.hash) return;  // another one was asked for meanwhile
+      if (address !== location.hash) return;  // the address has changed in the meantime
       const main = document.getElementById("view");
       main.replaceChildren(...shown.elements);
       document.title = shown.title;

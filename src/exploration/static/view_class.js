@@ -10,12 +10,12 @@
   const lineStyle = file => "stroke:var(--series-" + file % COLOURS + ");stroke-dasharray:"
     + (DASHES[(file % COLOURS + Math.floor(file / COLOURS)) % DASHES.length] || "none");
 
-  // [rank, precision] at each rated segment of a list, of which those rated negative have negative ranks.
+  // [rank, precision] at each rated segment of a list. In `points`, segments rated negative have negative ranks.
   function precisions(points) {
     let found = 0;
-    return points.map(function (rank, place) {
+    return points.map(function (rank, before) {
       found += rank > 0 ? 1 : 0;
-      return [Math.abs(rank), found / (place + 1)];
+      return [Math.abs(rank), found / (before + 1)];
     });
   }
 
@@ -40,7 +40,7 @@
     return drawn;
   }
 
-  // The files with samples of their lines, which their boxes show and hide.
+  // The files with samples of their lines; each box shows or hides a line.
   function legend(index, row, drawn) {
     const lines = drawn.querySelectorAll(".curve");
     return element("ul", {class: "legend"}, ...index.files.map(function (name, file) {
@@ -77,8 +77,8 @@
       "tr", {}, element("td", {}, segmentLink(segment, row[0])),
       element("td", {class: "number"}, rank === null ? "in no file" : rank.toLocaleString("en")),
       element("td", {}, file === null ? "" : breakable(index.files[file]))));
-    const headings = ["segment", "best rank", "in"].map((text, place) => element(
-      "th", {scope: "col", class: place === 1 ? "number" : null}, text));
+    const headings = ["segment", "best rank", "in"].map((text, column) => element(
+      "th", {scope: "col", class: column === 1 ? "number" : null}, text));
     const left = data.numMissed - data.missed.length;
     return [
       element("h3", {}, "Found by people, but in no file among the first " + index.head + ": " + data.numMissed),
@@ -101,7 +101,7 @@
       const drawn = chart(curves);
       const line = curves.some(curve => curve.length)
         ? [element("h3", {}, "Precision over rank"),
-           element("p", {class: "faint"}, "Of the rated segments down to a rank, the share in which people found the class."),
+           element("p", {class: "faint"}, "The share of the rated segments down to each rank in which people found the class."),
            drawn, legend(index, row, drawn)]
         : [element("p", {}, "No file ranks a segment that was rated for this class.")];
       return {title: nameOf(row[0]), elements: [

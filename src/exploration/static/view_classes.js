@@ -1,9 +1,9 @@
-// All classes in a table to search and sort.
+// All classes in a table that can be searched and sorted.
 "use strict";
 
 (function () {
   const {element, breakable, nameOf} = explorer;
-  let kept = null;  // the view with its search and order, while others are looked at
+  let kept = null;  // the view with its search and order, while another is shown
 
   function cellOfAp(ap) {
     return ap === null ? element("td", {class: "number"}, "\u2013")
@@ -17,7 +17,7 @@
                    sign + Math.abs(gain).toFixed(4));
   }
 
-  // Columns: heading, its hint, whether it holds numbers, and the value of a class's row.
+  // The columns: a heading, its hint, whether it holds numbers, and the value of a class's row.
   function columnsOf(index) {
     const others = index.files.map((_, file) => file).filter(file => file !== index.blend);
     const columns = [
@@ -56,13 +56,13 @@
       "th", {scope: "col", class: column.number ? "number" : null},
       element("button", {type: "button", title: column.hint || null}, breakable(column.heading))));
 
-    function sort(place, descending) {
+    function sort(column, descending) {
       headings.forEach((heading, other) => heading.setAttribute(
-        "aria-sort", other !== place ? "none" : descending ? "descending" : "ascending"));
+        "aria-sort", other !== column ? "none" : descending ? "descending" : "ascending"));
       rows.sort(function (one, other) {
-        const first = one.values[place], second = other.values[place];
+        const first = one.values[column], second = other.values[column];
         if (first === second) return one.label - other.label;
-        if (first === null || second === null) return first === null ? 1 : -1;  // nothing is known: last
+        if (first === null || second === null) return first === null ? 1 : -1;  // unknown values come last
         return (first < second ? -1 : 1) * (descending ? -1 : 1);
       });
       body.replaceChildren(...rows.map(row => row.element));
@@ -78,9 +78,9 @@
       count.textContent = shown + " of " + rows.length + " classes";
     }
 
-    headings.forEach((heading, place) => heading.firstChild.addEventListener("click", function () {
+    headings.forEach((heading, column) => heading.firstChild.addEventListener("click", function () {
       const before = heading.getAttribute("aria-sort");
-      sort(place, before === "none" ? Boolean(columns[place].number) : before === "ascending");
+      sort(column, before === "none" ? Boolean(columns[column].number) : before === "ascending");
     }));
     search.addEventListener("input", filter);
     positive.addEventListener("change", filter);

@@ -1,4 +1,4 @@
-// A video: its segments over time as a heat map for one file at a time, and all that is known of one segment.
+// A video: its segments over time as a heat map for one file at a time, and the details of one segment.
 "use strict";
 
 (function () {
@@ -6,7 +6,7 @@
   const LETTERS = " 0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
   let lastSource = 0;
 
-  // What the letters of files' ranks (from 0, about) and of scores stand for.
+  // The approximate rank (from 0) and the score that a letter stands for.
   const rankOf = level => level >= explorer.index.levels ? 0 : Math.expm1(
     (1 - (level - .5) / (explorer.index.levels - 1)) * Math.log1p(explorer.index.mostRanks));
   const scoreOf = level => (level - 1) / (explorer.index.levels - 1);
@@ -14,12 +14,12 @@
   function strength(level, isScore) {
     if (!level) return 0;
     if (isScore) return scoreOf(level);
-    // The first tenth of a list stands out from the rest, and its first ranks from those.
+    // Makes the first tenth of a list stand out from the rest, and the first ranks stand out from the tenth.
     const rank = rankOf(level), longest = explorer.index.longest;
     return .02 + .49 * Math.max(0, 1 - Math.log1p(rank) / Math.log1p(longest)) + .49 * Math.exp(-8 * rank / longest);
   }
 
-  function told(level, isScore) {
+  function textOf(level, isScore) {
     if (!level) return "\u2013";
     if (isScore) return scoreOf(level).toFixed(2);
     const rank = rankOf(level) + 1;
@@ -36,11 +36,11 @@
                     ...data.maps.map(rows => Math.max(0, ...rows.map(row => row.length))));
   }
 
-  function cells(data, place, columns, seconds) {
+  function cells(data, classNumber, columns, seconds) {
     const drawn = element("svg", {viewBox: "0 0 " + columns + " 1", preserveAspectRatio: "none", "aria-hidden": "true"});
     const made = element("div", {class: "cells"}, drawn);
     for (const [label, start, found] of data.ratings) {
-      if (label !== data.classes[place]) continue;
+      if (label !== data.classes[classNumber]) continue;
       const middle = 100 * (Math.floor(start / seconds) + .5) / columns;
       made.append(element("span", {class: "mark " + (found ? "found" : "absent"), style: "left:" + middle + "%"},
                           found ? "\u25cf" : "\u2715"));
@@ -65,10 +65,10 @@
 
   function segmentTable(data, sources, column, seconds) {
     const start = column * seconds;
-    const rows = data.classes.map((label, place) => element(
+    const rows = data.classes.map((label, row) => element(
       "tr", {}, element("th", {scope: "row"}, nameOf(label)), element("td", {}, marked(kindAt(data, label, start))),
-      ...sources.map((source, number) => element("td", {class: "number"}, told(
-        LETTERS.indexOf(data.maps[number][place][column] || " "), source.isScore)))));
+      ...sources.map((source, number) => element("td", {class: "number"}, textOf(
+        LETTERS.indexOf(data.maps[number][row][column] || " "), source.isScore)))));
     return element("table", {class: "segment-table"}, element("thead", {}, element(
       "tr", {}, element("th", {scope: "col"}, "class"), element("th", {scope: "col"}, "rating"),
       ...sources.map(source => element("th", {scope: "col", class: "number"}, source.isScore ? "score in " : "rank in ",
@@ -79,7 +79,7 @@
     const index = explorer.index, seconds = index.seconds, columns = columnsOf(data, seconds);
     const sources = [...index.files.map(name => ({name, isScore: false})),
                      ...index.scores.map(name => ({name, isScore: true}))];
-    const rows = data.classes.map((label, place) => cells(data, place, columns, seconds));
+    const rows = data.classes.map((label, classNumber) => cells(data, classNumber, columns, seconds));
     const slider = element("input", {type: "range", id: "segment", min: 0, max: columns - 1, step: 1});
     const output = element("output", {for: "segment"}), detail = element("div", {class: "wide", tabindex: "0",
       role: "region", "aria-label": "The segment"}), link = element("span"), ramp = element("span");
@@ -96,8 +96,8 @@
 
     function choose(number) {
       lastSource = number;
-      rows.forEach(function (row, place) {
-        row.firstChild.replaceChildren(...[...data.maps[number][place]].map((letter, column) => element("rect", {
+      rows.forEach(function (row, classNumber) {
+        row.firstChild.replaceChildren(...[...data.maps[number][classNumber]].map((letter, column) => element("rect", {
           x: column, y: 0, width: 1.02, height: 1,
           "fill-opacity": strength(LETTERS.indexOf(letter), sources[number].isScore).toFixed(3)})));
       });
@@ -120,9 +120,9 @@
     choose(first);
     const [, firstFound] = data.ratings.find(rating => rating[2]) || [0, 0];
     select(Math.floor((startAt === undefined ? firstFound : Number(startAt) || 0) / seconds));
-    const lines = data.classes.flatMap((label, place) => [
+    const lines = data.classes.flatMap((label, classNumber) => [
       element("a", {class: "name" + (String(label) === chosen ? " chosen" : ""), href: "#class/" + label}, nameOf(label)),
-      rows[place]]);
+      rows[classNumber]]);
     return [
       element("h2", {}, "Video " + video),
       ...data.youtube ? [element("p", {}, youtube(data, 0, "on YouTube"))] : [],
@@ -136,7 +136,7 @@
 
   explorer.views.video = function (video, start, label) {
     const number = explorer.numberOf(video || "");
-    if (number === undefined) throw new Error("There is no page of the video " + video + ": it has no rated segment.");
+    if (number === undefined) throw new Error("There is no page for the video " + video + ": it has no rated segment.");
     return explorer.load("video/" + number).then(data => (
       {title: "Video " + video, elements: make(video, data, start, label)}));
   };
