@@ -1,4 +1,4 @@
-"""Drives a headless Chromium, where there is one, through its DevTools protocol over a pair of pipes."""
+"""Drives a headless Chromium, if there is one, through its DevTools protocol over a pair of pipes."""
 import base64
 import json
 import os
@@ -15,7 +15,7 @@ TIMEOUT = 20  # seconds, far more than anything takes
 
 
 def find():
-    """The browser's path; skips the test where there is none."""
+    """The browser's path; skips the test if there is none."""
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         pytest.skip("there is no browser: install Debian's package chromium")
@@ -23,7 +23,7 @@ def find():
 
 
 class Browser(object):
-    """A browser with one page; a context."""
+    """A browser with one page, for a `with` block."""
 
     def __init__(self):
         path = find()
@@ -55,7 +55,7 @@ class Browser(object):
         shutil.rmtree(self._profile, ignore_errors=True)
 
     def call(self, method, **params):
-        """What a method of the protocol gives back."""
+        """The result of a method of the protocol."""
         self._number += 1
         message = dict(id=self._number, method=method, params=params)
         if self._session:
@@ -79,7 +79,7 @@ class Browser(object):
         return json.loads(message.decode())
 
     def look(self, width, height=900, dark=False):
-        """Makes the page so wide (pixels), a phone's below 600, and light or dark."""
+        """Sets the page's size in pixels, that of a phone if `width` is below 600, and its light or dark colours."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1,
                   mobile=width < 600)
         self.call("Emulation.setEmulatedMedia",
@@ -112,7 +112,7 @@ class Browser(object):
         self.call("Input.dispatchKeyEvent", type="keyUp", **common)
 
     def type(self, text):
-        """Types text into what has the focus."""
+        """Types text into the element with the focus."""
         self.call("Input.insertText", text=text)
 
     def click(self, selector):
@@ -124,6 +124,6 @@ class Browser(object):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def screenshot(self, path, whole=False):
-        """Writes a PNG of what is seen, or of the whole page."""
+        """Writes a PNG of the visible part, or of the whole page."""
         with open(path, "wb") as stream:
             stream.write(base64.b64decode(self.call("Page.captureScreenshot", captureBeyondViewport=whole)["data"]))

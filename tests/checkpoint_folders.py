@@ -8,11 +8,11 @@ COLUMNS = ("step,examples,hit_at_one,perr,map,gap,loss,segment_labels,holdout_sh
 
 
 def make(folder, steps, evaluated=(), best=None, size=1, holdout_shards=1):
-    """Writes checkpoints and what evaluations leave beside them.
+    """Writes checkpoints, and the files of evaluations beside them.
 
     Args:
       folder: a new one.
-      steps: of the checkpoints, each with its SavedModel.
+      steps: steps of the checkpoints, each with its SavedModel.
       evaluated: steps that were evaluated on rated segments, in this order.
       best: step that best_checkpoint.json names, or None.
       size: bytes of each file of a checkpoint.

@@ -1,4 +1,4 @@
-"""What a program that reads shards tells its user."""
+"""The sentences with which programs that read shards report faults."""
 import re
 import struct
 
@@ -25,7 +25,7 @@ def reader_of(kind, **changes):
 
 
 def sentence(action):
-    """The sentence with which an action ends; None if it does not."""
+    """The sentence with which an action fails; None if it succeeds."""
     try:
         action()
     except (InputError, tf.errors.OpError) as error:
@@ -35,7 +35,7 @@ def sentence(action):
 
 
 def of_evaluation(paths, kind="frame", frame_indices=None, purpose=None, **changes):
-    """What a program that evaluates `paths` says; None if nothing is wrong."""
+    """The sentence of a program that evaluates `paths`; None if nothing is wrong."""
     def evaluate():
         reader = reader_of(kind, **changes)
         with damage.explained(paths, reader.form):
@@ -44,7 +44,7 @@ def of_evaluation(paths, kind="frame", frame_indices=None, purpose=None, **chang
 
 
 def of_training(paths, kind="frame", **changes):
-    """What a program says that trains on `paths` for two passes."""
+    """The sentence of a program that trains on `paths` for two passes."""
     def train():
         reader = reader_of(kind, **changes)
         with damage.explained(paths, reader.form):
@@ -53,7 +53,7 @@ def of_training(paths, kind="frame", **changes):
 
 
 def of_segments(paths):
-    """What a program that scores all segments says."""
+    """The sentence of a program that scores all segments."""
     def score():
         reader = reader_of("frame")
         with damage.explained(paths, reader.form):
@@ -62,7 +62,7 @@ def of_segments(paths):
 
 
 def of_ratings(paths):
-    """What a program that reads the ratings says."""
+    """The sentence of a program that reads the ratings."""
     return sentence(lambda: pipeline.read_ratings(paths))
 
 
@@ -70,7 +70,7 @@ EVERY_READER = {"eval": of_evaluation, "train": of_training, "inference": of_seg
 
 
 def record_offsets(path):
-    """Where each record of a shard begins, and where the last one ends."""
+    """The offset of each record of a shard, and of its end."""
     with open(path, "rb") as stream:
         content = stream.read()
     offsets = [0]

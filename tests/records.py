@@ -1,4 +1,4 @@
-"""Writes small YouTube-8M records for tests, and reads datasets back; whatever is random is seeded."""
+"""Writes small YouTube-8M records for tests, and reads datasets back; everything random is seeded."""
 import contextlib
 import os
 
@@ -34,7 +34,7 @@ def frame_level(video_id, rgb, audio, labels=None, ratings=None):
       video_id: bytes.
       rgb, audio: uint8 [frames, size], or a list of byte strings; None leaves the feature out.
       labels: ints; None leaves them out, as in 3/frame/test.
-      ratings: (start, class, score) triples as 3/frame/validate holds them; None leaves them out.
+      ratings: (start, class, score) triples, as in 3/frame/validate; None leaves them out.
     """
     context = {"id": bytes_feature([video_id])}
     if labels is not None:
@@ -83,7 +83,7 @@ def random_record(seed, frames=12, is_frame_level=True, rated=False):
 
 def write_shards(folder, num_shards=2, videos=3, frames=12, is_frame_level=True, rated=False,
                  name="validate%04d.tfrecord"):
-    """Writes shards of `random_record`s numbered through from v000; returns their paths."""
+    """Writes shards of `random_record`s, numbered from v000; returns their paths."""
     return [write(os.path.join(str(folder), name % shard),
                   [random_record(seed, frames, is_frame_level, rated)
                    for seed in range(shard * videos, (shard + 1) * videos)])
@@ -91,7 +91,7 @@ def write_shards(folder, num_shards=2, videos=3, frames=12, is_frame_level=True,
 
 
 def fetch(dataset, view=lambda batch: batch):
-    """List of a finite dataset's batches as NumPy, seen through `view`, a function of their tensors."""
+    """List of a finite dataset's batches as NumPy; `view` is applied to their tensors first."""
     fetched = view(tf.compat.v1.data.make_one_shot_iterator(dataset).get_next())
     batches = []
     with tf.compat.v1.Session() as session, contextlib.suppress(tf.errors.OutOfRangeError):

@@ -1,4 +1,4 @@
-"""The code as text: between the rooms of src/ imports point downwards, signatures are short, flake8 finds nothing."""
+"""The code as text: imports between the rooms of src/ point downwards, signatures are short, flake8 finds nothing."""
 import ast
 import os
 import subprocess
@@ -7,8 +7,8 @@ import sys
 import pytest
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-# The rooms are the folders of src/, and its own modules are the programs. Each may import those below it, and of those
-# beside it only what BESIDE lists.
+# The rooms are the folders of src/, and its own modules are the programs. A room may import those below it.
+# BESIDE lists the imports that are allowed within a layer.
 LAYERS = [["programs"], ["exploration"], ["training", "evaluation", "prediction", "submission"], ["trained"],
           ["models", "data"], ["common"]]
 BESIDE = {("prediction", "submission"), ("submission", "evaluation")}
@@ -22,7 +22,7 @@ def room_of(module):
 
 
 def imports(text, package):
-    """Yields (line, module or name in it) of what a module of a package imports from src, also inside functions."""
+    """Yields (line, module or name in it) of each import from src in a package's module, also inside functions."""
     for node in ast.walk(ast.parse(text)):
         names = []
         if isinstance(node, ast.Import):
@@ -46,7 +46,7 @@ def source_files():
 
 
 def source_imports():
-    """Yields (where, room, imported room) of what src/ imports from other rooms."""
+    """Yields (file and line, room, imported room) of each import from another room in src/."""
     for path, package, text in source_files():
         room = room_of("%s.%s" % (package, os.path.basename(path)[:-3]))
         for line, module in imports(text, package):
@@ -60,12 +60,12 @@ def test_each_room_has_its_layer():
 
 
 def test_imports_point_downwards():
-    upwards = [(place, room, other) for place, room, other in source_imports() if LAYER_OF[room] > LAYER_OF[other]]
+    upwards = [(where, room, other) for where, room, other in source_imports() if LAYER_OF[room] > LAYER_OF[other]]
     assert not upwards
 
 
 def test_rooms_side_by_side_import_only_what_they_may():
-    beside = [(place, room, other) for place, room, other in source_imports() if LAYER_OF[room] == LAYER_OF[other]]
+    beside = [(where, room, other) for where, room, other in source_imports() if LAYER_OF[room] == LAYER_OF[other]]
     assert not [found for found in beside if found[1:] not in BESIDE]
 
 
@@ -83,7 +83,7 @@ def test_each_way_to_import_a_room_is_seen(text):
 
 
 def long_signatures(path, text):
-    """Yields what functions of more than eight parameters and calls of more than six positional arguments there are."""
+    """Yields the functions with more than eight parameters and the calls with more than six positional arguments."""
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef):
             parameters = [one.arg for one in node.args.args + node.args.kwonlyargs if one.arg not in ("self", "cls")]

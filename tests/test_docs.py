@@ -54,7 +54,7 @@ def known():
         text = read(path)
         if "/model.sh" in text:
             text += read("shell_script/model.sh")
-        # As the patterns of a `case` name them: -h | --help) or --on=*).
+        # The options are in the patterns of a `case`: -h | --help) or --on=*).
         found[os.path.basename(path)[:-3]] = {
             option: False for pattern in re.findall(r"^ *(-.*?)\) ", text, re.MULTILINE)
             for option in re.findall(r"--(\w+)", pattern)}
@@ -62,7 +62,7 @@ def known():
 
 
 def command_of(words):
-    """-> what a command runs: a program or script of ours, "" if it is nothing but flags, None for another tool."""
+    """The program or script of ours that a command runs; "" if it is only flags, None for another tool."""
     for before, word in zip([""] + words, words):
         own = re.fullmatch(r"(?:.*/)?(\w+)\.(?:py|sh)", word) or (
             before == "-m" and re.fullmatch(r"src\.(\w+)", word))
@@ -74,7 +74,7 @@ def command_of(words):
 
 
 def unknown_flags(text, known):
-    """The flags in a page that what stands before them does not have; those that stand alone nobody has."""
+    """The flags in a page that the command before them lacks, or, without a command, that no program has."""
     code, prose = code_and_prose(text)
     spans = re.findall(r"`([^`]+)`", prose)
     commands = [command for line in code + spans for command in re.split(r"\s(?:&&|\|)\s", line)]
@@ -88,7 +88,7 @@ def unknown_flags(text, known):
         name = command_of(words)
         if name is None:
             continue
-        # A variable may hold flags, too.
+        # A variable may also hold flags.
         flags = re.findall(r"(?:^|[\s=])--([a-z]\w*)", "\n".join(words))
         unknown += [command for flag in flags if not has(known, name, flag)]
         comment = command.partition(" # ")[2]
@@ -97,7 +97,7 @@ def unknown_flags(text, known):
 
 
 def has(known, name, flag):
-    """Whether a program or script takes a flag; "" stands for any of them."""
+    """Whether a program or script has a flag; "" means any of them."""
     if name.startswith("tests/"):
         return '"--%s"' % flag in read(name)
     return any(flag in options or (flag.startswith("no") and options.get(flag[2:]))
@@ -124,7 +124,7 @@ def test_the_flags_that_a_page_names_exist(page, known):
     ("\n    shell_script/bert_l2h12.sh all --run_once\n", 1),
     ("\n    .venv/bin/python tests/faults/kill.py --times=20\n", 0),
     ("\n    .venv/bin/python tests/faults/kill.py --time=20\n", 1)])
-def test_flags_are_those_of_the_command_that_they_stand_in(text, count, known):
+def test_flags_are_looked_up_in_the_command_before_them(text, count, known):
     assert len(unknown_flags(text, known)) == count
 
 
@@ -132,7 +132,7 @@ def test_flags_are_those_of_the_command_that_they_stand_in(text, count, known):
 
 
 def anchors(page):
-    """Of a page's headings, as GitHub makes them."""
+    """The anchors of a page's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.*)$", code_and_prose(read(page))[1], re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 

@@ -1,4 +1,4 @@
-"""Ensemble.ipynb: runs from top to bottom on other data, and stands in the repository as it ran."""
+"""Ensemble.ipynb: runs from top to bottom on other data, and is committed with its outputs."""
 import os
 
 import nbclient
@@ -29,7 +29,7 @@ def num_figures(notebook):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Predictions of two models at three shifts, ratings, and the scores of segments, as the quickstart leaves them."""
+    """Predictions of two models at three shifts, ratings, and scores of segments, like the quickstart's."""
     random = np.random.RandomState(0)
     ids = np.array([b"v%d:%d" % (video, start) for video in range(8) for start in range(0, 30, 5)])
     positive = {label: random.rand(len(ids)) < .4 for label in CLASSES}
@@ -38,7 +38,7 @@ def folder(tmp_path):
             for suffix in "", "_shift1", "_shift-1":
                 rows = [(label, ids[np.argsort(random.rand(len(ids)) - .7 * positive[label])]) for label in CLASSES]
                 ranked_csv.write(str(tmp_path / "predictions" / (model + "_" + partition + suffix + ".csv")), rows)
-    rated = [(name, label, positive[label][place]) for label in CLASSES for place, name in enumerate(ids)]
+    rated = [(name, label, positive[label][index]) for label in CLASSES for index, name in enumerate(ids)]
     ratings.write_cache(str(tmp_path / "labels.csv"), ratings.create(*zip(*rated)))
     lines = ["%s,%s" % (name.decode(), " ".join("%d %.3f" % (label, random.rand()) for label in CLASSES))
              for name in ids]

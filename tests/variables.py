@@ -1,11 +1,11 @@
-"""Gives variables values of a test's own."""
+"""Assigns a test's values to variables."""
 
 
 def assign(session, values):
-    """Gives variables their values, {variable: array}, in one run.
+    """Assigns values, {variable: array}, in one run.
 
-    TensorFlow looks at the whole graph anew for each set of operations that it is to run, so a run a variable,
-    as Variable.load has it, takes most of the time of a test of a large model.
+    TensorFlow examines the whole graph for each new set of operations. One run per variable, as in Variable.load, would
+    take most of the time of a large model's test.
     """
     session.run([variable.initializer for variable in values],
                 {variable.initializer.inputs[1]: value for variable, value in values.items()})

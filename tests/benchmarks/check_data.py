@@ -1,10 +1,9 @@
-"""Videos a second that check_data looks through, against a bare scan of the same shards.
+"""Videos per second that check_data checks, against a bare scan of the same shards.
 
   python tests/benchmarks/check_data.py [frame-level TFRecords ..]
 
-Without arguments it writes 300-frame records to a temporary folder. The bare scan is TensorFlow's: as many
-TFRecordDatasets at a time as there are cores, of whose records only the lengths are looked at. Runs alternate; the
-medians and their ratio are printed.
+Without arguments it writes 300-frame records to a temporary folder. The bare scan uses TensorFlow: one TFRecordDataset
+per core at a time, and only the records' lengths. Runs alternate. Prints the medians and their ratio.
 """
 import logging
 import os
@@ -21,11 +20,11 @@ import tensorflow as tf
 from src.data import survey
 from tests import records
 
-RUNS, TIMES_OVER = 7, 8  # the shards are read so many times over in a run, as real ones are longer
+RUNS, TIMES_OVER = 7, 8  # each run reads the shards TIMES_OVER times, as real ones are longer
 
 
 def scan(paths):
-    """Records of the shards, as a bare scan counts them."""
+    """The number of records in the shards, by a bare scan."""
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         lengths = tf.data.Dataset.from_tensor_slices(paths).interleave(
             lambda path: tf.data.TFRecordDataset(path).map(tf.strings.length).batch(64),
@@ -34,7 +33,7 @@ def scan(paths):
 
 
 def look_through(paths):
-    """Records of the shards, as check_data counts them."""
+    """The number of records in the shards, by check_data."""
     return sum(shard.counts["videos"] for shard in survey.read_shards(paths))
 
 

@@ -2,10 +2,10 @@
 
   python tests/benchmarks/fusion.py [classes] [segments of a list]
 
-Nine lists of 100,000 out of 1.7 times as many segments a class, as alike as those of different models; from
-CSVs to a CSV. Both take turns; the medians of the times a class over the runs, their ratio and the peak memory
-of a process are printed. Both take each class alike, so 1,000 classes take 1,000 times as long as one; few
-classes count the start of the processes in full. Needs 8 MB of disk a class and 1 GB of memory.
+For each class, nine lists of 100,000 out of 1.7 times as many segments, as similar as those of different models. From
+CSVs to a CSV. Both methods take turns. Prints the medians over the runs of the times per class, their ratio and the
+peak memory of a process. Each class takes the same time, so 1,000 classes take 1,000 times as long as one; with few
+classes the start of the processes weighs more. Needs 8 MB of disk per class and 1 GB of memory.
 """
 import os
 import resource
@@ -36,12 +36,12 @@ def segment_names(num_segments, random):
 
 
 def write_lists(folder, num_classes, num_segments):
-    """Paths of new ranked CSVs, one a model."""
+    """Paths of new ranked CSVs, one per model."""
     names = segment_names(num_segments * 17 // 10, np.random.RandomState(0))
 
     def rows(model):
         for label in range(num_classes):
-            scores = np.random.RandomState(label).normal(size=len(names))  # of all models alike, and each one's own
+            scores = np.random.RandomState(label).normal(size=len(names))  # shared by all models
             scores += 0.5 * np.random.RandomState(1000 * (model + 1) + label).normal(size=len(names))
             yield label, names[np.argsort(-scores)[:num_segments]]
 
@@ -90,7 +90,7 @@ def main():
     floor = statistics.median(run[0] for run in runs)
     for (name, _), values in zip(contenders, zip(*runs)):
         median = statistics.median(values)
-        print("%-12s %5.0f ms a class (%.0f to %.0f), %5.1f times as fast as dictionaries; 1,000 classes: %.1f min"
+        print("%-12s %5.0f ms per class (%.0f to %.0f), %5.1f times as fast as dictionaries; 1,000 classes: %.1f min"
               % (name, 1e3 * median, 1e3 * min(values), 1e3 * max(values), floor / median, 1000 * median / 60))
     print("peak memory: %.0f MB; %.0f MB in a process at work on a class" % tuple(
         resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))

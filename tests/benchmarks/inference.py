@@ -1,16 +1,16 @@
-"""Segments a second of inference.py, against the forward pass alone, and of two workers of a cluster against one.
+"""Segments per second of inference.py against the forward pass alone, and of two workers of a cluster against one.
 
   python tests/benchmarks/inference.py [videos]
 
-BERTMean(L2H12) with random weights on videos of 300 frames that it writes itself, one shift, 1,000 rated classes. Runs
-alternate; medians and ratios are printed. A cluster opens its sessions, and merges and writes what it found, once a
-run, which takes some 2 s: with fewer videos than the 256 that it takes by itself, two workers gain less.
+BERTMean(L2H12) with random weights on videos of 300 frames that the benchmark writes, one shift, 1,000 rated classes.
+Runs alternate. Prints medians and ratios. Once per run, a cluster opens its sessions, and merges and writes its
+results, which takes some 2 s. With fewer videos than the default 256, two workers therefore gain less.
 
-  all classes        the forward pass on a constant batch, of all 3,862 classes
-  forward pass       the same of the rated classes alone
+  all classes        the forward pass on a constant batch, with all 3,862 classes
+  forward pass       the same with the rated classes only
   inference.py       its loop: reading, scoring and collecting each class's best
   1 worker           a Dask cluster on this machine, of one process on one core, up to the CSV
-  2 workers          of two
+  2 workers          the same with two processes on two cores
 """
 import contextlib
 import logging
@@ -62,7 +62,7 @@ def make_job(folder, videos):
 
 @contextlib.contextmanager
 def forward_pass(classes):
-    """Context of a function that scores a constant batch so many times."""
+    """Context of a function that scores a constant batch a number of times."""
     with tf.Graph().as_default(), tf1.Session() as session:
         batch = tf1.get_variable("batch", [BATCH, segments.SEGMENT_FRAMES, 1152], trainable=False)
         hparams = {name: value for name, value in MODEL.items() if name != "model"}
@@ -75,7 +75,7 @@ def forward_pass(classes):
 
 @contextlib.contextmanager
 def workers_on(cores):
-    """Context of a `dask_cluster.Cluster` of a worker on each of some cores."""
+    """Context of a `dask_cluster.Cluster` with one worker on each of the cores."""
     with dask_processes.Cluster() as processes:
         for core in cores:
             processes.add_worker(core=core)
@@ -84,7 +84,7 @@ def workers_on(cores):
 
 
 def rate(num_segments, work, *args):
-    """Segments a second."""
+    """Segments per second."""
     start = time.perf_counter()
     work(*args)
     return num_segments / (time.perf_counter() - start)

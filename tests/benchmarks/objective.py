@@ -1,11 +1,11 @@
-"""Evaluations of the tuning's objective, against fusing the lists anew with dictionaries at each.
+"""Evaluations of the tuning's objective, against fusing the lists again with dictionaries each time.
 
   python tests/benchmarks/objective.py [classes] [segments]
 
-Nine lists of all of 27,000 segments a class, as alike as those of different models; 27 ratings a class, half of
-them positive ones near the head. Fusing anew is timed on some of the classes and scaled up to all, without
-reading and writing. Medians over the runs and their ratio are printed, without a binding cut and with one at
-10,000 segments, and the greatest difference from the mAP of the lists fused anew on those classes.
+For each class, nine lists of all 27,000 segments, as similar as those of different models, and 27 ratings, half of them
+positive ones near the head. Fusing again is timed on some of the classes, without reading and writing, and scaled up to
+all. Prints the medians over the runs, their ratio, and the greatest difference from the mAP of the fused lists of those
+classes: once without a cut and once with a cut at 10,000 segments.
 """
 import os
 import shutil
@@ -28,7 +28,7 @@ RUNS, CLASSES, SEGMENTS, LISTS, SAMPLE, RATED = 5, 1000, 27000, 9, 10, 27
 
 
 def write_lists(folder, names, num_classes):
-    """Paths of new ranked CSVs, one a model, and ratings of their segments."""
+    """Paths of new ranked CSVs, one per model, and ratings of their segments."""
     random, rated = np.random.RandomState(0), []
     paths = [os.path.join(folder, "model%d.csv" % model) for model in range(LISTS)]
     orders = np.empty([num_classes, LISTS, len(names)], np.uint16)
@@ -37,9 +37,9 @@ def write_lists(folder, names, num_classes):
         noise = 0.5 * random.standard_normal([LISTS, len(names)]).astype(np.float32)
         orders[label] = np.argsort(-true_scores - noise, axis=1)
         best = np.argsort(-true_scores)
-        # Raters saw what a model found likely: of the best 1 % most are there, further down few.
-        places = np.unique((len(names) * random.rand(RATED) ** 4).astype(int))
-        rated += [(names[best[place]], label, random.rand() < np.exp(-50.0 * place / len(names))) for place in places]
+        # Raters saw the segments that a model found likely: most ratings are near the head of its list.
+        ranks = np.unique((len(names) * random.rand(RATED) ** 4).astype(int))
+        rated += [(names[best[rank]], label, random.rand() < np.exp(-50.0 * rank / len(names))) for rank in ranks]
     for model, path in enumerate(paths):
         ranked_csv.write(path, ((label, names[orders[label, model]]) for label in range(num_classes)))
     return paths, ratings.create(*zip(*rated))
@@ -72,7 +72,7 @@ def compare(paths, rated, sample, num_classes, segment_max_pred):
             ((label, np.array(ids)) for label, ids in fused.items()), rated, segment_max_pred)
         found = value_of.average_precisions(w0, weights)
         differences += [abs(found[label] - precisions[label]) for label in fused if label in found]
-    print("segment_max_pred %6d: fused anew %.1f s (%d of %d classes, scaled up), objective %.1f ms (%.1f to %.1f), "
+    print("segment_max_pred %6d: fused again %.1f s (%d of %d classes, scaled up), objective %.1f ms (%.1f to %.1f), "
           "%.0f times as fast; differs by %.1g; read in %.0f s"
           % (segment_max_pred, statistics.median(anew), len(sample), num_classes, 1e3 * statistics.median(ours),
              1e3 * min(ours), 1e3 * max(ours), statistics.median(anew) / statistics.median(ours), max(differences),

@@ -1,10 +1,9 @@
-"""Videos a second of the training reader, against a bare scan of the same shards.
+"""Videos per second of the training reader, against a bare scan of the same shards.
 
   python tests/benchmarks/reader.py [frame-level TFRecords ..]
 
-Without arguments it writes 300-frame records to a temporary folder. Runs alternate between
-the scan, the reader with 5 frames a video, the reader with all 300, and rated segments; the
-medians and their ratios to the scan are printed.
+Without arguments it writes 300-frame records to a temporary folder. Runs alternate between the scan, the reader with 5
+frames per video, and the reader with all 300. Prints the medians and their ratios to the scan.
 """
 import os
 import statistics
@@ -26,7 +25,7 @@ RUNS, SECONDS, BATCH_SIZE, NUM_READERS = 5, 3.0, 128, 8
 
 
 def scan(paths):
-    """TFRecordDatasets, interleaved like the reader's, of which only the lengths are looked at."""
+    """Batches of the lengths of the records, from TFRecordDatasets interleaved like the reader's."""
     shards = tf.data.Dataset.from_tensor_slices(paths).repeat()
     return shards.interleave(tf.data.TFRecordDataset, cycle_length=NUM_READERS).map(tf.strings.length).batch(BATCH_SIZE)
 
@@ -39,7 +38,7 @@ def videos(paths, frames):
 
 
 def rate(dataset):
-    """Examples a second, start-up and filling of buffers left out."""
+    """Examples per second, without the start-up and the filling of buffers."""
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         batch = tf.compat.v1.data.make_one_shot_iterator(dataset()).get_next()
         for _ in range(3):

@@ -1,10 +1,9 @@
-"""Segments a second that TopSegments takes in, against one np.partition of the same scores.
+"""Segments per second that TopSegments collects, against one np.partition of the same scores.
 
   python tests/benchmarks/top_segments.py [segments]
 
-Batches of 500 segments' random scores of 1,000 classes, best 100,000 kept a class; every batch goes to
-each contender in turn. The medians over the runs and their ratios to the partition are printed.
-Needs 2.5 GB of memory.
+Batches of 500 segments' random scores of 1,000 classes; the best 100,000 per class are kept. Each batch goes to each
+contender in turn. Prints the medians over the runs and their ratios to the partition. Needs 2.5 GB of memory.
 """
 import os
 import statistics
@@ -22,11 +21,11 @@ RUNS, SEGMENTS, BATCH_SIZE, CLASSES, MAX_SEGMENTS, TOP_K = 3, 200000, 500, 1000,
 
 
 def rates(num_segments, seed):
-    """Segments a second of one run: dict contender -> float."""
+    """Segments per second of one run: dict contender -> float."""
     random, ids = np.random.RandomState(seed), np.array([b"abcd:%d" % start for start in range(BATCH_SIZE)])
     some, every = TopSegments(CLASSES, MAX_SEGMENTS), TopSegments(CLASSES, MAX_SEGMENTS)
     contenders = {"np.partition": lambda scores: np.partition(scores, CLASSES - TOP_K, axis=1),
-                  "best %d classes a segment" % TOP_K: lambda scores: some.add(ids, scores, TOP_K),
+                  "%d classes per segment" % TOP_K: lambda scores: some.add(ids, scores, TOP_K),
                   "all classes": lambda scores: every.add(ids, scores)}
     seconds = dict.fromkeys(contenders, 0.0)
     for _ in range(num_segments // BATCH_SIZE):

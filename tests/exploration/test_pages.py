@@ -20,7 +20,7 @@ POSITIVES = {3: 12, 8: 40, 12: 0, 40: 5}  # of 60 ratings
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory):
-    """Pages of two files, whose APs of class 3 are known by the way they are made: 1 and 0.5 or less."""
+    """Pages of two files: `blend` has an AP of 1 in each class with positives, `one` less."""
     folder, random = tmp_path_factory.mktemp("pages"), np.random.RandomState(0)
     rated = {label: IDS[random.permutation(len(IDS))[:60]] for label in POSITIVES}
     for name in "one", "blend":
@@ -30,7 +30,7 @@ def url(tmp_path_factory):
             rows.append((label, np.concatenate([best, np.setdiff1d(IDS, best)])))
         ranked_csv.write(str(folder / (name + ".csv")), rows)
     ratings.write_cache(str(folder / "labels.csv"), ratings.create(*zip(*[
-        (name, label, place < POSITIVES[label]) for label, ids in rated.items() for place, name in enumerate(ids)])))
+        (name, label, index < POSITIVES[label]) for label, ids in rated.items() for index, name in enumerate(ids)])))
     (folder / "vocabulary.csv").write_text('Index,Name\n3,"%s"\n8,"Nike, Inc."\n40,Concert\n'
                                            % NASTY.replace('"', '""'))
     with video_csv.writing(str(folder / "scores.csv")) as stream:
@@ -51,7 +51,7 @@ def started():
 
 @pytest.fixture
 def page(started, url):
-    """The browser at the table of classes; no test leaves an error or a look at the network."""
+    """The browser at the table of classes; checks that no test causes an error or uses the network."""
     started.look(1280)
     started.open("about:blank", "true")
     started.open(url, "document.querySelector('#class-table') !== null")
@@ -62,7 +62,7 @@ def page(started, url):
 
 
 def texts(page, selector):
-    """What is to be read in the elements that are seen."""
+    """The texts of the visible elements."""
     return page.evaluate("[...document.querySelectorAll(%r)].filter(one => one.offsetParent).map(one => one.innerText)"
                          % selector)
 
@@ -137,17 +137,17 @@ def test_a_video_shows_each_file_and_the_ratings(page):
     go(page, "#video/abcd/100/8", "Video abcd")
     shown = "[...document.querySelectorAll('.cells svg')].map(one => [...one.children].map(" \
             "rect => Number(rect.getAttribute('fill-opacity'))))"
-    place = texts(page, ".map .name").index("Nike, Inc.")
+    row = texts(page, ".map .name").index("Nike, Inc.")
     by_rank = page.evaluate(shown)
     assert texts(page, "fieldset label") == ["one", "blend", "scores of scores"]
     page.click("fieldset label:nth-of-type(3)")
     by_score = page.evaluate(shown)
-    assert by_score[place] == pytest.approx([start / 300 for start in range(0, 300, 5)], abs=1 / 60)
-    assert by_rank[place] != by_score[place]
+    assert by_score[row] == pytest.approx([start / 300 for start in range(0, 300, 5)], abs=1 / 60)
+    assert by_rank[row] != by_score[row]
     assert len(texts(page, ".cells .mark")) == page.evaluate(
         "explorer.load('video/' + explorer.numberOf('abcd')).then(data => data.ratings.length)")
     assert texts(page, "output") == ["1:40\u20131:45"]
-    page.click(".cells")  # its middle
+    page.click(".cells")  # in the middle
     assert texts(page, "output") == ["2:30\u20132:35"]
     assert page.evaluate("[...document.querySelectorAll('main a')].map(one => one.href).filter("
                          "one => one.includes('youtube'))") == [
@@ -180,7 +180,7 @@ def test_data_that_are_missing_get_a_sentence(page, url, tmp_path):
         page.open("about:blank", "true")
         page.open("file://%s/pages/index.html#class/40" % tmp_path, "document.querySelector('[role=alert]') !== null")
         assert texts(page, "[role=alert]") == ["data/%s is missing: write the pages again." % name]
-    del page.complaints[:]  # the browser's own, of the same files
+    del page.complaints[:]  # the browser's own, about the same files
 
 
 @pytest.mark.parametrize("dark", [False, True])
@@ -191,7 +191,7 @@ def test_views_fit_a_phone_and_are_legible(page, address, seen, dark):
     page.evaluate("location.hash = %r" % address)
     page.wait_for("document.querySelector(%r) !== null" % seen)
     assert page.evaluate("document.documentElement.scrollWidth") == 400
-    # The contrast of text to its background is that of WCAG's level AA, 4.5 to 1.
+    # Text contrasts with its background by 4.5 to 1 or more, WCAG's level AA.
     assert page.evaluate(CONTRAST) == []
 
 
@@ -199,7 +199,7 @@ CONTRAST = """(() => {
   const parse = text => text.match(/[0-9.]+/g).map(Number);
   const luminance = rgb => rgb.slice(0, 3).map(value => value / 255).map(
     value => value <= .03928 ? value / 12.92 : ((value + .055) / 1.055) ** 2.4).reduce(
-    (sum, value, place) => sum + value * [.2126, .7152, .0722][place], 0);
+    (sum, value, index) => sum + value * [.2126, .7152, .0722][index], 0);
   const behind = one => {
     for (; one; one = one.parentElement) {
       const colour = parse(getComputedStyle(one).backgroundColor);

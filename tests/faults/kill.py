@@ -1,9 +1,9 @@
-"""Kills the programs at random moments, looks at what stands on disk, and runs them again to the end.
+"""Kills the programs at random moments, checks their files, and runs them again to the end.
 
   .venv/bin/python tests/faults/kill.py --times=20
 
-Prints, for each program, how many kills left nothing half-written and how many of the runs after them came to what an
-uninterrupted run comes to; exits with 1 if any did not.
+Prints, for each program, how many kills left nothing half-written and how many of the next runs ended like an
+uninterrupted one; exits with 1 if any did not.
 """
 import argparse
 import os
@@ -21,7 +21,7 @@ from tests.faults.scenarios import SCENARIOS
 
 
 def kill_at(scenario, work, seconds):
-    """Runs a program and kills it after so many seconds; returns whether it was still running."""
+    """Runs a program and kills it after some seconds; returns whether it was still running."""
     with scenario.start(work) as run:
         deadline = time.time() + seconds
         while run.is_running and time.time() < deadline:
@@ -32,7 +32,7 @@ def kill_at(scenario, work, seconds):
 
 
 def attempt(scenario, work, seconds):
-    """-> whether it was killed, nothing was half-written, and the next run came to the end."""
+    """[Whether the program was killed, nothing was half-written, the next run came to the end]."""
     killed = kill_at(scenario, work, seconds)
     outcome = [killed]
     for check in scenario.check_killed, scenario.finish:
@@ -48,7 +48,7 @@ def attempt(scenario, work, seconds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=20, help="kills of each program")
-    parser.add_argument("--seed", type=int, default=None, help="of the moments")
+    parser.add_argument("--seed", type=int, default=None, help="seed of the moments")
     parser.add_argument("--programs", nargs="*", default=list(SCENARIOS), choices=list(SCENARIOS))
     arguments = parser.parse_args()
     chance, all_good = random.Random(arguments.seed), True

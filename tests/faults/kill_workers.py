@@ -1,4 +1,4 @@
-"""Kills a worker of a Dask cluster at random moments of an inference, and compares what it writes with one process'.
+"""Kills a worker of a Dask cluster at random moments of an inference, and compares the CSVs with a single process's.
 
   .venv/bin/python tests/faults/kill_workers.py --times=20
 
@@ -43,7 +43,7 @@ class Inference(scenarios.Inference):
 
 
 def is_same(scenario, cluster, work, seconds):
-    """Whether an inference writes the same, a worker of which is killed after so many seconds."""
+    """Whether an inference writes the same if a worker is killed after some seconds; None kills none."""
     with runner.Run("inference", scheduler=cluster.address, **scenario.flags(work)) as run:
         if seconds is not None:
             dask_processes.kill_after(seconds, cluster)
@@ -57,7 +57,7 @@ def is_same(scenario, cluster, work, seconds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=20, help="workers to kill")
-    parser.add_argument("--seed", type=int, default=None, help="of the moments")
+    parser.add_argument("--seed", type=int, default=None, help="seed of the moments")
     arguments = parser.parse_args()
     folder, chance = tempfile.mkdtemp(), random.Random(arguments.seed)
     try:
@@ -70,7 +70,7 @@ def main():
                        for number in range(arguments.times))
     finally:
         shutil.rmtree(folder)
-    print("%d inferences of %.1f s, of each of which a worker was killed: %d the same" % (
+    print("%d inferences of %.1f s, a worker killed in each: %d the same" % (
         arguments.times, duration, same))
     sys.exit(0 if same == arguments.times else 1)
 

@@ -1,4 +1,4 @@
-"""Programs that are killed, what must stand on disk then, and what running them again must come to."""
+"""Programs to kill: what must be on disk after the kill, and after the next run."""
 import csv
 import glob
 import json
@@ -21,7 +21,7 @@ LAST_STEP = 5
 
 
 def leftovers(folder):
-    """Paths below a folder of what was being written."""
+    """Paths of half-written files and folders below a folder."""
     return [os.path.join(top, name) for top, folders, names in os.walk(folder) for name in folders + names
             if name.endswith(".tmp") or "tempstate" in name]
 
@@ -36,7 +36,7 @@ class Scenario(object):
     """A program on small data.
 
     Args:
-      folder: a new one for the data and what an uninterrupted run leaves in `reference`.
+      folder: a new one for the data, and for the outputs of an uninterrupted run in `reference`.
     """
 
     program = None
@@ -66,22 +66,22 @@ class Scenario(object):
         return runner.Run(self.program, **self.flags(work))
 
     def check_killed(self, work):
-        """Asserts that nothing that stands in a killed run's folder is half of something."""
+        """Asserts that a killed run's folder holds no output that is half-written."""
         raise NotImplementedError
 
     def check_finished(self, work):
-        """Asserts that a run, killed before or not, came to the same as one that was not."""
+        """Asserts that a finished run, killed before or not, has the outputs of an uninterrupted one."""
         raise NotImplementedError
 
     def finish(self, work):
-        """Runs a killed program again, and asserts that all is there and no leftover is."""
+        """Runs a killed program again, and asserts that its outputs are complete and no leftovers remain."""
         runner.succeed(self.program, **self.flags(work))
         self.check_finished(work)
         assert not leftovers(work), leftovers(work)
 
 
 class Train(Scenario):
-    """Checkpoints and SavedModels at every step, of which the newest two stay."""
+    """Writes a checkpoint and a SavedModel at every step, and keeps the newest two."""
 
     program = "train"
 
@@ -105,7 +105,7 @@ class Train(Scenario):
     def check_finished(self, work):
         model = os.path.join(work, "model")
         self.check_killed(work)
-        # A kill after the last save leaves one more than was asked for: as nothing is trained then, nothing is removed.
+        # A kill after the last save leaves one checkpoint too many: the next run trains nothing and removes nothing.
         assert checkpoints.steps(model) in ([LAST_STEP - 1, LAST_STEP], [LAST_STEP - 2, LAST_STEP - 1, LAST_STEP])
         assert "step_%d" % LAST_STEP in os.listdir(os.path.join(model, "export"))
 
@@ -156,7 +156,7 @@ class Eval(Scenario):
 
 
 class Inference(Eval):
-    """Ranks segments into a CSV that takes an older one's place."""
+    """Ranks segments into a CSV that replaces an older one."""
 
     program = "inference"
 
@@ -203,14 +203,14 @@ class Tune(Scenario):
             ranked_csv.write(os.path.join(self.folder, model + "_oof.csv"), [
                 (label, ids[np.argsort(random.rand(len(ids)) - knowledge * positive[label])]) for label in range(3)])
         ratings.write_cache(os.path.join(self.folder, "labels.csv"), ratings.create(
-            *zip(*[(name, label, positive[label, place]) for label in range(3) for place, name in enumerate(ids)])))
+            *zip(*[(name, label, positive[label, index]) for label in range(3) for index, name in enumerate(ids)])))
 
     def flags(self, work):
         return dict(mode="tune", input_files=os.path.join(self.folder, "*_oof.csv"), init_points=6, n_iter=6,
                     label_cache=os.path.join(self.folder, "labels.csv"), output_file=os.path.join(work, "weights.json"))
 
     def _outcome(self, work):
-        """Weights and logged points, times left out."""
+        """Weights, and logged points without their times."""
         with open(os.path.join(work, "weights.json")) as stream:
             weights = json.load(stream)
         points = []

@@ -1,4 +1,4 @@
-"""Killed at chosen moments, programs leave nothing half-written, and the next run comes to the end.
+"""Programs killed at chosen moments leave nothing half-written, and the next run comes to the end.
 
 kill.py does the same at random moments.
 """
@@ -14,7 +14,7 @@ from tests.programs import runner
 
 @pytest.fixture(scope="module")
 def scenarios(tmp_path_factory):
-    """Function from a name to its Scenario, which is made once."""
+    """Function that returns the Scenario of a name; makes each only once."""
     made = {}
 
     def get(name):
@@ -32,25 +32,25 @@ def kill_when(run, happens):
     run.kill()
 
 
-def there(work, pattern):
+def exists(work, pattern):
     return lambda: glob.glob(os.path.join(work, pattern))
 
 
 def written(work, name, word, times):
-    """Function that tells whether a file holds a word so many times."""
+    """Function that returns whether a file holds a word at least `times` times."""
     path = os.path.join(work, name)
     return lambda: os.path.exists(path) and open(path).read().count(word) >= times
 
 
 MOMENTS = {
-    "train-inside a checkpoint": ("train", lambda work: there(work, "model/model.ckpt-*tempstate*")),
-    "train-before the index": ("train", lambda work: there(work, "model/model.ckpt-2.data-00000-of-00001")),
-    "train-inside an export": ("train", lambda work: there(work, "model/export/.step_2.*.tmp")),
-    "train-inside the last export": ("train", lambda work: there(work, "model/export/.step_5.*.tmp")),
-    "train-after an export": ("train", lambda work: there(work, "model/export/step_3")),
-    "eval-inside the inference model": ("eval", lambda work: there(work, "model/.inference_model.*.tmp/*")),
+    "train-inside a checkpoint": ("train", lambda work: exists(work, "model/model.ckpt-*tempstate*")),
+    "train-before the index": ("train", lambda work: exists(work, "model/model.ckpt-2.data-00000-of-00001")),
+    "train-inside an export": ("train", lambda work: exists(work, "model/export/.step_2.*.tmp")),
+    "train-inside the last export": ("train", lambda work: exists(work, "model/export/.step_5.*.tmp")),
+    "train-after an export": ("train", lambda work: exists(work, "model/export/step_3")),
+    "eval-inside the inference model": ("eval", lambda work: exists(work, "model/.inference_model.*.tmp/*")),
     "eval-between evaluations": ("eval", lambda work: written(work, "model/eval/results.csv", "True", 2)),
-    "inference-inside the CSV": ("inference", lambda work: there(work, ".out.csv.*.tmp")),
+    "inference-inside the CSV": ("inference", lambda work: exists(work, ".out.csv.*.tmp")),
     "tune-between points": ("tune", lambda work: written(work, "weights_log.json", "target", 4)),
     "tune-within the optimization": ("tune", lambda work: written(work, "weights_log.json", "target", 8)),
 }

@@ -15,7 +15,7 @@ from tests.programs import runner
 RGB, AUDIO = 6, 2
 FEATURES = dict(frame_features=True, feature_names="rgb,audio", feature_sizes="%d,%d" % (RGB, AUDIO))
 MODEL = dict(FEATURES, model="FrameLevelLogisticModel")
-CLASSES = [0, 7, 19, 200, 1500, 3861]  # that have labels
+CLASSES = [0, 7, 19, 200, 1500, 3861]  # with labels
 RATED_CLASSES = CLASSES + [5, 6, 2222]  # segment_label_ids_file
 
 Video = collections.namedtuple("Video", "id frames labels ratings")  # frames: uint8 [frames, RGB + AUDIO]
@@ -24,7 +24,7 @@ Data = collections.namedtuple("Data", "folder train rated test label_ids holdout
 
 
 def make_video(seed, num_frames):
-    """A video with two labels, each of its segments rated for three classes."""
+    """A video with two labels; each segment is rated for three classes."""
     random = np.random.RandomState(seed)
     frames = random.randint(0, 256, (num_frames, RGB + AUDIO)).astype(np.uint8)
     ratings = [(start, label, random.randint(2)) for start in range(0, min(num_frames, 300) - 4, 5)
@@ -78,7 +78,7 @@ def trained(data, tmp_path_factory):
 
 
 def fix_weights(checkpoint):
-    """Replaces the model's variables of a checkpoint, and keeps the others."""
+    """Replaces the model's variables in a checkpoint, and keeps the others."""
     reader, random = tf.train.load_checkpoint(checkpoint), np.random.RandomState(2)
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         for name in sorted(reader.get_variable_to_shape_map()):
@@ -94,7 +94,7 @@ def fix_weights(checkpoint):
 def evaluated(trained, data, tmp_path_factory):
     """A copy of `trained` whose last checkpoint eval.py has evaluated on the holdout's segments.
 
-    Its weights are fixed ones, so that no two scores are too close to call.
+    Its weights are fixed, so that no two scores are too close to order.
     """
     folder = str(tmp_path_factory.mktemp("evaluated") / "model")
     shutil.copytree(trained, folder)
@@ -106,5 +106,5 @@ def evaluated(trained, data, tmp_path_factory):
 
 @pytest.fixture
 def model_dir(trained, tmp_path):
-    """A copy of `trained` to change."""
+    """A copy of `trained` that a test may change."""
     return shutil.copytree(trained, str(tmp_path / "model"))

@@ -23,10 +23,10 @@ class Cluster(object):
         self.address = None
 
     def __enter__(self):
-        place = os.path.join(self._folder, "address")
-        self.scheduler = runner.start(_quietly, _schedule, place)
-        runner.wait_until(lambda: os.path.exists(place))
-        with open(place) as stream:
+        path = os.path.join(self._folder, "address")
+        self.scheduler = runner.start(_quietly, _schedule, path)
+        runner.wait_until(lambda: os.path.exists(path))
+        with open(path) as stream:
             self.address = stream.read()
         for _ in range(self._num_workers):
             self.add_worker()
@@ -38,12 +38,12 @@ class Cluster(object):
         shutil.rmtree(self._folder)
 
     def add_worker(self, version=None, hidden=None, core=None):
-        """Starts a worker in another folder than the programs'.
+        """Starts a worker in a folder other than the programs'.
 
         Args:
-          version: of its code, if not the same.
-          hidden: end of the name of a file that it does not find.
-          core: the only one that it runs on.
+          version: version of its code, if it differs.
+          hidden: end of the name of a file that it cannot find.
+          core: the only core that it runs on.
         """
         folder = os.path.join(self._folder, str(len(self.workers)))
         self.workers.append(runner.start(_quietly, _work, self.address, folder, version, hidden, core))
@@ -62,12 +62,12 @@ def _quietly(function, *args):
     function(*args)
 
 
-def _schedule(place):
+def _schedule(path):
     async def serve():
         async with distributed.Scheduler(host="127.0.0.1", port=0, dashboard=False) as scheduler:
-            with open(place + ".new", "w") as stream:
+            with open(path + ".new", "w") as stream:
                 stream.write(scheduler.address)
-            os.rename(place + ".new", place)
+            os.rename(path + ".new", path)
             await scheduler.finished()
 
     asyncio.get_event_loop().run_until_complete(serve())
@@ -92,7 +92,7 @@ def _work(address, folder, version, hidden, core):
 
 
 def kill_after(seconds, cluster, scheduler=False):
-    """Kills the scheduler, or one of the workers, which another one replaces."""
+    """Kills the scheduler, or kills a random worker and starts another one."""
     time.sleep(seconds)
     if scheduler:
         kill(cluster.scheduler)

@@ -13,7 +13,7 @@ class Model(object):
         self._iterations = iterations
 
     def predict(self, raw, num_frames):
-        """Probabilities [classes] of dequantized frames [frames, features], of which num_frames count."""
+        """Probabilities [classes] of dequantized frames [frames, features]; only the first num_frames count."""
         seen = raw[[int((i + .5) * num_frames / self._iterations) for i in range(self._iterations)]]
         normalized = seen / np.maximum(np.linalg.norm(seen, axis=1, keepdims=True), 1e-6)
         return 1 / (1 + np.exp(-(normalized.mean(axis=0).dot(self._weights) + self._biases)))
@@ -34,7 +34,7 @@ def segments(video, shift=0):
 
 
 def rated_segments(video, num_classes=3862):
-    """Yields (id, dequantized frames [5, features], labels [classes], weights [classes]) a rated segment."""
+    """Yields (id, dequantized frames [5, features], labels [classes], weights [classes]) per rated segment."""
     for start in sorted({start for start, _, _ in video.ratings}):
         labels, weights = np.zeros(num_classes), np.zeros(num_classes)
         for _, label, score in [rating for rating in video.ratings if rating[0] == start]:
@@ -43,13 +43,13 @@ def rated_segments(video, num_classes=3862):
 
 
 def average_precision(entries, positives):
-    """Of (score, is positive) pairs, among `positives` positives found or not."""
+    """Average precision of (score, is positive) pairs; `positives` counts all positives, also those not found."""
     ranked = [positive for _, positive in sorted(entries, reverse=True)]
     return sum(sum(ranked[:i + 1]) / (i + 1) for i, positive in enumerate(ranked) if positive) / positives
 
 
 def metrics(predictions, labels, weights, top_k):
-    """{column of results.csv: value} of [examples, classes]; weights multiply predictions and losses."""
+    """{column of results.csv: value} of arrays [examples, classes]; weights multiply predictions and losses."""
     losses = -np.log(np.where(labels > 0, predictions, 1 - predictions) + 1e-5) * weights
     predictions, labels = predictions * weights, labels > 0
     order = np.argsort(-predictions, axis=1, kind="stable")

@@ -1,7 +1,7 @@
-"""Runs the programs, each in a process of its own.
+"""Runs the programs, each in its own process.
 
-The processes are forked from one that has already imported TensorFlow, which saves each of them the
-seconds that takes; `conftest.run_as_a_user` starts them as a user does.
+The processes are forked from one that has already imported TensorFlow, which saves some seconds each;
+`conftest.run_as_a_user` starts them as a user does.
 """
 import contextlib
 import importlib
@@ -25,7 +25,7 @@ _context = multiprocessing.get_context("forkserver")
 
 def start(function, *args):
     """Starts a process, forked from one that has imported PRELOADED, that runs a function."""
-    _context.set_forkserver_preload(PRELOADED)  # not before, as importing Dask sets others
+    _context.set_forkserver_preload(PRELOADED)  # not earlier, as importing Dask sets others
     process = _context.Process(target=function, args=args)
     process.start()
     return process
@@ -40,7 +40,7 @@ def wait_until(condition):
 
 
 def free_addresses(count):
-    """host:port of ports that nobody uses."""
+    """host:port of unused ports."""
     sockets = [socket.socket() for _ in range(count)]
     for each in sockets:
         each.bind(("localhost", 0))
@@ -58,7 +58,7 @@ def arguments(flags):
 
 
 class Run(object):
-    """A run of a program, started at once.
+    """A run of a program; the constructor starts it.
 
     Args:
       program: its module's name, such as train.
@@ -85,7 +85,7 @@ class Run(object):
         shutil.rmtree(self._folder)
 
     def wait(self):
-        """The exit code; of a killed program any but 0."""
+        """The exit code; not 0 if the program was killed."""
         self._process.join(TIMEOUT)
         assert self._process.exitcode is not None, "still running: " + self.errors
         if self._process.exitcode == 255 and os.path.exists(self._code):
@@ -150,7 +150,7 @@ def output_of(program, **flags):
 def _main(program, words, output, errors, code, tf_config):
     os.dup2(os.open(output, os.O_WRONLY), 1)
     os.dup2(os.open(errors, os.O_WRONLY), 2)
-    multiprocessing.set_start_method("fork", force=True)  # as a program has it that a user starts
+    multiprocessing.set_start_method("fork", force=True)  # as in a program that a user starts
     os.environ.pop("TF_CONFIG", None)
     if tf_config is not None:
         os.environ["TF_CONFIG"] = tf_config
@@ -165,9 +165,9 @@ def _main(program, words, output, errors, code, tf_config):
 
 @contextlib.contextmanager
 def _exit_noted(path):
-    """Has this process write the code with which os._exit ends it, of which Python 3.6's forkserver does not learn.
+    """Makes os._exit write its exit code to a file, since Python 3.6's forkserver loses it.
 
-    After the block the forkserver itself ends the process with os._exit, when the run may be done and its folder gone.
+    Only within the block: the forkserver itself ends the process with os._exit later, when the folder may be gone.
     """
     exit_at_once, this = os._exit, os.getpid()
 

@@ -1,4 +1,4 @@
-"""average_checkpoints.py: the mean of checkpoints, in a folder that eval.py takes as a trained model's."""
+"""average_checkpoints.py: the mean of checkpoints, in a folder that eval.py accepts as a trained model's."""
 import json
 import os
 import shutil

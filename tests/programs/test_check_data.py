@@ -1,4 +1,4 @@
-"""check_data.py: what is there, what is missing, and which shards are to be fetched again."""
+"""check_data.py: what is present, what is missing, and which shards must be fetched again."""
 import gzip
 import json
 import os
@@ -24,7 +24,7 @@ def check(*words, **flags):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A partition with whatever may be wrong with shards and records, and two good ones."""
+    """A partition with each kind of damaged shard and unusable record, and two good ones."""
     folder = tmp_path_factory.mktemp("data")
     for name in "train", "validate":
         (folder / name).mkdir()
@@ -141,7 +141,7 @@ def test_wrong_usage_gets_a_sentence(folder, flags, told):
     assert (code, output) == (1, "") and told.replace("{}", folder[0]) in errors and "Traceback" not in errors
 
 
-def test_features_and_classes_may_be_ones_own(tmp_path):
+def test_features_and_classes_may_be_your_own(tmp_path):
     path = records.write(tmp_path / "own.tfrecord", [
         records.frame_level(b"v%d" % label, RGB[:, :6], None, labels=[label]) for label in (0, 5, 6)])
     code, output, _ = check(data_pattern=path, num_classes=6, feature_names="rgb", feature_sizes="6")

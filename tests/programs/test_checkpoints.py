@@ -1,4 +1,4 @@
-"""checkpoints.py: what of a model's training and evaluation is done, and which checkpoints may go."""
+"""checkpoints.py: which steps of a model's training and evaluation are done, and which checkpoints may be removed."""
 import os
 import shlex
 import types
@@ -33,7 +33,7 @@ def done(folder, **flags):
     ([4, 6, 8], [6, 8], None, ["pretrain", "finetune", "eval"]),
     ([4, 6], [6], 6, ["pretrain", "evaluate-best"]),
     ([9], [9], 9, ALL)])
-def test_tells_which_steps_are_done(tmp_path, steps, evaluated, best, expected):
+def test_names_the_steps_that_are_done(tmp_path, steps, evaluated, best, expected):
     folder = str(tmp_path / "model")
     checkpoint_folders.make(folder, steps, evaluated, best)
     assert done(folder) == expected
@@ -41,7 +41,7 @@ def test_tells_which_steps_are_done(tmp_path, steps, evaluated, best, expected):
 
 @pytest.fixture
 def finished(tmp_path):
-    """Folder of a model all of whose steps are done, with checkpoints of the steps 1..8, of which 6 is the best."""
+    """Folder of a model with all steps done and checkpoints of the steps 1..8; 6 is the best."""
     folder = str(tmp_path / "model")
     checkpoint_folders.make(folder, range(1, 9), [5, 7, 8, 6], best=6, size=1 << 20)
     assert done(folder) == ALL
@@ -68,7 +68,7 @@ def test_an_evaluation_of_videos_does_not_count(finished):
 
 
 def test_what_train_and_eval_leave_counts(evaluated):
-    """Of the checkpoints 2, 4 and 6 of a training to step 6, pre-training's last is 4, and 6 alone is evaluated."""
+    """There are checkpoints 2, 4 and 6. Pre-training ends at 4, and only 6 is evaluated."""
     flags = dict(ENDS, finetune_max_steps=6)
     assert runner.output_of("checkpoints", mode="done", train_dir=evaluated, **flags).splitlines() == ALL
     flags["pretrain_max_steps"] = 2
@@ -76,7 +76,7 @@ def test_what_train_and_eval_leave_counts(evaluated):
         "pretrain", "finetune", "evaluate-best"]
 
 
-def test_tells_the_latest_checkpoint(finished, tmp_path):
+def test_prints_the_latest_checkpoint(finished, tmp_path):
     assert runner.output_of("checkpoints", mode="latest", train_dir=finished) == "8\n"
     (tmp_path / "empty").mkdir()
     assert runner.output_of("checkpoints", mode="latest", train_dir=tmp_path / "empty") == ""
@@ -116,7 +116,7 @@ def test_runs_as_a_file(finished):
     assert "removing 5 checkpoints" in run_as_a_user(["src/checkpoints.py"], mode="prune", train_dir=finished, **ENDS)
 
 
-def test_help_tells_the_modes():
+def test_help_explains_the_modes():
     with runner.Run("checkpoints", help=True) as run:
         run.wait()
         assert all(mode + ": " in run.output for mode in ("latest", "done", "prune")) and not run.errors

@@ -1,4 +1,4 @@
-"""inference.py on a Dask cluster: the bytes of a single process, whatever becomes of the workers."""
+"""inference.py on a Dask cluster: the same bytes as from a single process, whatever happens to the workers."""
 import os
 import random
 import re
@@ -21,11 +21,11 @@ TWICE = re.compile(r"video .* is in .* and again in .*: the first is kept")
 
 
 def write_shards(folder):
-    """Glob of new shards of two videos each, and some that were there before."""
+    """Glob of new shards of two videos each; some videos occur twice."""
     for shard in range(SHARDS):
         videos = [make_video(2 * shard + number, 17 + 3 * number + shard % 7) for number in range(2)]
         if shard == 9:
-            videos.insert(0, make_video(3, 40))  # which is in shard 1, and longer here
+            videos.insert(0, make_video(3, 40))  # also in shard 1, where it is shorter
         if shard == 11:
             videos.append(videos[0])
         records.write(folder / ("test%04d.tfrecord" % shard), map(serialized, videos))
@@ -41,14 +41,14 @@ def flags(evaluated, data, tmp_path_factory):
 
 
 def outputs(folder, **flags):
-    """-> {name: content} of what inference.py writes, what it says."""
+    """({name: content} of the files that inference.py writes, its standard error)."""
     said = runner.succeed("inference", output_file=folder / "out.csv", **flags)
     return {path.name: path.read_bytes() for path in folder.iterdir()}, said
 
 
 @pytest.fixture(scope="module")
 def alone(flags, tmp_path_factory):
-    """What one process writes."""
+    """The outputs of a single process."""
     return outputs(tmp_path_factory.mktemp("alone"), **flags)
 
 
@@ -97,17 +97,17 @@ def test_another_batch_size_swaps_only_what_differs_by_rounding(flags, alone, tm
 
 
 def test_workers_are_started_and_stopped_as_dask_does(flags, alone, tmp_path):
-    place, dask = str(tmp_path / "scheduler.json"), os.path.join(os.path.dirname(sys.executable), "dask-")
+    path, dask = str(tmp_path / "scheduler.json"), os.path.join(os.path.dirname(sys.executable), "dask-")
     (tmp_path / "out").mkdir()
     common = dict(cwd=runner.PROJECT, env=dict(os.environ, PYTHONPATH="."), stdout=subprocess.DEVNULL,
                   stderr=subprocess.DEVNULL)
     scheduler = subprocess.Popen([dask + "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
-                                  "--scheduler-file", place], **common)
-    worker = subprocess.Popen([dask + "worker", "--scheduler-file", place, "--nthreads", "1", "--no-dashboard",
+                                  "--scheduler-file", path], **common)
+    worker = subprocess.Popen([dask + "worker", "--scheduler-file", path, "--nthreads", "1", "--no-dashboard",
                                "--local-directory", str(tmp_path)], **common)
     try:
-        runner.wait_until(lambda: os.path.exists(place))
-        address = re.search(r"tcp://[0-9.:]+", open(place).read()).group()
+        runner.wait_until(lambda: os.path.exists(path))
+        address = re.search(r"tcp://[0-9.:]+", open(path).read()).group()
         assert outputs(tmp_path / "out", scheduler=address, **flags)[0] == alone[0]
     finally:
         for process in worker, scheduler:
@@ -115,7 +115,7 @@ def test_workers_are_started_and_stopped_as_dask_does(flags, alone, tmp_path):
             process.wait(30)
 
 
-def test_a_worker_process_a_gpu(flags, alone, tmp_path):
+def test_one_worker_process_per_gpu(flags, alone, tmp_path):
     assert outputs(tmp_path, num_gpu=2, **flags)[0] == alone[0]
 
 
@@ -130,11 +130,11 @@ def test_killed_workers_change_nothing(flags, alone, tmp_path):
             assert {path.name: path.read_bytes() for path in folder.iterdir()} == alone[0]
 
 
-# One sentence for what is not as it should be.
+# One sentence per fault.
 
 
 def sentence(folder, **flags):
-    """The sentence with which inference.py ends that writes nothing."""
+    """The sentence of an inference.py that fails and writes nothing."""
     folder.mkdir(exist_ok=True)
     code, errors = runner.run("inference", output_file=folder / "out.csv", **flags)
     assert code == 1 and not list(folder.iterdir()), errors
@@ -161,7 +161,7 @@ def test_no_scheduler_and_no_worker(flags, tmp_path):
             tmp_path, scheduler=cluster.address, cluster_timeout_secs=2, **flags)
 
 
-def test_a_worker_of_another_version_or_place(flags, tmp_path):
+def test_a_worker_of_another_version_or_without_the_files(flags, tmp_path):
     with dask_processes.Cluster() as cluster:
         other = cluster.add_worker(version="another")
         assert "runs another version of the code: start it in a copy" in sentence(
@@ -181,6 +181,6 @@ def test_a_scheduler_that_is_killed(flags, tmp_path):
             dask_processes.kill_after(.3, cluster, scheduler=True)
             assert run.wait() == 1
             assert re.search("error: (The scheduler at %s is gone: start it|No scheduler answers at %s )" % (
-                cluster.address, cluster.address), run.errors), run.errors  # as far as it had come
+                cluster.address, cluster.address), run.errors), run.errors  # depends on the moment
             assert "Traceback" not in run.errors
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""convert_prediction_from_json_to_csv.py: a served model's predictions become what inference.py writes."""
+"""convert_prediction_from_json_to_csv.py: a served model's predictions become a CSV like inference.py's."""
 import glob
 import json
 import os
@@ -23,7 +23,7 @@ def convert(folder):
 
 
 def served(folder, pattern):
-    """What the signature of the SavedModel in a folder returns for the records of shards, as JSON has it."""
+    """The outputs of a SavedModel's signature for the records of shards, as in JSON."""
     records = [serialized for path in sorted(glob.glob(pattern))
                for serialized in tf.compat.v1.io.tf_record_iterator(path)]
     with tf.compat.v1.Session() as session:
@@ -50,7 +50,7 @@ def test_served_predictions_are_those_of_inference(trained, data, tmp_path):
     assert list(converted) == list(expected)
     for video, pairs in expected.items():
         for ours, served_ones in zip(zip(*pairs), zip(*converted[video])):
-            assert served_ones == pytest.approx(ours, rel=6e-6)  # batches of other sizes are rounded otherwise
+            assert served_ones == pytest.approx(ours, rel=6e-6)  # rounding depends on the batch's size
 
 
 @pytest.mark.parametrize("line, told", [

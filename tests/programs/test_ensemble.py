@@ -22,7 +22,7 @@ GOLDEN = os.path.join(os.path.dirname(golden.__file__), "ensemble_1")
 IDS = np.array([b"v%d:%d" % (video, start) for video in range(12) for start in range(0, 40, 5)])
 CLASSES = [3, 8, 12, 40]
 POSITIVE = {label: np.random.RandomState(label).rand(len(IDS)) < .4 for label in CLASSES}
-# Name: how much its scores know of POSITIVE.
+# Name: how much its scores know about POSITIVE.
 MODELS = {"bert_mean_l2h12": .8, "bert_l2h12": .3, "gatednetvlad_h1024c16": 0}
 
 
@@ -46,13 +46,13 @@ def folder(tmp_path_factory):
     (folder / "few.csv").write_text("v0:0,3,1\nv1:0,3,0\n")
     (folder / "other.csv").write_text("x:0,3,1\ny:0,3,0\n")
     ratings.write_cache(str(folder / "labels.csv"), ratings.create(
-        *zip(*[(name, label, POSITIVE[label][place]) for label in CLASSES for place, name in enumerate(IDS)])))
+        *zip(*[(name, label, POSITIVE[label][index]) for label in CLASSES for index, name in enumerate(IDS)])))
     return str(folder)
 
 
 @pytest.fixture(scope="module")
 def tuned(folder, tmp_path_factory):
-    """weights.json of few points, and what tuning printed."""
+    """weights.json of a tuning with few points, and its standard output."""
     path = str(tmp_path_factory.mktemp("tuned") / "weights.json")
     return path, runner.output_of("ensemble", mode="tune", output_file=path, **tuning_flags(folder))
 
@@ -151,7 +151,7 @@ def report(paths, folder, **flags):
 
 
 def rows_of(printed):
-    """{file: mAP as text} of what a report printed."""
+    """{file: mAP as text} of a printed report."""
     return dict(re.split(" +", line) for line in printed.split("\n\n")[0].splitlines()[1:])
 
 
@@ -175,7 +175,7 @@ def test_report_lists_each_file_with_its_map_and_its_classes(folder, tmp_path):
 
 @pytest.fixture
 def one_of_another_partition(folder, tmp_path):
-    """The input files with one more that ranks other segments."""
+    """The input files and an extra one that ranks other segments."""
     path = str(tmp_path / "other_oof.csv")
     ranked_csv.write(path, [(3, np.array([b"x:0", b"y:5"]))])
     told = ': none of the segments%s is among those of the 384 ratings such as "v0:0"'
@@ -290,7 +290,7 @@ def blending(tmp_path):
 
 
 def running(pid):
-    """Whether a process runs; one that has ended may wait for somebody to ask how."""
+    """Whether a process runs; a zombie does not."""
     try:
         with open("/proc/%d/stat" % pid) as stream:
             return stream.read().rpartition(")")[2].split()[0] != "Z"

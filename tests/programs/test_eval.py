@@ -1,4 +1,4 @@
-"""eval.py: which checkpoints it evaluates, its figures, and what it leaves for inference."""
+"""eval.py: which checkpoints it evaluates, its figures, and its inference model."""
 import csv
 import glob
 import json
@@ -87,14 +87,14 @@ def test_segment_metrics_are_those_of_the_models_predictions(evaluated, data):
                                     "eval/loss": expected["loss"]}, rel=1e-5)
     text = tf.make_ndarray(shown["eval/flags/text_summary"].tensor).item().decode()
     assert "**holdout_shards** | `1`" in text and "\nmax_frames | `300`" in text
-    assert "**model** | `FrameLevelLogisticModel`" in text  # which the model's folder told
+    assert "**model** | `FrameLevelLogisticModel`" in text  # from the model's folder
     rated = np.array(weights) > 0
     right, wrong = (predictions[rated & (np.array(labels) == value)] for value in (1, 0))
     curve = tf.make_ndarray(shown["eval/precision_recall/pr_curves"].tensor)
     for column, threshold in enumerate(np.linspace(0, 1, 201)):
         counts = [np.sum(right >= threshold), np.sum(wrong >= threshold), np.sum(wrong < threshold),
                   np.sum(right < threshold)]
-        np.testing.assert_allclose(curve[:4, column], counts, atol=1)  # scores may lie on a threshold
+        np.testing.assert_allclose(curve[:4, column], counts, atol=1)  # a score may equal a threshold
         np.testing.assert_allclose(curve[4:, column], [
             curve[0, column] / max(curve[0, column] + curve[1, column], 1), curve[0, column] / len(right)], rtol=1e-6)
 
@@ -113,7 +113,7 @@ def test_video_metrics_are_those_of_the_models_predictions(evaluated, data, tmp_
     expected = reference.metrics(predictions, labels, np.ones_like(labels), top_k=3862)
     assert 0 < expected["gap"] and 0 < expected["map"] < 1
     assert figures(row) == pytest.approx(expected, rel=1e-5)
-    assert best(model_dir) == best(evaluated)  # which is of segments
+    assert best(model_dir) == best(evaluated)  # still that of the segments
 
 
 # Which checkpoints.
@@ -164,9 +164,9 @@ def test_waits_for_the_next_checkpoint_and_ends_when_none_comes(model_dir, flags
     assert steps(model_dir) == [4, 6]
 
 
-def test_a_checkpoint_that_is_removed_meanwhile_is_skipped(model_dir, flags):
+def test_a_checkpoint_that_is_removed_in_the_meantime_is_skipped(model_dir, flags):
     gone = os.path.join(model_dir, "model.ckpt-3")
-    os.symlink("nowhere", gone + ".index")  # is listed, and not there when it is to be read
+    os.symlink("nowhere", gone + ".index")  # listed, but missing when it is read
     errors = runner.succeed("eval", train_dir=model_dir, checkpoint_timeout_secs=0, **flags)
     assert "%s was removed in the meantime (train.py --max_to_keep): skipped" % gone in errors
     assert steps(model_dir) == [2, 4, 6]

@@ -1,4 +1,4 @@
-"""explore.py: what stands in the folder of pages is what the lists, ratings and scores say."""
+"""explore.py: the folder of pages holds the content of the lists, ratings and scores."""
 import json
 import math
 import os
@@ -32,8 +32,8 @@ def folder(tmp_path_factory):
         ranked_csv.write(str(folder / (name + ".csv")), [
             (label, IDS[np.argsort(random.rand(len(IDS)) - knowledge * positive[label])][:400]) for label in labels])
     # Class 12 has no positive rating, class 30 a rating and no list.
-    rated = [(name, label, positive[label][place] * (label != 12)) for label in CLASSES
-             for place, name in enumerate(IDS) if random.rand() < .15] + [(b"v01:5", 30, 1), (b"v01:10", 3, 1)]
+    rated = [(name, label, positive[label][index] * (label != 12)) for label in CLASSES
+             for index, name in enumerate(IDS) if random.rand() < .15] + [(b"v01:5", 30, 1), (b"v01:10", 3, 1)]
     ratings.write_cache(str(folder / "labels.csv"), ratings.create(*zip(*rated)))
     (folder / "names.csv").write_text('Index,Name\n3,"%s"\n8,Caf\u00e9\n' % NASTY.replace('"', '""'), encoding="utf-8")
     with video_csv.writing(str(folder / "scores.csv")) as stream:
@@ -58,7 +58,7 @@ def pages(folder, tmp_path_factory):
 
 
 def data(pages, name):
-    """What a script of data hands over."""
+    """The value that a script of data hands over."""
     key, value = re.fullmatch(r'explorer\.receive\("(.*?)", (.*)\);\n', (pages / "data" / (name + ".js")).read_text(),
                               re.DOTALL).groups()
     assert key.replace("/", "_") == name

@@ -78,7 +78,7 @@ def rankings(flags, tmp_path_factory):
     return folder / "new"
 
 
-def test_one_csv_a_shift(rankings):
+def test_one_csv_per_shift(rankings):
     assert sorted(os.listdir(str(rankings))) == ["out.csv", "out_shift-2.csv", "out_shift1.csv"]
 
 
@@ -98,13 +98,13 @@ def test_shifts_rank_differently(rankings):
 
 
 def test_a_single_shift_goes_to_the_output_file_itself(flags, rankings, tmp_path):
-    """The published commands name the shift in it."""
+    """The published commands include the shift in its name."""
     runner.succeed("inference", output_file=tmp_path / "predictions_oof_shift-2.csv", shift=-2, batch_size=200, **flags)
     assert os.listdir(str(tmp_path)) == ["predictions_oof_shift-2.csv"]
     assert read(tmp_path / "predictions_oof_shift-2.csv") == read(rankings / "out_shift-2.csv")
 
 
-def test_the_step_that_predicts_and_classes_left_empty_are_told(flags, evaluated, tmp_path):
+def test_the_step_that_predicts_and_classes_left_empty_are_logged(flags, evaluated, tmp_path):
     few = dict(flags, top_k=1)
     errors = runner.succeed("inference", output_file=tmp_path / "out.csv", **few)
     assert "FrameLevelLogisticModel of step 6, from %s\n" % evaluated in errors

@@ -1,4 +1,4 @@
-"""Ctrl-C ends programs without a traceback, also while their modules load, and leaves importers of src alone."""
+"""Ctrl-C ends programs without a traceback, even while their modules load. Importing src does not change Ctrl-C."""
 import importlib
 import os
 import signal
@@ -67,7 +67,7 @@ def test_what_a_library_makes_of_ctrl_c_is_no_error(monkeypatch, capsys):
             raise SystemError("a function returned a result with an error set")
 
     codes = []
-    monkeypatch.setattr(program, "_set_up_logging", lambda: None)  # which is for a whole process
+    monkeypatch.setattr(program, "_set_up_logging", lambda: None)  # it would change the whole process
     monkeypatch.setattr(program.app, "run", lambda guarded_main: codes.append(guarded_main(["program"])))
     program.run(lambda: None, main)
     assert codes == [130] and capsys.readouterr().err == "interrupted.\n"

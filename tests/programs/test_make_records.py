@@ -1,4 +1,4 @@
-"""make_records.py: features, labels and ratings of one's own videos become records as those of YouTube-8M."""
+"""make_records.py: features, labels and ratings of your own videos become records like those of YouTube-8M."""
 import collections
 import io
 import os
@@ -30,7 +30,7 @@ def floats(seconds):
 
 
 def of_mediapipe(arrays):
-    """A SequenceExample of float lists, as MediaPipe's extractor writes it."""
+    """A SequenceExample of float lists, as written by MediaPipe's extractor."""
     lists = {name.upper() + "/feature/floats": tf.train.FeatureList(
         feature=[records.float_feature(second) for second in values]) for name, values in arrays.items()}
     context = {"clip/data_path": records.bytes_feature([b"/videos/one.mp4"])}
@@ -164,7 +164,7 @@ def test_videos_without_sound_or_labels(folder):
 
 
 def npz(**changes):
-    """An .npz of a video of 12 seconds in which some arrays are others."""
+    """An .npz of a video of 12 seconds, with some arrays replaced."""
     stream = io.BytesIO()
     np.savez(stream, **dict(quantized(12), **changes))
     return stream.getvalue()

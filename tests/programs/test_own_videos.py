@@ -1,4 +1,4 @@
-"""From features of one's own videos, in classes of one's own, to ranked segments: each program in turn."""
+"""From features of your own videos, with your own classes, to ranked segments: each program in turn."""
 import csv
 import json
 
@@ -18,7 +18,7 @@ BERT = dict(model="Bert", bert_hidden_layer=1, bert_attention_heads=4, video_lev
 
 @pytest.fixture(scope="module", name="own")
 def own_videos(tmp_path_factory):
-    """A folder with an .npz a video, in which two classes come and go, and files of labels and of all ratings."""
+    """A folder with one .npz per video, in which two classes come and go, and files of the labels and all ratings."""
     folder, random = tmp_path_factory.mktemp("own"), np.random.RandomState(7)
     prototypes = .2 * random.standard_normal([CLASSES, 1152]).astype("f4")
     (folder / "features").mkdir()
@@ -69,7 +69,7 @@ def test_from_features_to_ranked_segments(own):
     mean = float(output.split()[1])
     chance = 2 * 3 / (CLASSES * SECONDS / 5)
     assert mean > .8 > 5 * chance and "over 6 classes" in output
-    assert float(row["map"]) == pytest.approx(mean, abs=.02)  # of equal scores either takes any order
+    assert float(row["map"]) == pytest.approx(mean, abs=.02)  # equal scores may be in any order
 
     (own / "names.csv").write_text("Index,Name\n" + "".join("%d,own %d\n" % (label, label) for label in range(CLASSES)))
     runner.succeed("inference", input_data_pattern=rated, output_prob=True, top_k=CLASSES,

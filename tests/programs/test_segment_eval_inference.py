@@ -35,7 +35,7 @@ def folder(tmp_path):
 
 
 def run(program, folder, *flags):
-    """-> exit code, standard output, standard error; the folder is the current one."""
+    """-> exit code, standard output, standard error; runs in the folder."""
     environment = dict(os.environ, PYTHONPATH=PROJECT if program[0] == "-m" else "")
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore"] + program + list(flags), cwd=str(folder), env=environment,
@@ -108,7 +108,7 @@ def test_of_many_classes_the_best_and_the_worst_are_printed(folder, capsys):
     (folder / "ratings.csv").write_text("".join("abcd:%d,%d,%d\n" % (start, label, start == of_class[-1])
                                                 for label, of_class in starts.items() for start in of_class))
     segment_eval_inference.main(arguments(folder, label_cache=str(folder / "ratings.csv")))
-    _, best, worst, _ = capsys.readouterr().out.split("\n\n")  # of class n the only positive one comes at place n
+    _, best, worst, _ = capsys.readouterr().out.split("\n\n")  # class n's only positive segment has rank n
     for printed, heading, labels in (best, "best classes", range(1, 6)), (worst, "worst classes", range(8, 13)):
         assert printed.splitlines()[0].startswith(heading)
         assert [line.split()[1:] for line in printed.splitlines()[1:]] == [
@@ -117,9 +117,9 @@ def test_of_many_classes_the_best_and_the_worst_are_printed(folder, capsys):
 
 @pytest.mark.parametrize("missing,warned", [(10, False), (11, True)])
 def test_rated_segments_that_no_list_has_are_warned_of(folder, capsys, caplog, missing, warned):
-    (folder / "ranked.csv").write_text("8,%s\n9,x:5\n" % " ".join("a:%d" % (5 * place) for place in range(90)))
-    (folder / "ratings.csv").write_text("".join("a:%d,7,1\n" % (5 * place) for place in range(90))
-                                        + "".join("other:%d,7,0\n" % (5 * place) for place in range(missing)))
+    (folder / "ranked.csv").write_text("8,%s\n9,x:5\n" % " ".join("a:%d" % (5 * number) for number in range(90)))
+    (folder / "ratings.csv").write_text("".join("a:%d,7,1\n" % (5 * number) for number in range(90))
+                                        + "".join("other:%d,7,0\n" % (5 * number) for number in range(missing)))
     segment_eval_inference.main(arguments(folder, label_cache=str(folder / "ratings.csv")))
     assert capsys.readouterr().out.endswith(
         "rated segments: %d, in none of the lists: %d\n" % (90 + missing, missing))

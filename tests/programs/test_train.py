@@ -1,4 +1,4 @@
-"""train.py: what it leaves, how it continues, how it stops, alone and in a cluster."""
+"""train.py: the files it writes, how it continues, how it stops, alone and in a cluster."""
 import csv
 import glob
 import json
@@ -63,7 +63,7 @@ def video_level(tmp_path_factory):
     return str(folder / "train*.tfrecord")
 
 
-# What training leaves.
+# The files that training writes.
 
 
 def test_every_checkpoint_is_kept_and_exported(trained):
@@ -73,7 +73,7 @@ def test_every_checkpoint_is_kept_and_exported(trained):
     assert not glob.glob(os.path.join(trained, "**", ".*"), recursive=True)
 
 
-def test_older_checkpoints_go_where_asked_and_saved_models_are_left_out_where_asked(video_level, tmp_path):
+def test_older_checkpoints_are_removed_and_saved_models_left_out_if_asked(video_level, tmp_path):
     flags = dict(VIDEO_LEVEL, train_data_pattern=video_level, train_dir=tmp_path, num_epochs=0, export_model_steps=1)
     errors = runner.succeed("train", max_steps=5, max_to_keep=2, **flags)
     assert checkpoints.steps(str(tmp_path)) == [4, 5]
@@ -98,7 +98,7 @@ def test_fine_tuning_continues_weights_slots_and_step(trained):
     assert after["beta1_power"] == pytest.approx(.9 ** 7) and after["beta2_power"] == pytest.approx(.999 ** 7)
     weights = "tower/fully_connected/weights"
     assert 0 < np.abs(after[weights] - before[weights]).max() < .1
-    # A second moment loses at most a thousandth of itself an update.
+    # A second moment loses at most a thousandth of itself per update.
     assert before[weights + "/Adam_1"].max() > 0
     assert (after[weights + "/Adam_1"] >= .997 * before[weights + "/Adam_1"]).all()
 
@@ -120,7 +120,7 @@ def test_the_saved_model_maps_records_to_the_models_best_classes(trained, data):
         np.testing.assert_allclose(predictions, expected[classes], rtol=1e-5)
 
 
-# What training reads.
+# The files that training reads.
 
 
 @pytest.mark.parametrize("flags, expected", [
@@ -137,7 +137,7 @@ def test_reads_the_training_part(data, flags, expected):
     assert [os.path.splitext(os.path.basename(path))[0] for path in paths] == expected
 
 
-def test_the_last_step_is_saved_where_the_data_ends_before_max_steps(video_level, tmp_path):
+def test_the_last_step_is_saved_if_the_data_end_before_max_steps(video_level, tmp_path):
     runner.succeed("train", train_data_pattern=video_level, train_dir=tmp_path, max_steps=100, num_epochs=1,
                    **VIDEO_LEVEL)
     assert checkpoints.steps(str(tmp_path)) == [2]
@@ -150,7 +150,7 @@ def test_masked_fine_tuning_leaves_unrated_classes_alone(data, tmp_path):
                    learning_rate_decay=.5, learning_rate_decay_examples=4, **dict(SMALL, l2_penalty=0))
     changed = np.flatnonzero(variables(str(tmp_path), 3)["tower/fully_connected/biases"])
     assert len(changed) > 1 and set(changed) <= set(CLASSES)
-    # Before the third step 8 examples were seen.
+    # The model had seen 8 examples before the third step.
     assert summaries(str(tmp_path))[3, "learning_rate"] == pytest.approx(.01 * .5 ** 2)
     assert {tag for step, tag in summaries(str(tmp_path)) if step == 3} == {
         "loss", "regularization_loss", "learning_rate", "examples_per_second", "Hit@1", "PERR", "GAP"}
@@ -300,7 +300,7 @@ def test_master_worker_and_parameter_server_train_together(video_level, tmp_path
 
     with start("ps") as ps, start("master") as master:
         master.wait_to_say("training: 1 ")
-        os.kill(master.pid, signal.SIGSTOP)  # so that it is the worker who makes the steps
+        os.kill(master.pid, signal.SIGSTOP)  # so that the worker makes the steps
         with start("worker") as worker:
             assert worker.wait() == 0, worker.errors
         os.kill(master.pid, signal.SIGCONT)

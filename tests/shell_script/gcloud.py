@@ -1,9 +1,9 @@
-"""Stands in for the gcloud command: checks a job's submission as gcloud does and writes it down as JSON.
+"""Replaces the gcloud command: checks a job's submission as gcloud does and writes the job to a JSON file.
 
   GCLOUD_JOBS=folder python gcloud.py ai custom-jobs create --region=us-central1 ..
 
-Whatever gcloud's documentation does not know ends in an error. The job's file holds its module, its arguments and
-its machines: what the service would start.
+Anything that gcloud's documentation does not list is an error. The file holds the module, the arguments and the
+machines that the service would start.
 """
 import argparse
 import json
@@ -27,7 +27,7 @@ POOL_KEYS = MACHINE_KEYS | {"container-image-uri", "executor-image-uri", "output
 
 
 def parse(words, known):
-    """-> the positional words, {flag: [values]}."""
+    """The positional words, and {flag: [values]}."""
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("positional", nargs="*")
     for name in known:
@@ -43,7 +43,7 @@ def split_list(value):
 
 
 def check_module(package_path, module):
-    """The package must hold the module, and all packages on its way."""
+    """Checks that the package holds the module, in a package of its own."""
     path = os.path.join(package_path, *module.split("."))
     assert os.path.isfile(path + ".py"), "no module %s in %s" % (module, package_path)
     assert os.path.isfile(os.path.join(os.path.dirname(path), "__init__.py")), "%s is in no package" % module

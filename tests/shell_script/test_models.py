@@ -26,14 +26,14 @@ STEPS = ["pretrain", "finetune", "eval", "evaluate-best", "infer-oof", "infer-te
 CLOUDS = ["ai-platform", "vertex"]
 SIZES = dict(HOLDOUT_SHARDS="1", BATCH_SIZE="2", PRETRAIN_MAX_STEPS="2", PRETRAIN_EXPORT_STEPS="2",
              FINETUNE_MAX_STEPS="4", FINETUNE_EXPORT_STEPS="2")
-# Flags that differ from the published runs', and why.
+# Flags that differ from those of the published runs, and why.
 DEPARTURES = {
     "model": "the models' own names; the published ones are aliases of them",
-    "num_epochs": "0 is without end, which ten million are in effect",
-    "num_readers": "how many shards are read side by side changes no result",
-    "pooling_strategy": "what was published as first pooled the last position",
+    "num_epochs": "0 is without end, and ten million is the same in effect",
+    "num_readers": "the number of shards read in parallel changes no result",
+    "pooling_strategy": "the model published as first pooled the last position",
 }
-# What the scripts give besides: places, which records are the holdout, which checkpoints are evaluated and kept.
+# The scripts' other flags: paths, the size of the holdout, which checkpoints are evaluated and kept.
 OWN_FLAGS = {"train_dir", "train_data_pattern", "train_valid_data_pattern", "eval_data_pattern", "input_data_pattern",
              "output_file", "holdout_shards", "num_gpu", "max_to_keep", "export_saved_models", "run_once",
              "checkpoint_file", "checkpoint_timeout_secs", "shift"}
@@ -54,7 +54,7 @@ json.dump(parsed, sys.stdout)
 
 
 class Workplace(object):
-    """A bucket that is a folder, and the stand-in gcloud on the PATH."""
+    """A folder as the bucket, and gcloud.py on the PATH as gcloud."""
 
     def __init__(self, folder):
         self.bucket, self.jobs, bin_folder = (str(folder / name) for name in ("bucket", "jobs", "bin"))
@@ -66,7 +66,7 @@ class Workplace(object):
                                  BUCKET=self.bucket, HOME=str(folder))
 
     def run(self, script, *arguments, code=0, root=runner.PROJECT, **environment):
-        """Runs a model's script from another folder; -> standard output, standard error."""
+        """Runs a model's script from another folder; returns standard output and standard error."""
         done = subprocess.run(
             [os.path.join(root, "shell_script", script + ".sh")] + list(arguments), cwd=self.bucket,
             env=dict(self._environment, **environment), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -75,7 +75,7 @@ class Workplace(object):
         return done.stdout, done.stderr
 
     def submit(self, script, step, cloud, **environment):
-        """The job that a step becomes; see gcloud.py."""
+        """Submits a step; returns its job, see gcloud.py."""
         for path in glob.glob(os.path.join(self.jobs, "*")):
             os.remove(path)
         self.run(script, step, "--on", cloud, **environment)
@@ -97,7 +97,7 @@ def workplace(tmp_path):
 
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory):
-    """Two videos a shard, one shard more than the holdout, in the folders of YouTube-8M."""
+    """Two videos per shard, and one shard besides the holdout, in the folders of YouTube-8M."""
     folder = tmp_path_factory.mktemp("yt8m")
     for seed, (partition, stem) in enumerate([
             ("2/frame/train", "train00"), ("2/frame/validate", "validate00"), ("2/frame/validate", "validate10"),
@@ -112,7 +112,7 @@ def data_dir(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def small(tmp_path_factory):
-    """Flags that follow a script's own and make its model quick to build, train and save here."""
+    """Flags that, after a script's own, make its model quick to build, train and save."""
     config = tmp_path_factory.mktemp("small") / "bert_config.json"
     config.write_text('{"intermediate_size": 64, "initializer_range": 0.02, "max_position_embeddings": 512}')
     return ["--bert_config_file=%s" % config, "--video_level_classifier_model=LogisticModel",
@@ -121,14 +121,14 @@ def small(tmp_path_factory):
 
 
 def printed_commands(output):
-    """What --dry_run printed -> (folder, [words of a command])."""
+    """The output of --dry_run as (folder, [words of a command])."""
     (cd, folder), *commands = [shlex.split(line) for line in output.splitlines()]
     assert cd == "cd"
     return folder, commands
 
 
 def parse(program, lists):
-    """Words of several runs of a program -> a dict of all its flags' values for each, as it parses them itself."""
+    """Words of several runs of a program -> for each, a dict of all flags' values, parsed by the program itself."""
     done = subprocess.run([sys.executable, "-c", PARSE, program], cwd=runner.PROJECT, check=True,
                           input=json.dumps(lists), stdout=subprocess.PIPE, universal_newlines=True)
     return json.loads(done.stdout)
@@ -136,11 +136,11 @@ def parse(program, lists):
 
 @pytest.fixture(scope="module")
 def commands(tmp_path_factory):
-    """{(script, step): (words of the command, values of all the program's flags)}, of the defaults."""
+    """{(script, step): (words of the command, values of all the program's flags)}, with the defaults."""
     words = {}
     for script in SCRIPTS:
-        place = Workplace(tmp_path_factory.mktemp(script))
-        folder, printed = printed_commands(place.run(script, "all", "--dry_run", **dict.fromkeys(SIZES, ""))[0])
+        work = Workplace(tmp_path_factory.mktemp(script))
+        folder, printed = printed_commands(work.run(script, "all", "--dry_run", **dict.fromkeys(SIZES, ""))[0])
         assert folder == runner.PROJECT and len(printed) == len(STEPS)
         words.update(((script, step), command) for step, command in zip(STEPS, printed))
     found = {}
@@ -232,8 +232,8 @@ def cloud_jobs(tmp_path_factory, data_dir, small):
         for script in scripts:
             workplace = Workplace(tmp_path_factory.mktemp(script))
             outcomes[script] = workplace.bucket, [], []
-            for place, step in enumerate(STEPS):
-                job = workplace.submit(script, step, CLOUDS[(SCRIPTS.index(script) + place) % 2], DATA_DIR=data_dir)
+            for number, step in enumerate(STEPS):
+                job = workplace.submit(script, step, CLOUDS[(SCRIPTS.index(script) + number) % 2], DATA_DIR=data_dir)
                 extra = small if job["module"] == "src.train" else small[:1]
                 with runner.Run(job["module"].split(".")[1], *(job["args"] + extra)) as run:
                     yield
@@ -254,7 +254,7 @@ def test_each_step_runs_as_a_cloud_job(script, cloud_jobs):
 
 
 def check_outputs(folder, script):
-    """Predictions at all shifts for the 8 + 11 frames of a shard, hence 2 + 3 segments, in each of 1,000 classes."""
+    """Checks the predictions at all shifts: the 8 + 11 frames of a shard are 2 + 3 segments in 1,000 classes."""
     for partition in "oof", "test":
         for shift in SHIFTS[script]:
             suffix = "_shift%d" % shift if shift else ""
@@ -265,7 +265,7 @@ def check_outputs(folder, script):
 
 @pytest.mark.parametrize("cloud", CLOUDS)
 def test_a_job_needs_nothing_but_the_package_and_the_bucket(cloud, workplace, data_dir, small, tmp_path):
-    """The service gets src/ alone: neither the project's folder nor what lies beside the package."""
+    """The service gets only src/: neither the project's folder nor anything beside the package."""
     shutil.copytree(os.path.join(runner.PROJECT, "src"), str(tmp_path / "site" / "src"),
                     ignore=shutil.ignore_patterns("__pycache__"))
     job = workplace.submit("bert_first_l2h12", "pretrain", cloud, DATA_DIR=data_dir)
@@ -276,20 +276,20 @@ def test_a_job_needs_nothing_but_the_package_and_the_bucket(cloud, workplace, da
         assert json.load(stream)["bert_config_file"] == workplace.bucket + "/bert_config.json"
 
 
-def test_more_machines_train(workplace):
-    more = dict(WORKERS="3", PARAMETER_SERVERS="2")
-    machines = workplace.submit("bert_l2h12", "finetune", "ai-platform", **more)["machines"]
+def test_extra_machines_train(workplace):
+    extra = dict(WORKERS="3", PARAMETER_SERVERS="2")
+    machines = workplace.submit("bert_l2h12", "finetune", "ai-platform", **extra)["machines"]
     assert (machines["worker_count"], machines["parameter_server_count"]) == ("3", "2")
-    pools = workplace.submit("bert_l2h12", "finetune", "vertex", **more)["machines"]
+    pools = workplace.submit("bert_l2h12", "finetune", "vertex", **extra)["machines"]
     assert [pool["replica-count"] for pool in pools] == ["1", "3", "2"]
     assert [("accelerator-type" in pool) for pool in pools] == [True, True, False]
-    assert len(workplace.submit("bert_l2h12", "eval", "vertex", **more)["machines"]) == 1
+    assert len(workplace.submit("bert_l2h12", "eval", "vertex", **extra)["machines"]) == 1
     errors = workplace.run("bert_l2h12", "finetune", "--on=vertex", code=1, WORKERS="3")[1]
     assert "WORKERS=3 and PARAMETER_SERVERS=0: set both or neither" in errors
 
 
-def test_more_machines_rank(workplace, cloud_jobs, data_dir, small):
-    """The first has no GPU and is the scheduler of the others, which end when it does."""
+def test_extra_machines_rank(workplace, cloud_jobs, data_dir, small):
+    """The first machine has no GPU and runs the scheduler; the others end when it ends."""
     script, bucket = "bert_mean_l2h12", cloud_jobs["bert_mean_l2h12"][0]
     with open(os.path.join(bucket, "predictions", script + "_test_shift-2.csv"), "rb") as stream:
         expected = stream.read()
@@ -321,7 +321,7 @@ def test_gs_bucket(workplace):
 
 @pytest.fixture(scope="session")
 def local(tmp_path_factory, small):
-    """A checkout whose .venv trains small models and notes the programs that it runs; see also `served`."""
+    """A checkout whose .venv trains small models and logs the programs that it runs; see also `served`."""
     root = tmp_path_factory.mktemp("local") / "check out"
     (root / ".venv" / "bin").mkdir(parents=True)
     shutil.copytree(os.path.join(runner.PROJECT, "shell_script"), str(root / "shell_script"))
@@ -337,7 +337,7 @@ exec '%s' "$@" """ % (root / "ran", " ".join(map(shlex.quote, small)), sys.execu
 
 @contextlib.contextmanager
 def served(local):
-    """Has the checkout's .venv run its programs in processes that have imported TensorFlow already."""
+    """Makes the checkout's .venv run its programs in processes that have imported TensorFlow already."""
     def serve():
         for connection in iter(listener.accept, None):
             with connection:
@@ -369,15 +369,15 @@ sys.exit(code)""" % listener.address)
 
 def test_all_on_this_machine_skips_what_is_done(local, workplace, data_dir, tmp_path):
     def programs_run(*arguments):
-        """-> the programs that ran, but for those that only told what is done, and standard error."""
+        """The programs that ran, except checkpoints.py, and standard error."""
         (local / "ran").write_text("")
-        # Relative paths are the caller's, who stands in the bucket's folder.
+        # Relative paths start at the caller's folder, the bucket.
         errors = workplace.run("bert_mean_l2h12", *arguments, root=str(local), DATA_DIR=data_dir, MODELS_DIR="models",
                                PREDICTIONS_DIR="predictions")[1]
         programs = [os.path.basename(line)[:-3] for line in (local / "ran").read_text().splitlines()]
         return [program for program in programs if program != "checkpoints"], errors
 
-    # The checkpoint that was evaluated last is the only one, hence the best.
+    # The checkpoint that was evaluated last is the only one, so it is the best.
     assert programs_run("all")[0] == "train train eval inference inference".split()
     check_outputs(workplace.bucket, "bert_mean_l2h12")
     with served(local):
@@ -400,20 +400,20 @@ def test_all_on_this_machine_skips_what_is_done(local, workplace, data_dir, tmp_
         assert programs_run("all")[0] == ["inference"]
         for path in glob.glob(os.path.join(workplace.bucket, "models", "bert_mean_l2h12", "model.ckpt-4.*")):
             os.remove(path)
-        programs = programs_run("all")[0]  # the fine-tuning ends where it should, and what follows is done anew
+        programs = programs_run("all")[0]  # the fine-tuning is completed, and the steps after it run again
         assert programs[:2] == ["train", "eval"] and programs[-2:] == ["inference", "inference"]
 
 
 @pytest.fixture
 def many_checkpoints(workplace):
-    """Folder of a model with checkpoints of ten steps, four of them pre-training's, of which 7 is the best."""
+    """Folder of a model with checkpoints of ten steps; four of them are pre-training's, and 7 is the best."""
     folder = os.path.join(workplace.bucket, "models", "bert_mean_l2h12")
     checkpoint_folders.make(folder, range(1, 11), evaluated=[10, 7], best=7, size=1 << 20)
     return folder
 
 
 def checkpoint_steps(folder):
-    """Steps of the checkpoints and of the SavedModels; a step counts once a file."""
+    """Steps of the checkpoints and of the SavedModels; a checkpoint's step occurs once per file."""
     return (sorted(int(re.search(r"-(\d+)\.", name).group(1)) for name in os.listdir(folder) if "model.ckpt" in name),
             sorted(int(name[5:]) for name in os.listdir(os.path.join(folder, "export"))))
 
@@ -428,7 +428,7 @@ def test_prune_keeps_the_best_the_last_of_the_pretraining_and_the_newest(workpla
     assert "nothing to prune" in workplace.run("bert_mean_l2h12", "prune", **arguments)[1]
 
 
-def test_a_dry_run_tells_what_is_done_and_asks_nobody_without_an_environment(local, workplace, many_checkpoints):
+def test_a_dry_run_skips_what_is_done_if_it_has_an_environment_to_ask(local, workplace, many_checkpoints):
     def steps_printed():
         output = workplace.run("bert_mean_l2h12", "all", "--dry_run", root=str(local), FINETUNE_MAX_STEPS="10",
                                MODELS_DIR=os.path.dirname(many_checkpoints))[0]

@@ -9,7 +9,7 @@ import pytest
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-# Answers the script's probe as a Python of the given version would, and logs what else it is asked to do.
+# Answers the script's probe as a Python of the given version would, and logs its other calls.
 STAND_IN = """#!/bin/sh
 if [ "$2" = -c ]; then
     exec '{real}' -I -c "
@@ -26,7 +26,7 @@ esac
 
 
 class Checkout:
-    """A copy of the script beside small requirements files, and a PATH of nothing but basic commands."""
+    """A copy of the script beside small requirements files, and a PATH with only basic commands."""
 
     def __init__(self, folder):
         self.root = folder / "check out"
@@ -53,7 +53,7 @@ class Checkout:
         path.chmod(0o755)
 
     def run(self, *arguments, code=0, **environment):
-        """Runs the script from another folder; returns its messages and what the Pythons were asked to do."""
+        """Runs the script from another folder; returns its messages and the logged calls of the Pythons."""
         if self.log.exists():
             self.log.unlink()
         done = subprocess.run(
@@ -189,7 +189,7 @@ esac
     assert ("installing Python 3.7 with conda" in messages) != installed
 
 
-# What a machine with only today's Python has: a python3 with venv, or pip, or neither, and what its pip gets.
+# A python3 of today, as on a machine without an older one: it has venv, pip or neither, and its pip works or fails.
 PYTHON3 = """#!/bin/sh
 case "$2 $4" in
 "venv .uv/venv")

@@ -1,4 +1,4 @@
-"""The objective of the tuning: equal to the mAP of the lists that the fusion makes."""
+"""The objective of the tuning equals the mAP of the fused lists."""
 import numpy as np
 import pytest
 
@@ -26,14 +26,14 @@ def paths(tmp_path_factory):
 
 
 def some_ratings(seed, num=150):
-    """Ratings of segments and classes of which some are in no list."""
+    """Ratings of segments and classes; some of these are in no list."""
     random = np.random.RandomState(seed)
     ids = np.concatenate([IDS, [b"e4:0", b"unseenvideo:5"]])
     return ratings.create(random.choice(ids, num), random.choice(CLASSES + [41, 50], num), random.randint(0, 2, num))
 
 
 def rebuilt(paths, w0, weights, rated, top_n):
-    """What the objective must be, from the fused lists."""
+    """The objective's expected values, from the fused lists."""
     lists = [ranked_csv.read(path) for path in paths]
     fused = [(label, fusion.fuse([one.get(label, np.empty(0, "S1")) for one in lists], weights, w0, top_n))
              for label in CLASSES]
@@ -82,7 +82,7 @@ def test_halves_split_the_rated_segments_by_video(paths, top_n):
     names, listed = np.unique(videos), np.isin(rated.segment_ids, IDS)
     possible = []
     for number in range(1 << len(names)):  # exactly one choice of videos explains both halves
-        chosen = np.isin(videos, names[[bool(number >> place & 1) for place in range(len(names))]])
+        chosen = np.isin(videos, names[[bool(number >> bit & 1) for bit in range(len(names))]])
         if (rated.scores[chosen].any() and rated.scores[~chosen].any()
                 and (chosen & listed).any() and (~chosen & listed).any()):
             maps = [rebuilt(paths, w0, weights, ratings.Ratings(*(column[part] for column in rated)), top_n)[1]
@@ -121,7 +121,7 @@ def test_bad_numbers_and_ratings_are_refused(paths):
         objective.read(paths, ratings.create(IDS[:1], [3], [0]), 100)
 
 
-def test_a_segment_that_stands_twice_in_a_list_is_named(tmp_path):
+def test_a_segment_that_occurs_twice_in_a_list_is_named(tmp_path):
     path = str(tmp_path / "list.csv")
     ranked_csv.write(path, [(3, [b"a0:0", b"b1:5", b"a0:0"])])
     with pytest.raises(InputError, match='list.csv, line 2: segment "a0:0" occurs twice'):

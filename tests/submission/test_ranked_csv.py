@@ -1,4 +1,4 @@
-"""Ranked CSVs: what is written is what is read, and malformed files are named by line."""
+"""Ranked CSVs: reading returns what was written, and errors name the malformed line."""
 import os
 import tracemalloc
 

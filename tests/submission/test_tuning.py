@@ -1,4 +1,4 @@
-"""Tuning of weights: seeded, logged, resumed; refinement never loses."""
+"""Tuning of weights: it is seeded, logged and resumed, and refinement never loses."""
 import json
 import logging
 import math
@@ -15,7 +15,7 @@ NAMES = ["good", "bad"]
 
 
 class Hill(object):
-    """An objective as rank-based ones are: constant in steps, best where w0 is 2 and `good` outweighs `bad`."""
+    """An objective that, like rank-based ones, is constant in steps; best where w0 is 2 and `good` outweighs `bad`."""
 
     num_lists = 2
 
