@@ -1,4 +1,4 @@
-"""Scores a checkpoint on labelled records."""
+"""Evaluates checkpoints on labelled records."""
 import contextlib
 
 import tensorflow as tf
@@ -18,19 +18,19 @@ tf1 = tf.compat.v1
 
 
 class Evaluator(object):
-    """A model, the records to score it on, and the graph that does it; reused for every checkpoint.
+    """Evaluates checkpoints of a model on records; one graph serves all checkpoints.
 
-    In segment mode predictions and the loss are confined to the rated classes of each segment.
+    In segment mode only the rated classes of each segment count in predictions and loss.
 
     Args:
       model: see `models.create`.
       reader: see `data.readers`.
       label_loss: see `training.losses`.
       paths: shards.
-      batch_size: examples a batch.
-      num_readers: shards read side by side.
-      top_k: predictions an example that count for MAP and GAP.
-      max_examples: stop after so many, or None.
+      batch_size: examples per batch.
+      num_readers: shards read in parallel.
+      top_k: predictions per example that count for MAP and GAP.
+      max_examples: evaluation stops after this many; None: after all.
     """
 
     def __init__(self, model, reader, label_loss, paths, batch_size, num_readers, top_k, max_examples=None):
@@ -58,10 +58,10 @@ class Evaluator(object):
         self.variables = self._graph.get_collection(tf1.GraphKeys.GLOBAL_VARIABLES)
 
     def batches(self, restore):
-        """Yields the dicts of NumPy `id`, `predictions`, `labels` [batch, classes] and `loss`, batch by batch.
+        """Yields a dict of NumPy arrays per batch: `id`, `predictions`, `labels` [batch, classes], `loss` and others.
 
         Args:
-          restore: function that restores `variables` into the session it is given.
+          restore: function that restores `variables` into a given session.
         """
         with self._graph.as_default(), damage.explained(self._paths, self._form), \
                 tf1.Session(config=sessions.config()) as session:
@@ -69,10 +69,10 @@ class Evaluator(object):
             yield from forward.fetch_all(session, self._iterator, self._fetches)
 
     def evaluate(self, restore):
-        """`metrics.Metrics` of one pass over the records; arguments as `batches`.
+        """Returns the `metrics.Metrics` of one pass over the records; arguments as of `batches`.
 
         Raises:
-          InputError: the records hold no example or no label, or a prediction is not a number.
+          InputError: the records hold no example or no label, or a prediction is not a probability.
         """
         self._metrics.clear()
         progress, read = Progress("evaluation", "examples", self._max_examples), 0.0
@@ -80,8 +80,8 @@ class Evaluator(object):
         with contextlib.closing(batches):
             for batch in batches:
                 if batch["predictions"].size and not batch["predictions"].min() >= 0:
-                    raise InputError("The checkpoint predicts numbers that are no probabilities: it is broken, "
-                                     "evaluate an earlier one.")
+                    raise InputError("The checkpoint predicts numbers that are not probabilities: it is "
+                                     "broken, evaluate an earlier one.")
                 values = self._metrics.accumulate(batch["predictions"], batch["labels"], batch["loss"],
                                                   batch.get("num_ratings"))
                 read += batch["bytes"].sum()

@@ -14,9 +14,9 @@ NUM_THRESHOLDS = 201
 
 
 class Curve(typing.NamedTuple):
-    """Predictions right and wrong at the thresholds 0, 1/200, .., 1: float arrays [NUM_THRESHOLDS].
+    """Numbers of right and wrong predictions at the thresholds 0, 1/200, .., 1: float arrays [NUM_THRESHOLDS].
 
-    Counted over all examples and the classes they were rated for.
+    They count each example for each class that it was rated for.
     """
     true_positives: np.ndarray  # at or above the threshold, rated positive
     false_positives: np.ndarray
@@ -33,12 +33,12 @@ class Metrics(typing.NamedTuple):
     map: float  # mean of `aps`
     gap: float
     aps: np.ndarray  # average precisions of the classes with a positive, ascending
-    counts: Counts  # of the classes that were rated
+    counts: Counts  # of the rated classes
     curve: Curve
 
 
 def _top(predictions, k):
-    """Columns and values of the k largest entries a row, best first; [rows, k] each."""
+    """Columns and values of the k largest entries per row, best first; [rows, k] each."""
     k = min(k, predictions.shape[1])
     columns = np.argpartition(predictions, predictions.shape[1] - k, axis=1)[:, -k:]
     values = np.take_along_axis(predictions, columns, axis=1)
@@ -52,7 +52,7 @@ def hit_at_one(predictions, labels):
 
 
 def precision_at_equal_recall(predictions, labels):
-    """PERR: mean precision among an example's G best classes, G its number of labels; 0 where G = 0."""
+    """PERR: mean precision of each example's G best classes, where G is its number of labels; 0 if G is 0."""
     counts = (labels > 0).sum(axis=1)
     columns, values = _top(predictions, max(1, counts.max()))
     hits = (np.take_along_axis(labels, columns, axis=1) > 0) & (values > 0)
@@ -63,14 +63,14 @@ def precision_at_equal_recall(predictions, labels):
 def average_precisions(groups, scores, hits, num_positives):
     """Average precision of each group of scored entries.
 
-    Equal scores are taken in random but reproducible order, so that the order of input
-    cannot overestimate.
+    Equal scores rank in a random but reproducible order, so that a favourable order of the input
+    cannot raise the result.
 
     Args:
-      groups: int [entries], each entry's group, 0..len(num_positives) - 1.
+      groups: int [entries], the group of each entry: 0 to len(num_positives) - 1.
       scores: float [entries].
       hits: bool [entries].
-      num_positives: [groups], positives found or not.
+      num_positives: [groups], all positives, also those without an entry.
 
     Returns:
       float64 [groups]; 0 for a group without positives.
@@ -87,13 +87,13 @@ def average_precisions(groups, scores, hits, num_positives):
 
 
 class EvaluationMetrics(object):
-    """Accumulates the metrics over batches.
+    """Accumulates metrics over batches.
 
-    Holds top_k predictions an example, 7 bytes each: 160 MB for a million videos at 20.
+    Memory: 7 bytes for each of top_k predictions per example: 140 MB for a million videos at 20.
 
     Args:
       num_classes: number of classes.
-      top_k: predictions an example that count for MAP and GAP.
+      top_k: predictions per example that count for MAP and GAP.
     """
 
     def __init__(self, num_classes, top_k):
@@ -110,10 +110,10 @@ class EvaluationMetrics(object):
         """Adds a batch.
 
         Args:
-          predictions, labels: [batch, classes].
-          loss: its mean loss.
-          num_ratings: [classes], how many examples were rated for each class, of which the labels are the positive
-            ratings; None: all of them.
+          predictions: [batch, classes].
+          labels: [batch, classes], above 0 where the class is present.
+          loss: mean loss of the batch.
+          num_ratings: [classes], number of examples that were rated for each class; None: all of the batch.
 
         Returns:
           dict of the batch's hit_at_one, perr and loss.
@@ -131,7 +131,7 @@ class EvaluationMetrics(object):
         return batch
 
     def get(self):
-        """Metrics over all batches; `aps` and `map` are over the classes with a positive.
+        """The Metrics of all batches; `aps` and `map` are of the classes with a positive.
 
         Raises:
           ValueError: there was no batch.
@@ -150,11 +150,11 @@ class EvaluationMetrics(object):
 
     def _curve(self, scores, hits):
         steps = np.clip(scores * (NUM_THRESHOLDS - 1), 0, NUM_THRESHOLDS - 1).astype(np.int64)
-        right, wrong = (np.cumsum(np.bincount(steps[which], minlength=NUM_THRESHOLDS)[::-1])[::-1].astype(np.float64)
-                        for which in (hits, ~hits))
+        right, wrong = (np.cumsum(np.bincount(steps[chosen], minlength=NUM_THRESHOLDS)[::-1])[::-1].astype(np.float64)
+                        for chosen in (hits, ~hits))
         positives = self._num_positives.sum()
         negatives = self._num_ratings.sum() - positives
-        right[0], wrong[0] = positives, negatives  # those beyond top_k, and none that was not rated
+        right[0], wrong[0] = positives, negatives  # all that were rated, also those beyond top_k
         return Curve(right, wrong, negatives - wrong, positives - right)
 
 

@@ -8,7 +8,7 @@ from src.common.errors import InputError
 from src.data import segment_ids
 
 log = logging.getLogger("yt8m")
-TOLERATED = 0.1  # share of the rated segments that may stand in no list before a warning
+TOLERATED = 0.1  # share of the rated segments that may be in no list without a warning
 
 
 class NothingRated(InputError):
@@ -16,13 +16,13 @@ class NothingRated(InputError):
 
     def __init__(self, where, segment, ratings):
         super(NothingRated, self).__init__(
-            "%s: none of the segments%s is among those of the %d ratings such as %s: rank the shards that were rated."
-            % (where, "" if segment is None else " such as " + text.quoted(segment), len(ratings.segment_ids),
-               text.quoted(ratings.segment_ids[0])))
+            "%s: none of the segments%s is rated; the %d ratings are of segments such as %s: rank the shards that were "
+            "rated." % (where, "" if segment is None else " such as " + text.quoted(segment), len(ratings.segment_ids),
+                        text.quoted(ratings.segment_ids[0])))
 
 
 class Unranked(object):
-    """The rated segments that have stood in no list so far, whatever the class.
+    """The rated segments that were in no list so far, of whatever class.
 
     Args:
       ratings: see `ratings.create`.
@@ -34,57 +34,57 @@ class Unranked(object):
         self.num_rated = len(self.ids)
 
     def meet(self, ids):
-        """Takes the bytes array of a list's ids; -> those of them that were rated and met for the first time."""
-        _, which = segment_ids.locate(ids, self.ids)
-        met = self.ids[which]
-        self.ids = np.delete(self.ids, which)
+        """Removes the ids of a list, a bytes array; returns those that were rated and in no list before."""
+        _, positions = segment_ids.locate(ids, self.ids)
+        met = self.ids[positions]
+        self.ids = np.delete(self.ids, positions)
         return met
 
     def check(self, where, segment=None):
         """Checks that some list had a rated segment.
 
         Args:
-          where: begins the error's sentence.
-          segment: one that the lists have, for the error.
+          where: start of the error's sentence.
+          segment: a segment of the lists, which the error names; None: they have none.
 
         Raises:
-          NothingRated: none had.
+          NothingRated: no list had one.
         """
         if len(self.ids) == self.num_rated:
             raise NothingRated(where, segment, self._ratings)
 
     def sentence(self, where):
-        """What is to be said of them, "" if they are no more than TOLERATED."""
+        """The warning about these segments; "" if their share is at most TOLERATED."""
         if len(self.ids) <= TOLERATED * self.num_rated:
             return ""
-        return ("%s: %d of the %d rated segments, such as %s, stand in no list, so that what is there counts as not "
-                "found: rank the shards that were rated, or give the --holdout_shards that inference.py had and remove "
-                "a --label_cache made with others." % (where, len(self.ids), self.num_rated, text.quoted(self.ids[0])))
+        return ("%s: %d of the %d rated segments, such as %s, are in no list and count as not found: rank the shards "
+                "that were rated, or give the --holdout_shards that inference.py had and remove a --label_cache made "
+                "with others." % (where, len(self.ids), self.num_rated, text.quoted(self.ids[0])))
 
     def warn(self, where):
-        """Logs the sentence, if there is one."""
+        """Logs the warning, if there is one."""
         if self.sentence(where):
             log.warning("WARNING: %s", self.sentence(where))
 
 
 def mean_average_precision(ranked, ratings, top_n, where="The ranking", unranked=None):
-    """Mean over the classes with a positive rating of their lists' average precision.
+    """Mean, over the classes with a positive rating, of the average precision of their lists.
 
     Segments that were not rated for a class count neither for nor against it. A class without a
     list has average precision 0.
 
     Args:
-      ranked: iterable of (class, bytes array of segment ids, best first), a class at most once.
+      ranked: iterable of (class, bytes array of segment ids, best first), each class at most once.
       ratings: see `ratings.create`.
-      top_n: segments of a list that count.
-      where: begins the error's sentence.
-      unranked: an `Unranked` that is to meet the lists.
+      top_n: segments per list that count.
+      where: start of the error's sentence.
+      unranked: an `Unranked` to meet the lists with; None: a new one.
 
     Returns:
-      The mean, and a dict class -> average precision.
+      The mean, and {class: average precision}.
 
     Raises:
-      NothingRated: no segment was rated, be it for another class.
+      NothingRated: no list has a segment that was rated, even for another class.
       InputError: no rating is positive.
     """
     rated, segment, unranked = rated_classes(ratings), None, unranked or Unranked(ratings)
@@ -102,18 +102,18 @@ def mean_average_precision(ranked, ratings, top_n, where="The ranking", unranked
 
 
 def average_precision(relevant, num_relevant):
-    """Sum of the precisions at each relevant entry over the number that there are.
+    """Sum of the precisions at all relevant entries, divided by `num_relevant`.
 
     Args:
-      relevant: bool [n], of the entries in ranked order.
-      num_relevant: how many relevant ones there are, found or not; at least 1.
+      relevant: bool [n], whether each entry is relevant, in ranked order.
+      num_relevant: number of relevant entries, also of those not found; at least 1.
     """
-    places = np.flatnonzero(relevant) + 1.0
-    return float(np.sum(np.arange(1, len(places) + 1) / places) / num_relevant)
+    ranks = np.flatnonzero(relevant) + 1.0
+    return float(np.sum(np.arange(1, len(ranks) + 1) / ranks) / num_relevant)
 
 
 def by_class(ratings):
-    """dict class -> (bytes array of segment ids, bool array whether positive) of ratings, classes ascending.
+    """{class: (bytes array of segment ids, bool array whether positive)} of ratings, classes ascending.
 
     Args:
       ratings: see `ratings.create`.
@@ -126,7 +126,7 @@ def by_class(ratings):
 
 
 def rated_classes(ratings):
-    """As `by_class`, of the classes with a positive rating.
+    """As `by_class`, but only the classes with a positive rating.
 
     Raises:
       InputError: no rating is positive.

@@ -1,4 +1,4 @@
-"""Ratings of segments by people: is the class there in these five seconds, or not."""
+"""People's ratings of segments: whether a class is present in these five seconds or not."""
 import re
 import typing
 
@@ -20,27 +20,27 @@ _LINE = re.compile(rb"(" + segment_ids.FORM.pattern + rb"),([0-9]{1,9}),([01])(?
 
 
 class Ratings(typing.NamedTuple):
-    """Ratings of segments, arrays [ratings]; each pair of segment and class occurs once, see `create`."""
+    """Ratings of segments: arrays [ratings]. `create` keeps one rating per segment and class."""
     segment_ids: np.ndarray  # bytes
     labels: np.ndarray  # int64 classes
     scores: np.ndarray  # float32, 1 (present) or 0 (absent)
 
 
 def define_flags():
-    """Flags that say where the ratings are; `shards.define_flags` says which are the holdout's."""
+    """Defines the flags that name the ratings' files; those of `shards.define_flags` select the holdout."""
     forms.define_flags()
-    flags.DEFINE_string("eval_data_pattern", "", "Glob of the TFRecords of 3/frame/validate; the ratings of "
+    flags.DEFINE_string("eval_data_pattern", "", "Glob of the TFRecords of 3/frame/validate. The ratings of "
                         "their holdout are read.")
-    flags.DEFINE_string("label_cache", "", "File of ratings, segment_id,label,score a line (these words may "
-                        "stand above): read instead of the records if it exists, else written, which makes the next "
-                        "run fast.")
+    flags.DEFINE_string("label_cache", "", "File of ratings, one segment_id,label,score per line (the first may "
+                        "be this header). If it exists, it is read instead of the records, else it is written. So "
+                        "the next run is fast.")
 
 
 def find(args):
-    """The ratings in the cache that the flags name, else in the records.
+    """Reads the Ratings from the cache that the flags name or, if there is none, from the records.
 
     Raises:
-      InputError: there is neither, or what there is does not read.
+      InputError: there is neither, or it is damaged.
     """
     if args.label_cache and files.exists(args.label_cache):
         return read_cache(args.label_cache, args.num_classes)
@@ -57,7 +57,7 @@ def find(args):
 
 
 def create(ids, labels, scores):
-    """Ratings of which, for a segment and class rated several times, the last is kept.
+    """Creates Ratings; of several ratings of a segment and class, the last is kept.
 
     Args:
       ids: bytes array [n].
@@ -71,30 +71,31 @@ def create(ids, labels, scores):
 
 
 def read_cache(path, num_classes=forms.NUM_CLASSES):
-    """Ratings in a file of lines such as abcd:35,1135,1; the header `segment_id,label,score` may stand above.
+    """Reads Ratings from lines such as abcd:35,1135,1; the first may be the header `segment_id,label,score`.
 
     Raises:
-      InputError: the file is missing, empty or malformed, or a label is not below `num_classes`; names the line.
+      InputError: the file is missing, empty or malformed, or a label is not below `num_classes`. The error names the
+        line.
     """
     rows = []
     for number, line in text.lines(path, _HEADER):
         matched = _LINE.fullmatch(line.strip())
         if not matched or len(matched.group(1)) > segment_ids.MAX_BYTES:
             raise InputError("%s, line %d: %s is not segment_id,label,score such as abcd:35,1135,1: correct it, "
-                             "or delete the file to have it made again."
+                             "or delete the file to rebuild it."
                              % (path, number, text.quoted(line)))
         if int(matched.group(2)) >= num_classes:
             raise InputError("%s, line %d: the label %d is outside 0..%d: check --num_classes, or delete the file to "
-                             "have it made again." % (path, number, int(matched.group(2)), num_classes - 1))
+                             "rebuild it." % (path, number, int(matched.group(2)), num_classes - 1))
         rows.append(matched.groups())
     if not rows:
-        raise InputError("%s holds no ratings: delete it to have it made again." % path)
+        raise InputError("%s holds no ratings: delete it to rebuild it." % path)
     names, labels, scores = np.array(rows).T
     return create(names, labels.astype(np.int64), scores.astype(np.float32))
 
 
 def write_cache(path, ratings):
-    """Writes what `read_cache` reads.
+    """Writes Ratings as `read_cache` reads them.
 
     Raises:
       InputError: the file cannot be written.

@@ -1,5 +1,4 @@
-"""What evaluations leave in a model's folder: results.csv, classes_STEP.csv, TensorBoard points, the best checkpoint.
-"""
+"""Outputs of evaluations in a model's folder: results.csv, classes_STEP.csv, TensorBoard points, best checkpoint."""
 import collections
 import csv
 import logging
@@ -23,10 +22,10 @@ tf1 = tf.compat.v1
 log = logging.getLogger("yt8m")
 
 _FIGURES = {"step": int, "examples": int, "hit_at_one": float, "perr": float, "map": float, "gap": float, "loss": float}
-# What the figures were measured on: only rows that agree in all of it are compared.
+# How the figures were measured: only rows that agree in all of these are compared.
 KIND = ["segment_labels", "holdout_shards", "eval_data_pattern", "top_k", "max_frames", "feature_names"]
 _COLUMNS = list(_FIGURES) + KIND + ["checkpoint_crc32"]
-_FEWER = _COLUMNS[:_COLUMNS.index("top_k")]  # in a file of before the other columns came
+_FEWER = _COLUMNS[:_COLUMNS.index("top_k")]  # of files older than the other columns
 
 
 def _path(train_dir):
@@ -34,7 +33,7 @@ def _path(train_dir):
 
 
 def read(train_dir):
-    """The rows of a model's results.csv, as dicts of text, the latest evaluation last; [] without the file.
+    """Reads the rows of a model's results.csv as dicts of text, the latest evaluation last; [] without the file.
 
     Raises:
       InputError: the file is damaged.
@@ -52,7 +51,7 @@ def read(train_dir):
     except (csv.Error, KeyError, ValueError):
         well_formed = False
     if not well_formed:
-        raise InputError("%s is damaged: move it away to start it anew." % _path(train_dir))
+        raise InputError("%s is damaged: move it away to start a new one." % _path(train_dir))
     return rows
 
 
@@ -61,26 +60,26 @@ def _is_kind(row, kind):
 
 
 def all_evaluated(train_dir, paths, kind):
-    """Whether each of these checkpoints, as it is now, was evaluated in the way that `kind`, a part of KIND, says."""
+    """Whether all these checkpoints, as they are now, were evaluated as `kind` says: {name: value} of some of KIND."""
     evaluated = {row["checkpoint_crc32"] for row in read(train_dir) if _is_kind(row, kind)}
     return all(_identity(path) in evaluated for path in paths)
 
 
 def best_is_last(train_dir):
-    """Whether the best checkpoint is known and was evaluated last, so that the inference model is of it."""
+    """Whether the best checkpoint is known and was evaluated last, so that it is the inference model."""
     rows = read(train_dir)
     return bool(rows) and files.exists(checkpoints.best_path(train_dir)) and (
         int(rows[-1]["step"]) == checkpoints.best(train_dir)["step"])
 
 
 class Results(object):
-    """The evaluations of a model's checkpoints, those of earlier runs included.
+    """The evaluations of a model's checkpoints, including those of earlier runs.
 
     Args:
       train_dir: the model's folder.
       kind: {name: value} of KIND.
-      names: dict class -> name.
-      flags_table: Markdown that tells TensorBoard how was evaluated.
+      names: {class: name}; None: no names.
+      flags_table: Markdown table of the evaluation's flags, for TensorBoard.
 
     Raises:
       InputError: results.csv or best_checkpoint.json is damaged, or cannot be written.
@@ -96,14 +95,14 @@ class Results(object):
         self._writer.add_summary(tensorboard.text("eval/flags", flags_table))
 
     def __contains__(self, checkpoint):
-        """Whether this very checkpoint was evaluated on the same records in the same way."""
+        """Whether exactly this checkpoint was evaluated on the same records in the same way."""
         return all_evaluated(self.train_dir, [checkpoint], self._kind)
 
     def add(self, checkpoint, step, metrics):
-        """Records `metrics.Metrics` of a checkpoint; those of an earlier evaluation of the same kind go."""
+        """Records `metrics.Metrics` of a checkpoint; they replace an earlier evaluation of the same kind."""
         self._write_classes(step, metrics)
         values = dict(metrics._asdict(), step=step, checkpoint_crc32=_identity(checkpoint), **self._kind)
-        # Read anew each time, as another evaluation may be writing, too.
+        # Read again each time, because another evaluation may be writing, too.
         rows = [row for row in read(self.train_dir) if row["step"] != str(step) or not _is_kind(row, self._kind)]
         rows.append({name: str(values[name]) for name in _COLUMNS})
         with atomic.replacing(self._csv) as stream:
@@ -120,7 +119,7 @@ class Results(object):
         self._update_best(rows)
 
     def _write_classes(self, step, metrics):
-        """Writes each class's AP, and says which are the best and the worst."""
+        """Writes each class's AP, and logs the best and the worst classes."""
         path = os.path.join(self.train_dir, "eval", "classes_%d.csv" % step)
         positive = metrics.counts.labels[metrics.counts.positives > 0]
         precisions = dict(zip(positive.tolist(), np.asarray(metrics.aps).tolist()))
@@ -132,11 +131,11 @@ class Results(object):
                  len(metrics.counts.labels) - len(positive), path)
 
     def _best(self):
-        """What best_checkpoint.json says; {} without it."""
+        """The content of best_checkpoint.json; {} without the file."""
         return checkpoints.best(self.train_dir) if files.exists(checkpoints.best_path(self.train_dir)) else {}
 
     def _update_best(self, rows):
-        """Segments are judged by MAP, as in the challenge; videos by GAP, as long as no segments were evaluated."""
+        """Records the best checkpoint: by MAP of segments, as in the challenge; before any, by GAP of videos."""
         if self._best().get("segment_labels") and not self._kind["segment_labels"]:
             return
         metric = "map" if self._kind["segment_labels"] else "gap"
@@ -156,10 +155,10 @@ def _precision_recall(curve):
         "eval/precision_recall", right, wrong, rightly_left, wrongly_left,
         precision=right / np.maximum(right + wrong, 1), recall=right / np.maximum(right + wrongly_left, 1),
         num_thresholds=len(right),
-        description="All classes together; only the --top_k predictions of an example count.").SerializeToString()
+        description="All classes together; only the --top_k predictions per example count.").SerializeToString()
 
 
 def _identity(checkpoint):
-    """Text that tells a checkpoint from others of its step: its index holds the checksums of all variables."""
+    """Checksum that identifies a checkpoint: that of its index, which holds the checksums of all variables."""
     with files.reading(checkpoint + ".index"), tf.io.gfile.GFile(checkpoint + ".index", "rb") as stream:
         return "%08x" % zlib.crc32(stream.read())

@@ -15,7 +15,7 @@ class Validator(object):
 
     Args:
       evaluator: `evaluator.Evaluator` of the records to validate on.
-      train_dir: folder of the training, below which the summaries go.
+      train_dir: folder of the training; the summaries are written to its eval/valid.
     """
 
     def __init__(self, evaluator, train_dir):
@@ -23,7 +23,7 @@ class Validator(object):
         self._writer = tf1.summary.FileWriter(os.path.join(train_dir, "eval", "valid"))
 
     def __call__(self, checkpoint, step):
-        """Evaluates a checkpoint, which is of a global step."""
+        """Evaluates a checkpoint of a global step."""
         result = self._evaluator.evaluate(
             lambda session: export.restore_model(session, checkpoint, self._evaluator.variables))
         values = [("Hit@1", result.hit_at_one), ("PERR", result.perr), ("MAP", result.map), ("GAP", result.gap),

@@ -34,7 +34,7 @@ def mean_average_precision(ranked, top_n=100):
 
 
 def test_unrated_segments_do_not_count():
-    # Of class 7's rated segments: present, absent, present, and one present that is not found.
+    # Rated segments of class 7, in ranked order: present, absent, present. Another present one is not found.
     mean, precisions = mean_average_precision({7: b"x:0 a:0 x:5 a:5 c:0 b:5 x:10", 9: b"c:0", 8: b"c:5", 3: b"a:0"})
     assert precisions == {7: pytest.approx((1 + 2 / 3.0) / 3), 9: 1.0}
     assert mean == pytest.approx(((1 + 2 / 3.0) / 3 + 1) / 2)
@@ -51,11 +51,11 @@ def test_only_the_first_top_n_count():
 
 
 @pytest.mark.parametrize("ids, named", [(b"x:0 y:5", ' such as "x:0"'), (b"b'a':0", ' such as "b\'a\':0"'), (b"", "")])
-def test_segments_of_which_none_is_rated_are_no_ranking_of_them(ids, named):
+def test_lists_without_a_rated_segment_are_refused(ids, named):
     with pytest.raises(ranking_metrics.NothingRated) as error:
         mean_average_precision({7: ids, 3: ids})
-    assert str(error.value) == ("The ranking: none of the segments%s is among those of the 6 ratings such as \"a:0\": "
-                                "rank the shards that were rated." % named)
+    assert str(error.value) == ("The ranking: none of the segments%s is rated; the 6 ratings are of segments such as "
+                                "\"a:0\": rank the shards that were rated." % named)
     assert mean_average_precision({7: ids, 3: b"a:0"}) == (0.0, {7: 0.0, 9: 0.0})  # rated for another class
 
 

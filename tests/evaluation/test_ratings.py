@@ -1,4 +1,4 @@
-"""Ratings: the last of several counts, and the cache keeps them as they are."""
+"""The last of several ratings counts, and the cache keeps ratings unchanged."""
 import numpy as np
 import pytest
 

@@ -1,4 +1,4 @@
-"""Results of evaluations: what is compared with what, which checkpoint is the best."""
+"""Results of evaluations: which are compared, and which checkpoint is the best."""
 import json
 import os
 
@@ -14,7 +14,7 @@ from src.evaluation.results import Results
 
 @pytest.fixture
 def saved(tmp_path):
-    """A folder that seems to hold checkpoints of the steps 0..3."""
+    """A folder with the index files of checkpoints of the steps 0..3."""
     for step in range(4):
         (tmp_path / ("model.ckpt-%d.index" % step)).write_text("")
     return str(tmp_path)
@@ -74,7 +74,7 @@ def test_segments_decide_about_the_best_checkpoint_once_they_were_evaluated(save
     assert bests == [(0, "gap"), (1, "map"), (1, "map")]
 
 
-def test_the_best_checkpoint_is_one_that_is_there(saved):
+def test_the_best_checkpoint_exists(saved):
     recorded = Results(saved, KIND)
     add(recorded, 1, metrics(map=.9))
     os.remove(os.path.join(saved, "model.ckpt-1.index"))
@@ -108,7 +108,7 @@ def test_rows_that_do_not_say_how_they_were_measured_stay_and_are_not_compared(s
     FEWER + 5000 * "1" + ROW % "p"])
 def test_damaged_results_are_found_before_the_evaluation(saved, content):
     write(saved, content)
-    with pytest.raises(InputError, match="results.csv is damaged: move it away to start it anew."):
+    with pytest.raises(InputError, match="results.csv is damaged: move it away to start a new one."):
         Results(saved, KIND)
 
 

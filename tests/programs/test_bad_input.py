@@ -230,7 +230,7 @@ EVAL = {
                             spoil=write("model/model.ckpt-6.data-00000-of-00001", "text")),
     "checkpoint of another model": case("{work}/model/model.ckpt-6 does not fit the model",
                                         spoil=change_flags(model="Bert", bert_attention_heads=4)),
-    "diverged": case("no probabilities", "evaluate an earlier one", spoil=make_weights_nan("model.ckpt-6")),
+    "diverged": case("not probabilities", "evaluate an earlier one", spoil=make_weights_nan("model.ckpt-6")),
     "without holdout": case("belongs to the holdout", "--holdout_shards",
                             eval_data_pattern="{data}/validate0001*"),
     "recorded hyperparameter of another type": case("--iterations=5x is not of the type int",

@@ -136,7 +136,7 @@ def test_a_missing_mode_gets_a_sentence(tmp_path):
 
 @pytest.mark.parametrize("mode", ["done", "prune"])
 @pytest.mark.parametrize("name, content, sentence", [
-    ("eval/results.csv", "step\n3\n", "results.csv is damaged: move it away to start it anew."),
+    ("eval/results.csv", "step\n3\n", "results.csv is damaged: move it away to start a new one."),
     ("best_checkpoint.json", "{}", "best_checkpoint.json names no step: delete it and run eval.py again."),
     ("best_checkpoint.json", "{", "best_checkpoint.json is not valid JSON")])
 def test_damaged_files_get_a_sentence_and_nothing_is_removed(finished, mode, name, content, sentence):

@@ -178,7 +178,7 @@ def one_of_another_partition(folder, tmp_path):
     """The input files and an extra one that ranks other segments."""
     path = str(tmp_path / "other_oof.csv")
     ranked_csv.write(path, [(3, np.array([b"x:0", b"y:5"]))])
-    told = ': none of the segments%s is among those of the 384 ratings such as "v0:0"'
+    told = ': none of the segments%s is rated; the 384 ratings are of segments such as "v0:0"'
     return folder + "/*_oof.csv," + path, path + told
 
 
@@ -205,7 +205,7 @@ def test_tuning_warns_of_rated_segments_that_no_list_has(folder, tmp_path):
         (tmp_path / "labels.csv").write_text(stream.read() + "".join("w%d:0,3,1\n" % video for video in range(24)))
     flags = dict(tuning_flags(folder), label_cache=tmp_path / "labels.csv", output_file=tmp_path / "weights.json")
     errors = runner.succeed("ensemble", mode="tune", **flags)
-    assert ('WARNING: 3 lists such as %s/bert_l2h12_oof.csv: 24 of the 120 rated segments, such as "w0:0", stand in no '
+    assert ('WARNING: 3 lists such as %s/bert_l2h12_oof.csv: 24 of the 120 rated segments, such as "w0:0", are in no '
             "list" % folder) in errors
     assert "WARNING" not in runner.succeed("ensemble", mode="tune", **dict(flags, label_cache=folder + "/labels.csv",
                                                                            output_file=tmp_path / "other.json"))
@@ -246,12 +246,12 @@ def test_tuning_warns_of_rated_segments_that_no_list_has(folder, tmp_path):
     ("tune", dict(input_files="{}/w0.csv"), "A model named w0 cannot be told from the fusion's w0: rename its file"),
     ("tune", dict(label_cache="{}/few.csv"), "Half of the rated videos have no positive rating"),
     ("tune", dict(output_file="{}/labels.csv/weights.json"), "cannot be written"),
-    ("tune", dict(label_cache="{}/other.csv"), "_oof.csv: none of the segments is among those of the 2 ratings such"),
+    ("tune", dict(label_cache="{}/other.csv"), "_oof.csv: none of the segments is rated; the 2 ratings are of"),
     ("report", dict(input_files="{}/labels.csv"), "labels.csv, line 1: "),
     ("report", dict(output_file="{}/labels.csv"), "labels.csv would be overwritten"),
     ("report", dict(vocabulary_file="{}/labels.csv"), "labels.csv, line 1: there is no header with the columns Index"),
     ("report", dict(input_files="{}/w0.csv", label_cache="{}/other.csv"), (
-        '{}/w0.csv: none of the segments such as "v0:0" is among those of the 2 ratings such as "x:0": rank the ')),
+        '{}/w0.csv: none of the segments such as "v0:0" is rated; the 2 ratings are of segments such as "x:0": rank')),
 ])
 def test_wrong_usage_gets_a_sentence_and_leaves_nothing(mode, flags, message, folder, tmp_path):
     given = dict(tuning_flags(folder), output_file=str(tmp_path / ("out.json" if mode == "tune" else "out.csv")))

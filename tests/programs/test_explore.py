@@ -173,7 +173,7 @@ def test_runs_as_a_module_from_elsewhere_and_warns_of_what_was_not_ranked(folder
         folder, label_cache="labels.csv", output_dir="out/explore/")), cwd=str(tmp_path), universal_newlines=True,
         env=dict(os.environ, PYTHONPATH=runner.PROJECT), stderr=subprocess.PIPE)
     assert done.returncode == 0, done.stderr
-    told = '%d of the %d rated segments, such as "w0:0", stand in no list' % (count, 2 * count)
+    told = '%d of the %d rated segments, such as "w0:0", are in no list' % (count, 2 * count)
     assert "WARNING: All files: " + told in done.stderr
     assert told.replace('"', "&#34;") in (tmp_path / "out" / "explore" / "index.html").read_text(encoding="utf-8")
 
@@ -187,7 +187,7 @@ def test_runs_as_a_module_from_elsewhere_and_warns_of_what_was_not_ranked(folder
     (dict(video_ids_file="{}/twice.csv"), "twice.csv, line 2: the video \"v00\" has another YouTube id in a line"),
     (dict(vocabulary_file="{}/labels.csv"), "labels.csv, line 1: there is no header"),
     (dict(label_cache=None), "There are no ratings to evaluate against"),
-    (dict(label_cache="{}/other.csv"), "none of the segments is among those of the 1 ratings"),
+    (dict(label_cache="{}/other.csv"), "none of the segments is rated; the 1 ratings"),
     (dict(input_files="{}/labels.csv"), "labels.csv, line 1: "),
     (dict(output_dir="{}/labels.csv"), "labels.csv exists already and holds more than pages")])
 def test_bad_input_gets_a_sentence_and_leaves_nothing(folder, tmp_path, changes, told):

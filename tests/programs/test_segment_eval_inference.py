@@ -21,7 +21,7 @@ best classes  class  ratings  positives        AP
 Nike, Inc.        7        2          1  0.500000
 class 9           9        1          1  0.000000
 
-classes rated: 2, of which without a positive rating, and left out: 0
+classes rated: 2, left out for lack of a positive rating: 0
 rated segments: 2, in none of the lists: 0
 """
 
@@ -123,7 +123,7 @@ def test_rated_segments_that_no_list_has_are_warned_of(folder, capsys, caplog, m
     segment_eval_inference.main(arguments(folder, label_cache=str(folder / "ratings.csv")))
     assert capsys.readouterr().out.endswith(
         "rated segments: %d, in none of the lists: %d\n" % (90 + missing, missing))
-    told = 'WARNING: %s/ranked.csv: 11 of the 101 rated segments, such as "other:0", stand in no list' % folder
+    told = 'WARNING: %s/ranked.csv: 11 of the 101 rated segments, such as "other:0", are in no list' % folder
     assert [record.getMessage()[:len(told)] for record in caplog.records] == [told] * warned
 
 
@@ -131,7 +131,7 @@ def test_a_ranking_of_another_partition_is_named(folder, capsys):
     (folder / "ranked.csv").write_text("7,b'abcd':5\n")
     with pytest.raises(InputError) as error:
         segment_eval_inference.main(arguments(folder, label_cache=str(folder / "ratings.csv")))
-    assert str(error.value).startswith("""%s/ranked.csv: none of the segments such as "b'abcd':5" is among""" % folder)
+    assert str(error.value).startswith("""%s/ranked.csv: none of the segments such as "b'abcd':5" is rated;""" % folder)
     assert capsys.readouterr().out == ""
 
 
