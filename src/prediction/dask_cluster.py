@@ -1,7 +1,8 @@
-"""Predictions on a Dask cluster (https://distributed.dask.org), with the bytes that one process would write.
+"""Predictions on a Dask cluster (https://distributed.dask.org); they equal those of one process byte for byte.
 
-Tasks score groups of shards and keep what they found on their worker. Rankings are merged there, a block of classes at
-a time, in the order of the shards, and come here class by class. A task whose worker is lost is done again elsewhere.
+Tasks score groups of shards, and their results stay on the workers. The workers merge rankings in the order of the
+shards, one block of classes at a time. This process fetches them class by class. If a worker is lost, others repeat its
+tasks.
 """
 import asyncio
 import collections
@@ -27,19 +28,19 @@ from src.trained import model_flags
 
 log = logging.getLogger("yt8m")
 
-MAX_TASKS = 500  # that score; each costs the scheduler some milliseconds a shift and block of classes
-BLOCK_BYTES = 1 << 27  # of a block's keys, at most
-FAN_IN = 4  # rankings that are merged at a time
-SEGMENTS = 400000  # that come here together, of as many classes as they are, or else of one
-WAITING = 8  # times as many that the workers have at hand
-MOST_LOSSES = 10  # of workers at one task
-_LOOK_SECONDS = 2.0  # between looks whether the cluster is there
+MAX_TASKS = 500  # scoring tasks; each costs the scheduler some milliseconds per shift and block of classes
+BLOCK_BYTES = 1 << 27  # most bytes of the keys of a block of classes
+FAN_IN = 4  # rankings merged at a time
+SEGMENTS = 400000  # fetched per request: several classes up to this many segments, or one larger class
+WAITING = 8  # requests that the workers prepare in advance
+MOST_LOSSES = 10  # workers that one task may lose until the prediction stops
+_LOOK_SECONDS = 2.0  # between checks that the cluster is alive
 _GONE = (asyncio.CancelledError, concurrent.futures.CancelledError, CommClosedError, OSError)
 
 
 class Part(typing.NamedTuple):
     """Shards that a task scores."""
-    first: int  # number of the first of them among all shards
+    first: int  # position of the first of them among all shards
     paths: list
     num_bytes: int
 
@@ -53,7 +54,7 @@ def connected(address, timeout):
       timeout: seconds to wait for it, and for a first worker.
 
     Raises:
-      InputError: there is none.
+      InputError: no scheduler answers.
     """
     try:
         client = distributed.Client(address, timeout=timeout, set_as_default=False)
@@ -69,7 +70,7 @@ def connected(address, timeout):
 
 @contextlib.contextmanager
 def of_gpus(num_gpu, timeout):
-    """Context of a `Cluster` on this machine of one worker process a GPU, each of which sees its own."""
+    """Context of a `Cluster` on this machine: one worker process per GPU, which sees no other GPU."""
     workers = {number: {"cls": distributed.Nanny, "options": {
         "nthreads": 1, "host": "127.0.0.1", "dashboard": False, "env": {"CUDA_VISIBLE_DEVICES": str(number)},
         "silence_logs": logging.ERROR}} for number in range(num_gpu)}
@@ -78,7 +79,7 @@ def of_gpus(num_gpu, timeout):
 
 
 def _scheduler(host, port, workers):
-    """Context of a scheduler in this process, and of its workers."""
+    """Context of a scheduler in this process and of its workers."""
     options = {"host": host, "port": port, "dashboard": False}
     return distributed.SpecCluster(workers, {"cls": distributed.Scheduler, "options": options},
                                    silence_logs=logging.ERROR)
@@ -86,10 +87,10 @@ def _scheduler(host, port, workers):
 
 @contextlib.contextmanager
 def of_job(config, timeout):
-    """Context of a `Cluster` of which this process, the chief of TF_CONFIG, is the scheduler; its workers end with it.
+    """Context of a `Cluster` whose scheduler is this process, the chief of TF_CONFIG. Its workers end with it.
 
     Raises:
-      InputError: there are no workers in TF_CONFIG, or the scheduler cannot serve at its address.
+      InputError: TF_CONFIG has no workers, or the scheduler cannot serve at its address.
     """
     if not config.cluster.get("worker"):
         raise InputError("TF_CONFIG has a chief and no workers: add them.")
@@ -107,10 +108,10 @@ def of_job(config, timeout):
 
 
 def work(config, timeout):
-    """A worker's part in the cluster of `of_job`: returns when the chief is done.
+    """Runs a worker in the cluster of `of_job`, and returns when the chief is done.
 
     Raises:
-      InputError: the chief is not there in time, or is gone.
+      InputError: the chief does not answer in time, or ends before it is done.
     """
     (_, address), = config.chiefs
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
@@ -118,7 +119,7 @@ def work(config, timeout):
     async def serve():
         async with distributed.Worker("tcp://" + address, nthreads=1, dashboard=False, reconnect=False,
                                       death_timeout=timeout) as worker:
-            log.info("worker at %s: at work for the chief at %s", worker.address, address)
+            log.info("worker at %s: working for the chief at %s", worker.address, address)
             await worker.finished()
 
     try:
@@ -138,15 +139,16 @@ class Cluster(object):
         self._client, self._address, self._timeout, self._seen = client, address, timeout, time.time()
 
     def predict(self, job, outputs):
-        """As `predictions.predict`, on the workers.
+        """Predicts as `predictions.predict`, but on the workers.
 
-        Memory: a few copies of the text of one task, which is of ranked segments as many as the CSV's largest row
-        holds, or SEGMENTS if that is more, some 10 bytes each, or else of the lines of a group of shards at one shift;
-        and some 200 bytes a video. Together the workers hold at most 8 bytes a segment, class and shift, and 5 GB a
-        shift where 100,000 segments of 1,000 classes are kept; Dask moves to the disk what a worker cannot hold.
+        Memory: some 200 bytes per video, and a few copies of the text of one task. If segments are ranked, that text
+        holds the larger of SEGMENTS and the longest row's number of segments, some 10 bytes each. Else it holds the
+        lines of a group of shards at one shift. All workers together hold at most 8 bytes per segment, class and shift,
+        and at most 5 GB per shift if 100,000 segments of each of 1,000 classes are kept. Dask moves to disk what a
+        worker cannot hold.
         """
         job = job._replace(paths=list(map(files.absolute, job.paths)), checkpoint=files.absolute(job.checkpoint),
-                           values=model_flags.absolute(job.values))  # workers are in other folders
+                           values=model_flags.absolute(job.values))  # workers run in other folders
         scored = self._scored(job)
         if job.output.ranked:
             self._write_ranked(job, outputs, scored)
@@ -154,7 +156,7 @@ class Cluster(object):
             self._write_pairs(job, outputs, scored)
 
     def _scored(self, job):
-        """Yields the future of each part's Scored, in their order, with progress."""
+        """Yields the future of each part's Scored, in order, and logs progress."""
         key, version = uuid.uuid4().hex, dask_tasks.VERSION
         self._wait_for_workers()
         self._check_workers(version, job)
@@ -162,20 +164,20 @@ class Cluster(object):
 
         def submit(number, left_out):
             scored = self._submit(dask_tasks.score, key, job._replace(paths=parts[number].paths), version, left_out,
-                                  _classes_a_block(job), priority=-number)
+                                  _classes_per_block(job), priority=-number)
             return scored, self._submit(dask_tasks.summary, scored, priority=1)
 
         waiting = collections.deque(submit(number, []) for number in range(len(parts)))
-        progress, first_places = predictions.new_progress(job), {}
+        progress, first_records = predictions.new_progress(job), {}
         read, total = 0, sum(part.num_bytes for part in parts)
         for number, part in enumerate(parts):
             scored, summary = waiting.popleft()
             summary = self._result(summary)
-            said, repeated = summary.said, _repeated(job, part, summary, first_places)
-            if repeated:  # which one process would not have scored, so that its batches are cut otherwise
+            lines, repeated = summary.log_lines, _repeated(job, part, summary, first_records)
+            if repeated:  # one process leaves these out before it cuts its batches
                 scored, summary = submit(number, repeated)
                 summary = self._result(summary)
-            for line in said:
+            for line in lines:
                 log.info("%s", line)
             read += part.num_bytes
             progress.add(summary.num_predicted, "%d workers" % self._num_workers(), read / max(total, 1))
@@ -184,7 +186,7 @@ class Cluster(object):
         progress.finish()
 
     def _write_ranked(self, job, outputs, scored):
-        num_blocks = -(-len(job.classes) // _classes_a_block(job))
+        num_blocks = -(-len(job.classes) // _classes_per_block(job))
         merging = [[_Merging(self, job.output.max_segments) for _ in range(num_blocks)] for _ in outputs]
         for future in scored:
             for shift, blocks in enumerate(merging):
@@ -194,7 +196,7 @@ class Cluster(object):
             predictions.write_ranked(job, path, self._rows(job, blocks))
 
     def _rows(self, job, blocks):
-        """Yields the segment ids of each class, best first and joined."""
+        """Yields the joined segment ids of each class, best first."""
         rankings = [block.result() for block in blocks]
         counts = [self._result(self._submit(dask_tasks.counts, ranking, priority=2)) for ranking in rankings]
         most = max([SEGMENTS] + [of_block.max() for of_block in counts])
@@ -215,7 +217,7 @@ class Cluster(object):
 
     @contextlib.contextmanager
     def _answering(self):
-        """Context in which what tells that the scheduler or a worker's code is not there becomes an InputError."""
+        """Context that turns errors into InputErrors if the scheduler is gone or a worker lacks code."""
         try:
             yield
         except ImportError as error:
@@ -230,10 +232,10 @@ class Cluster(object):
             return self._client.submit(function, *args, priority=priority, pure=False)
 
     def _result(self, future):
-        """A future's result.
+        """Returns a future's result.
 
         Raises:
-          InputError: as the task, or workers or the scheduler are gone.
+          InputError: the task raised it, or the workers or the scheduler are gone.
         """
         losses = 0
         while True:
@@ -245,15 +247,15 @@ class Cluster(object):
             except KilledWorker:
                 losses += 1
                 if losses == MOST_LOSSES:
-                    raise InputError("The cluster has lost %d workers at one task, as happens when memory runs out: "
-                                     "lower --batch_size, or give them more." % losses)
+                    raise InputError("The cluster has lost %d workers during one task, as happens when memory runs "
+                                     "out: lower --batch_size, or give the workers more memory." % losses)
                 future.retry()
 
     def _num_workers(self):
-        """How many workers there are.
+        """Number of workers.
 
         Raises:
-          InputError: none for too long, or the scheduler is gone.
+          InputError: there was none for too long, or the scheduler is gone.
         """
         with self._answering():
             try:
@@ -276,13 +278,13 @@ class Cluster(object):
             self._client.run(dask_tasks.check, version, job.paths[0], job.checkpoint)
 
     def say_done(self):
-        """Tells the workers that the end of the scheduler is the end of the job."""
+        """Tells the workers that the job is done, before the scheduler ends."""
         with contextlib.suppress(*_GONE):
             self._client.run(dask_tasks.set_done)
 
 
 class _Merging(object):
-    """The ranking of a block of classes, merged from those of the parts as they come, FAN_IN of a size at a time."""
+    """Merges all parts' rankings of a block of classes as they come, FAN_IN of one size at a time."""
 
     def __init__(self, cluster, max_segments):
         self._cluster, self._max_segments, self._levels = cluster, max_segments, [[]]
@@ -306,7 +308,7 @@ class _Merging(object):
 
 
 def _parts(job):
-    """The Parts of a Job: some groups of shards each, where segments are ranked, and else one, as lines take more."""
+    """The Parts of a Job: one group of shards each; if segments are ranked, several, because rankings are smaller."""
     groups = -(-len(job.paths) // pipeline.GROUP_SHARDS)
     size, sizes = pipeline.GROUP_SHARDS * (-(-groups // MAX_TASKS) if job.output.ranked else 1), files.sizes(job.paths)
     return [Part(first, job.paths[first:first + size], sum(sizes[first:first + size]))
@@ -314,7 +316,7 @@ def _parts(job):
 
 
 def _runs(counts, most):
-    """Yields (begin, end) of runs of numbers, of which each adds up to `most` at most."""
+    """Yields (begin, end) of consecutive runs of counts that sum to at most `most`, which no count exceeds."""
     begin = total = 0
     for end, count in enumerate(counts.tolist()):
         if total + count > most:
@@ -324,21 +326,21 @@ def _runs(counts, most):
     yield begin, len(counts)
 
 
-def _classes_a_block(job):
+def _classes_per_block(job):
     return max(1, BLOCK_BYTES // (8 * job.output.max_segments))
 
 
-def _repeated(job, part, summary, first_places):
-    """Places in a part of the records whose video stands in a part before; a line names both for each.
+def _repeated(job, part, summary, first_records):
+    """Locations of a part's records whose videos are in an earlier part, too; logs a line about each.
 
     Args:
-      first_places: {video: (number of its shard, index)}, to which the part's others are added.
+      first_records: {video: (position of its shard, index of its record)}; the part's new videos are added.
     """
     repeated = []
-    for place, video in sorted(zip(summary.places.tolist(), summary.ids.tolist())):
-        shard, index = divmod(place, 1 << 32)
-        before = first_places.setdefault(video, (part.first + shard, index))
+    for location, video in sorted(zip(summary.locations.tolist(), summary.ids.tolist())):
+        shard, index = divmod(location, 1 << 32)
+        before = first_records.setdefault(video, (part.first + shard, index))
         if before != (part.first + shard, index):
             log.info("%s", passes.stands_twice(video, job.paths[before[0]], before[1], part.paths[shard], index))
-            repeated.append(place)
+            repeated.append(location)
     return repeated

@@ -1,6 +1,6 @@
-"""What the worker processes of a Dask cluster do of a prediction; `dask_cluster` has them do it.
+"""Tasks of a prediction on a Dask cluster. `dask_cluster` submits them, the worker processes run them.
 
-A process keeps the session of the last Job for all tasks of it. Tasks of one process wait for each other.
+A process keeps the session of the last Job for all its tasks. It runs one scoring task at a time.
 """
 import contextlib
 import functools
@@ -27,16 +27,16 @@ _opened = {}  # {key: Scorer} of the last job
 
 
 class Scored(typing.NamedTuple):
-    """What a task returns."""
-    num_predicted: int  # videos, or segments counted at each shift
+    """Result of a scoring task."""
+    num_predicted: int  # videos, or segments of all shifts
     ids: np.ndarray  # of its videos; see `passes.Pass`
-    places: np.ndarray  # of its videos' records; see `passes.Pass`
-    said: list  # log lines about its records
+    locations: np.ndarray  # of its videos' records; see `passes.Pass`
+    log_lines: list  # about its records
     results: list  # per shift: Rankings of blocks of classes, or lines of a CSV; None in a summary
 
 
 class _Lines(logging.Handler):
-    """Collects what is logged."""
+    """Collects log lines."""
 
     def __init__(self):
         super(_Lines, self).__init__()
@@ -47,8 +47,8 @@ class _Lines(logging.Handler):
 
 
 @contextlib.contextmanager
-def _lines_said():
-    """Context of the list of what the project's modules log."""
+def _log_lines():
+    """Context of the list of lines that the project's modules log."""
     log, handler = logging.getLogger("yt8m"), _Lines()
     log.setLevel(logging.INFO)
     log.addHandler(handler)
@@ -59,7 +59,7 @@ def _lines_said():
 
 
 def _digest():
-    """Of the package's modules."""
+    """Digest of the package's modules."""
     digest, root = hashlib.sha256(), os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     for folder, _, names in sorted(os.walk(root)):
         for name in sorted(names):
@@ -69,11 +69,11 @@ def _digest():
     return digest.hexdigest()
 
 
-VERSION = _digest()  # as this process has loaded it
+VERSION = _digest()  # of the code that this process has loaded
 
 
 def _in_one_sentence(function):
-    """Decorator that makes InputErrors of TensorFlow's errors, which do not travel."""
+    """Decorator that turns TensorFlow's errors, which cannot be sent to another process, into InputErrors."""
     @functools.wraps(function)
     def wrapped(*args):
         try:
@@ -86,10 +86,10 @@ def _in_one_sentence(function):
 
 @_in_one_sentence
 def check(expected_version, shard, checkpoint):
-    """Checks that this worker has the same code, and reads the first shard and the model.
+    """Checks that this worker has the same code, and can read the first shard and the model.
 
     Raises:
-      InputError: it has not, or does not.
+      InputError: it has other code, or cannot read them.
     """
     worker = distributed.get_worker().address
     if VERSION != expected_version:
@@ -99,8 +99,8 @@ def check(expected_version, shard, checkpoint):
             with files.reading(path), tf.io.gfile.GFile(path, "rb") as stream:
                 stream.read(1)
         except InputError as error:
-            raise InputError("The worker %s cannot read what this process can (%s) Give it the same files at the same "
-                             "path, or have all of them at gs://." % (worker, error))
+            raise InputError("The worker %s cannot read a file that this process can (%s) Give it the same files at "
+                             "the same path, or keep all of them at gs://." % (worker, error))
 
 
 def _scorer(key, job, expected_version):
@@ -113,17 +113,17 @@ def _scorer(key, job, expected_version):
 
 
 @_in_one_sentence
-def score(key, job, expected_version, left_out, classes_a_block):
-    """The `Scored` of a Job's paths.
+def score(key, job, expected_version, left_out, classes_per_block):
+    """Returns the `Scored` of a Job's paths.
 
-    Its results are, where segments are ranked, a `top_segments.Ranking` for each `classes_a_block` classes; else lines
-    of a CSV.
+    If segments are ranked, its results are one `top_segments.Ranking` per block of classes, else lines of a CSV.
 
     Args:
       key: the same for all tasks of a job.
-      job: a Job of some of the paths.
-      expected_version: of the code.
-      left_out: places of records to leave out.
+      job: a Job with some of the paths.
+      expected_version: the VERSION of the process that submits the task.
+      left_out: locations of records to leave out.
+      classes_per_block: classes per Ranking.
     """
     with _lock:
         scorer, num_predicted = _scorer(key, job, expected_version), 0
@@ -134,15 +134,15 @@ def score(key, job, expected_version, left_out, classes_a_block):
                 num_predicted += len(batch["id"])
                 yield batch
 
-        with _lines_said() as said:
-            results = _results(job, counted(), classes_a_block)
-        ids, places = scorer.videos()
-    return Scored(num_predicted, ids, places, said, results)
+        with _log_lines() as lines:
+            results = _results(job, counted(), classes_per_block)
+        ids, locations = scorer.videos()
+    return Scored(num_predicted, ids, locations, lines, results)
 
 
-def _results(job, batches, classes_a_block):
+def _results(job, batches, classes_per_block):
     if job.output.ranked:
-        return [list(best.rankings(classes_a_block)) for best in predictions.best_segments(job, batches)]
+        return [list(best.rankings(classes_per_block)) for best in predictions.best_segments(job, batches)]
     lines = [[] for _ in job.shifts or [0]]
     for shift, of_batch in predictions.pairs(job, batches):
         lines[shift].append(of_batch)
@@ -150,12 +150,12 @@ def _results(job, batches, classes_a_block):
 
 
 def set_done():
-    """Says on a worker that the job is done."""
+    """Notes on a worker that the job is done."""
     _done.set()
 
 
 def is_done():
-    """Whether that was said here."""
+    """Whether `set_done` was called in this process."""
     return _done.is_set()
 
 
@@ -165,12 +165,12 @@ def summary(scored):
 
 
 def part(scored, shift, number):
-    """The Ranking of a block of classes at a shift."""
+    """The Ranking of a block of classes at a shift, each given by its index."""
     return scored.results[shift][number]
 
 
 def lines_of(scored, shift):
-    """The lines of a shift."""
+    """The CSV lines of a shift, given by its index."""
     return scored.results[shift]
 
 
@@ -180,10 +180,10 @@ def merge(max_segments, *rankings):
 
 
 def counts(ranking):
-    """How many segments each class of a Ranking has."""
+    """Number of segments per class of a Ranking."""
     return np.diff(ranking.ends, prepend=0)
 
 
 def rows(ranking, begin, end):
-    """The segment ids, best first and joined, of the classes from one to before another of a Ranking."""
+    """The joined segment ids, best first, of each of the classes begin to end - 1 of a Ranking."""
     return [ranked_csv.joined(top_segments.row(ranking, column)) for column in range(begin, end)]

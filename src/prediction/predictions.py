@@ -1,4 +1,4 @@
-"""What is to be predicted, and how this process does it; `dask_cluster` has others do it."""
+"""Prediction jobs, and how this process runs them; `dask_cluster` runs them in other processes."""
 import contextlib
 import logging
 import typing
@@ -22,33 +22,33 @@ log = logging.getLogger("yt8m")
 
 class Reading(typing.NamedTuple):
     """How shards are read."""
-    max_frames: int  # of a video
+    max_frames: int  # per video
     batch_size: int  # videos, or segments, per batch; see `Scorer`
-    num_readers: int  # shards checked ahead
+    num_readers: int  # shards that are checked ahead of reading
 
 
 class Output(typing.NamedTuple):
-    """What the CSVs hold."""
-    ranked: bool  # the best segments of each class, else the best classes of each segment or video
-    top_k: int  # classes of a segment or video that count
+    """Content of the CSVs."""
+    ranked: bool  # True: best segments of each class; False: best classes of each segment or video
+    top_k: int  # classes per segment or video that count
     max_segments: int  # ranked: segments kept per class
-    names: dict  # {class: name} to write beside classes, or None
+    names: dict  # {class: name} to write beside the classes; None: no names
 
 
 class Job(typing.NamedTuple):
-    """What is to be predicted."""
+    """A prediction: its data, its model and its outputs."""
     paths: list  # shards, in their order
     checkpoint: str  # of the model
-    values: dict  # its model_flags
+    values: dict  # the model's model_flags.json
     reading: Reading
-    shifts: list  # frames; None: whole videos
+    shifts: list  # of segments, in frames; None: score whole videos
     classes: np.ndarray  # int: the classes to score
     output: Output
     options: sessions.Options
 
 
 def open_scorer(job):
-    """A Scorer with the model of a Job restored; to be closed."""
+    """Opens a Scorer with the restored model of a Job; the caller closes it."""
     reader = model_flags.create_reader(job.values, max_frames=job.reading.max_frames)
     segments_alone = {} if job.shifts is None else {"shifts": job.shifts, "classes": job.classes}
     scorer = Scorer(model_flags.create_model(job.values), reader, job.reading.batch_size, job.reading.num_readers,
@@ -60,13 +60,14 @@ def open_scorer(job):
 def predict(job, outputs):
     """Predicts in this process.
 
-    Memory: 1 GB a shift at most where segments are ranked, see `TopSegments`.
+    Memory: if segments are ranked, at most 1 GB per shift; see `TopSegments`.
 
     Args:
-      outputs: path of the CSV of each shift, or of the one of whole videos.
+      job: a Job.
+      outputs: paths of the CSVs, one per shift, or one for whole videos.
 
     Raises:
-      InputError: a shard, a record or the model is not as it should be, or an output cannot be written.
+      InputError: a shard, a record or the model is unusable, or an output cannot be written.
     """
     with contextlib.closing(open_scorer(job)) as scorer:
         batches = _with_progress(job, scorer.batches(job.paths))
@@ -80,7 +81,7 @@ def predict(job, outputs):
 
 
 def _with_progress(job, batches):
-    """The batches, with progress."""
+    """Yields the batches and logs progress."""
     total, read, progress = files.total_bytes(job.paths), 0.0, new_progress(job)
     for batch in batches:
         yield batch
@@ -91,12 +92,12 @@ def _with_progress(job, batches):
 
 
 def new_progress(job):
-    """The Progress of a Job, which counts segments, those of each shift, or videos."""
+    """The Progress of a Job. It counts videos, or segments of all shifts."""
     return Progress("inference", "videos" if job.shifts is None else "segments")
 
 
 def check_any(job, num_predicted):
-    """Checks that there was something to predict."""
+    """Raises InputError if nothing was predicted."""
     if not num_predicted:
         raise InputError("The %d shards such as %s hold no video: check --input_data_pattern." % (
             len(job.paths), job.paths[0]))
@@ -111,7 +112,7 @@ def best_segments(job, batches):
 
 
 def pairs(job, batches):
-    """Yields (index of the shift, lines of `video_csv`) of each batch."""
+    """Yields (index of the shift, lines of `video_csv`) per batch."""
     for batch in batches:
         columns = top_columns(batch["scores"], job.output.top_k)
         scores = batch["scores"][np.arange(len(columns))[:, np.newaxis], columns]
@@ -120,15 +121,17 @@ def pairs(job, batches):
 
 @contextlib.contextmanager
 def writing_pairs(job, outputs):
-    """Context of a list of streams for `pairs`, one a shift."""
+    """Context of a list of streams for `pairs`, one per shift."""
     with contextlib.ExitStack() as stack:
         yield [stack.enter_context(video_csv.writing(path, job.output.names is not None)) for path in outputs]
 
 
 def write_ranked(job, path, rows):
-    """Writes a ranked CSV, and says how many classes no segment counts for.
+    """Writes a ranked CSV, and logs how many classes have no segment.
 
     Args:
+      job: a Job.
+      path: of the CSV.
       rows: iterable of the segment ids of each class, best first; see `ranked_csv.write`.
     """
     counts = []
@@ -140,5 +143,5 @@ def write_ranked(job, path, rows):
 
     ranked_csv.write(path, counted())
     if 0 in counts:
-        log.info("%s: %d of the %d classes have no segment, since of each segment the best --top_k=%d classes "
-                 "count: raise it", path, counts.count(0), len(counts), job.output.top_k)
+        log.info("%s: %d of the %d classes have no segment, because only the best --top_k=%d classes of each "
+                 "segment count: raise it", path, counts.count(0), len(counts), job.output.top_k)

@@ -1,4 +1,4 @@
-"""Scores of records batch by batch: whole videos, or all their segments at several shifts."""
+"""Scores records batch by batch: whole videos, or all their segments at several shifts."""
 import tensorflow as tf
 
 from src.common import sessions
@@ -11,16 +11,16 @@ tf1 = tf.compat.v1
 
 
 class Scorer(object):
-    """A model that scores the classes of records: a graph, and from `open` on a session.
+    """Scores the classes of records by a model: holds a graph and, once it is open, a session.
 
     Args:
       model: see `models.create`.
-      reader: see `data.readers`; must not be one of rated segments.
-      batch_size: videos a batch; segments, about, where `shifts` are given.
-      num_readers: shards looked at ahead.
+      reader: see `data.readers`; not one of rated segments.
+      batch_size: videos per batch; if `shifts` are given, the approximate number of segments.
+      num_readers: shards that are checked ahead of reading.
       shifts: score every segment of every video at each of these shifts (frames); None: score
         whole videos.
-      classes: the classes to score, or None for all.
+      classes: the classes to score; None: all.
       options: of the session; see `sessions`.
     """
 
@@ -53,7 +53,7 @@ class Scorer(object):
         """Opens the session; `close` closes it.
 
         Args:
-          restore: function that restores `variables` into the session it is given.
+          restore: function that restores `variables` into a given session.
         """
         with self._graph.as_default():
             self._session = tf1.Session(config=sessions.config(self._options))
@@ -64,16 +64,16 @@ class Scorer(object):
             self._session.close()
 
     def batches(self, paths, left_out=()):
-        """Yields dicts of NumPy arrays: `id` [n], `scores` [n, classes], `bytes`, and `shift`, an index.
+        """Yields dicts of NumPy arrays: `id` [n], `scores` [n, classes], `bytes` and, of segments, the index `shift`.
 
         Args:
-          paths: shards, in the order in which they are to be read.
-          left_out: places of records to leave out; see `passes.Pass`.
+          paths: shards, in the order of reading.
+          left_out: locations of records to leave out; see `passes.Pass`.
         """
         feed = {self._shards: paths, self._left_out: left_out}
         with damage.explained(paths, self._form):
             yield from forward.fetch_all(self._session, self._iterator, self._fetches, feed)
 
     def videos(self):
-        """Ids of the videos of the last `batches`, bytes [videos], and their places, int64 [videos]; in no order."""
+        """Ids, bytes [videos], and locations, int64 [videos], of the videos of the last `batches`, in no order."""
         return self._session.run(self._videos)

@@ -1,4 +1,4 @@
-"""Predictions that a served SavedModel gives: JSON lines with the names of its signature's outputs."""
+"""Predictions of a served SavedModel: JSON lines whose keys are the outputs of its signature."""
 import math
 
 from src.common import files
@@ -10,13 +10,13 @@ _LINE_BYTES = 1 << 24  # Vertex AI repeats the record, in base 64, beside its pr
 
 
 def predictions(paths):
-    """Yields (video id as bytes, its classes, their scores) of the lines of files, best first as they stand there.
+    """Yields (video id as bytes, its classes, their scores) of each line of files, in the line's order.
 
-    A line is {"video_id": .., "class_indexes": [..], "predictions": [..]}, each of them also as a list of one, or that
-    as the `prediction` of a longer object, as Vertex AI writes it. Memory: the ids.
+    A line is {"video_id": .., "class_indexes": [..], "predictions": [..]}. Each value may be in a list of one. The
+    object may be the `prediction` of a larger one, as Vertex AI writes it. Memory: the ids.
 
     Raises:
-      InputError: a line is no prediction, or of a video that was there before; names it.
+      InputError: a line is not a prediction, or repeats a video. The error names the line.
     """
     seen = set()
     for path in paths:
@@ -24,10 +24,10 @@ def predictions(paths):
             try:
                 video, classes, scores = _prediction(files.parse_json(line))
             except (AttributeError, KeyError, TypeError, ValueError):
-                raise InputError("%s, line %d: %s is no prediction with video_id, class_indexes and predictions: give "
-                                 "the results of a batch prediction alone." % (path, number, text.quoted(line)))
+                raise InputError("%s, line %d: %s is not a prediction with video_id, class_indexes and predictions: "
+                                 "give only the results of a batch prediction." % (path, number, text.quoted(line)))
             if video in seen:
-                raise InputError("%s, line %d: the video %s is there already: give each result once."
+                raise InputError("%s, line %d: the video %s was in an earlier line: give each result once."
                                  % (path, number, text.quoted(video)))
             seen.add(video)
             yield video, classes, scores

@@ -1,41 +1,41 @@
-"""The best segments of each class, out of a stream of scored segments, in bounded memory."""
+"""The best segments of each class, from a stream of scored segments, in bounded memory."""
 import typing
 
 import numpy as np
 
 from src.common.errors import InputError
 
-BLOCK_SCORES = 1 << 17  # scores taken at a time, so that their temporary arrays stay in the cache
+BLOCK_SCORES = 1 << 17  # scores added at a time; their temporary arrays fit into the CPU's cache
 MAX_STREAM = 1 << 32  # a key has 32 bits for a segment's number
-_NUMBER = np.uint64(MAX_STREAM - 1)  # these
+_NUMBER = np.uint64(MAX_STREAM - 1)  # mask of these bits
 
 
 class Ranking(typing.NamedTuple):
-    """The best of some segments for some classes; see TopSegments on keys."""
+    """The best segments of some classes; see TopSegments on keys."""
     ids: np.ndarray  # bytes, of the segments
-    ends: np.ndarray  # int64 [classes], where the keys of each class end
+    ends: np.ndarray  # int64 [classes], end of each class's keys
     keys: np.ndarray  # uint64, class by class, unordered within a class
 
 
 class TopSegments(object):
     """Keeps each class's best `max_segments` of all the segments that are added.
 
-    An entry is one 64-bit key: the complement of the score's float32 bits above, the segment's
-    number in the stream below. Bits of nonnegative floats order as the floats do, so ascending
-    keys are descending scores, ties by the segment met first.
+    Each entry is a 64-bit key. Its upper half is the complement of the score's float32 bits, its
+    lower half the segment's number in the stream. Bits of nonnegative floats order as the floats
+    do. So ascending keys are descending scores; of equal scores, the segment added first leads.
 
-    A class has a row of keys, with room for `max_segments` and a quarter more. A row about to
-    overflow is cut to its best `max_segments`; from then on only better scores than the worst of
-    them enter it.
+    Each class has a row of keys, with space for `max_segments` and an extra quarter. Before a row
+    overflows, it is cut to its best `max_segments`. Later it accepts only better scores than the
+    worst of these.
 
     Memory: `memory_bound` = 8 * num_classes * 1.25 * max_segments bytes of keys (1.0 GB for 1,000
-    classes and 100,000 segments), committed as rows fill; the ids of all segments, each as many
-    bytes as the longest of its batch (21 MB for 2.6 million); within `add` about 40 bytes for each
-    of BLOCK_SCORES scores.
+    classes and 100,000 segments), committed as rows fill. The ids of all segments, each padded to
+    the longest of its batch (21 MB for 2.6 million). Within `add` about 40 bytes for each of
+    BLOCK_SCORES scores.
 
     Args:
       num_classes: columns of the scores.
-      max_segments: segments to keep a class.
+      max_segments: segments to keep per class.
     """
 
     def __init__(self, num_classes, max_segments):
@@ -43,17 +43,17 @@ class TopSegments(object):
         self._max_segments = max_segments
         self._keys = np.zeros([num_classes, capacity], np.uint64)  # the first counts[c] of row c are in use
         self._counts = np.zeros(num_classes, np.int64)
-        self._thresholds = np.full(num_classes, -1, np.float32)  # only scores above are of use
+        self._thresholds = np.full(num_classes, -1, np.float32)  # only scores above them are kept
         self._segment_ids = [np.empty(0, "S1")]
         self._num_segments = 0
 
     @property
     def memory_bound(self):
-        """Bytes that the keys take, at most."""
+        """Most bytes that the keys use."""
         return self._keys.nbytes
 
     def add(self, segment_ids, scores, top_k=None):
-        """Adds segments; at equal scores they rank below those added before, in their own order.
+        """Adds segments. Of equal scores, those added before rank first, then these in their order.
 
         Args:
           segment_ids: bytes array [segments].
@@ -73,7 +73,7 @@ class TopSegments(object):
             raise ValueError("more than %d segments" % MAX_STREAM)
         _check_probabilities(scores)
         self._segment_ids.append(segment_ids)
-        # Cutting a row makes room for capacity - max_segments entries: no block may bring more.
+        # A cut row has space for capacity - max_segments entries: no block may have more segments.
         block = min(max(BLOCK_SCORES // num_classes, 1), capacity - self._max_segments)
         for start in range(0, len(scores), block):
             self._add_block(scores[start:start + block], top_k)
@@ -82,17 +82,17 @@ class TopSegments(object):
         useful = scores > self._thresholds
         if top_k is not None and top_k < scores.shape[1]:
             useful &= _best_classes(scores, top_k)
-        useful = np.ascontiguousarray(useful.T)  # class by class from here on, as the rows are
+        useful = np.ascontiguousarray(useful.T)  # from here on class by class, as the rows are
         added = np.count_nonzero(useful, axis=1)
         for column in np.flatnonzero(self._counts + added > self._keys.shape[1]):  # rare
             self._cut(column)
         numbers = np.arange(self._num_segments, self._num_segments + len(scores), dtype=np.uint64)
         keys = _keys(scores.T[useful], np.broadcast_to(numbers, useful.shape)[useful])
-        # Entry i of all goes to its row's free end + i - the number of entries before the row's.
+        # Entry i of all goes to position: free end of its row + i - number of entries of earlier rows.
         free_ends = np.arange(len(added)) * self._keys.shape[1] + self._counts
-        places = np.repeat(free_ends - (np.cumsum(added) - added), added)
-        places += np.arange(len(keys))
-        self._keys.reshape(-1)[places] = keys
+        positions = np.repeat(free_ends - (np.cumsum(added) - added), added)
+        positions += np.arange(len(keys))
+        self._keys.reshape(-1)[positions] = keys
         self._counts += added
         self._num_segments += len(scores)
 
@@ -104,7 +104,7 @@ class TopSegments(object):
         self._counts[column] = self._max_segments
 
     def ranked(self):
-        """Yields the segment ids, best first, at most max_segments, of every class in order."""
+        """Yields the segment ids of every class in order, best first, at most max_segments."""
         segment_ids = np.concatenate(self._segment_ids)
         for column, count in enumerate(self._counts):
             row = self._keys[column, :count]
@@ -112,7 +112,7 @@ class TopSegments(object):
             yield segment_ids[row[:self._max_segments] & _NUMBER]
 
     def rankings(self, num_classes):
-        """Yields a `Ranking` of each `num_classes` classes in order."""
+        """Yields a `Ranking` for every `num_classes` classes, in order."""
         segment_ids = np.concatenate(self._segment_ids)
         for column in np.flatnonzero(self._counts > self._max_segments):
             self._cut(column)
@@ -123,13 +123,13 @@ class TopSegments(object):
 
 
 def merged(rankings, max_segments):
-    """The `Ranking` of the segments of several of the same classes.
+    """Merges `Ranking`s of the same classes into one.
 
-    Memory: the rankings', once more.
+    Memory: as much again as the rankings.
 
     Args:
       rankings: `Ranking`s, in the order of their segments.
-      max_segments: segments to keep a class.
+      max_segments: segments to keep per class.
     """
     firsts = np.cumsum([0] + [len(ranking.ids) for ranking in rankings])
     if firsts[-1] > MAX_STREAM:
@@ -168,15 +168,15 @@ def top_columns(scores, top_k):
 
 
 def _check_probabilities(scores):
-    if scores.size and not scores.min() >= 0:  # the minimum is NaN where any score is
-        raise InputError("The model predicts %s, which is no probability: its training diverged; predict "
+    if scores.size and not scores.min() >= 0:  # the minimum is NaN if any score is
+        raise InputError("The model predicts %s, which is not a probability: its training diverged; predict "
                          "with an earlier checkpoint." % scores.min())
 
 
 def _best_classes(scores, top_k):
-    """bool [segments, classes], `top_k` a row: the best classes, ties to the lower class."""
-    place = scores.shape[1] - top_k
-    worst = np.partition(scores, place, axis=1)[:, place, np.newaxis]
+    """bool [segments, classes], `top_k` true per row: the best classes, ties to the lower class."""
+    position = scores.shape[1] - top_k
+    worst = np.partition(scores, position, axis=1)[:, position, np.newaxis]
     best = scores >= worst
     crowded = np.flatnonzero(np.count_nonzero(best, axis=1) > top_k)
     if crowded.size:
@@ -188,7 +188,7 @@ def _best_classes(scores, top_k):
 
 def _keys(scores, numbers):
     """uint64 keys of float32 scores [n] and the uint64 numbers [n] of their segments."""
-    scores += 0  # makes 0 of -0, whose sign bit would rank it first
+    scores += 0  # turns -0 into 0: its sign bit would rank it first
     keys = (~scores.view(np.uint32)).astype(np.uint64)
     keys <<= np.uint64(32)
     keys |= numbers

@@ -9,7 +9,7 @@ from src.common.errors import InputError
 from src.data import vocabulary
 
 HEADER, NAMES = b"VideoId,LabelConfidencePairs", b",Names"
-_LINE_BYTES = 1 << 20  # all classes with their scores take up to 70,000
+_LINE_BYTES = 1 << 20  # a line of all classes with their scores has up to 70,000
 
 
 def lines(ids, labels, scores, names=None):
@@ -19,7 +19,7 @@ def lines(ids, labels, scores, names=None):
       ids: bytes array [n].
       labels: int [n, k], best first.
       scores: float [n, k], written with six digits.
-      names: {label: name}, or None.
+      names: {label: name}; None: no names.
     """
     pairs = np.stack([labels, scores], axis=2).reshape(len(ids), 2 * labels.shape[1])
     line = b"%b," + b" ".join([b"%i %g"] * labels.shape[1]) + (b"\n" if names is None else b',"%b"\n')
@@ -32,11 +32,11 @@ def lines(ids, labels, scores, names=None):
 
 @contextlib.contextmanager
 def writing(path, named=False):
-    """Context of a binary stream for `lines`; what stood at `path` is replaced only if the block succeeds.
+    """Context of a binary stream for `lines`; an old file at `path` is replaced only if the block succeeds.
 
     Args:
       path: local or gs://.
-      named: whether the lines come with names.
+      named: whether the lines have names.
 
     Raises:
       InputError: the file cannot be written.
@@ -47,14 +47,14 @@ def writing(path, named=False):
 
 
 def iterate(path, videos):
-    """Yields (video, start in seconds, labels int [k], scores float [k]) of segments' lines, in the file's order.
+    """Yields (video, start in seconds, labels int [k], scores float [k]) per segment, in the file's order.
 
     Args:
       path: CSV that inference.py --segment_labels --output_prob wrote.
-      videos: a set of ids, bytes; lines of others are passed over.
+      videos: set of ids, bytes; lines of other videos are skipped.
 
     Raises:
-      InputError: the file does not read.
+      InputError: the file is missing or malformed.
     """
     for number, line in text.lines(path, line_bytes=_LINE_BYTES):
         name, _, pairs = line.partition(b",")
@@ -80,7 +80,7 @@ def read_video(path, video):
       line lacks the class.
 
     Raises:
-      InputError: the file does not read, or lacks the video.
+      InputError: the file is missing or malformed, or lacks the video.
     """
     found = {start: dict(zip(labels.tolist(), scores)) for _, start, labels, scores in iterate(path, {video})}
     if not found:

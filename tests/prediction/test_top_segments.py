@@ -1,4 +1,4 @@
-"""The best segments of each class: as if all scores had been kept and sorted, in bounded memory."""
+"""The best segments of each class are those of sorting all scores, in bounded memory."""
 import tracemalloc
 
 import numpy as np
@@ -15,7 +15,7 @@ def names(count, first=0):
 
 
 def sorted_reference(scores, max_segments, top_k):
-    """-> a list a class of segment numbers, best first, by sorting everything."""
+    """Per class a list of segment numbers, best first, by sorting everything."""
     ranked = [[] for _ in range(scores.shape[1])]
     for number, row in enumerate(scores.tolist()):
         for column in sorted(range(len(row)), key=lambda column: (-row[column], column))[:top_k]:
@@ -29,9 +29,9 @@ def ranked_lists(top):
 
 @pytest.mark.parametrize("top_k", [None, 1, 3, 7, 50])
 @pytest.mark.parametrize("max_segments", [1, 5, 40, 1000])
-@pytest.mark.parametrize("levels", [2, 10, None])  # different scores: few make many ties
+@pytest.mark.parametrize("levels", [2, 10, None])  # number of different scores: few make many ties
 def test_equals_sorting_everything(monkeypatch, top_k, max_segments, levels):
-    monkeypatch.setattr(top_segments, "BLOCK_SCORES", 60)  # several blocks a batch
+    monkeypatch.setattr(top_segments, "BLOCK_SCORES", 60)  # several blocks per batch
     random = np.random.RandomState(7)
     scores = random.rand(400, 7).astype("f4")
     scores[:, 2] = np.linspace(0, 1, 400)  # every segment is better than all before
@@ -66,7 +66,7 @@ def test_ids_as_tensorflow_returns_them():
     assert ranked_lists(top) == [[b"abcd:295", b"a:0"]]
 
 
-def test_no_segments_give_an_empty_list_a_class():
+def test_no_segments_give_an_empty_list_per_class():
     assert ranked_lists(TopSegments(3, 10)) == [[], [], []]
 
 
@@ -75,10 +75,10 @@ def test_what_is_no_probability_stops_and_adds_nothing(bad):
     top, scores = TopSegments(2, 5), np.full((3, 2), .5, "f4")
     top.add(names(3), scores)
     scores[1, 1] = bad
-    with pytest.raises(InputError, match="predicts %s, which is no probability.*earlier checkpoint" % bad):
+    with pytest.raises(InputError, match="predicts %s, which is not a probability.*earlier checkpoint" % bad):
         top.add(names(3, 3), scores)
     assert ranked_lists(top) == [names(3).tolist()] * 2
-    with pytest.raises(InputError, match="no probability"):
+    with pytest.raises(InputError, match="not a probability"):
         top_columns(scores, 1)
 
 
@@ -101,7 +101,7 @@ def test_memory_stays_within_the_bound():
     tracemalloc.stop()
     working = 40 * top_segments.BLOCK_SCORES
     one_batch = 2 * 4 * 1500 * classes  # as random numbers, and as float32
-    ids = 2 * 16 * segments  # joined in the end; object by object in `names`
+    ids = 2 * 16 * segments  # concatenated at the end, and the objects of `names`
     assert top.memory_bound < peak < top.memory_bound + working + one_batch + ids
 
 

@@ -21,7 +21,7 @@ def test_lines_are_id_and_label_score_pairs(tmp_path):
                                  "gh:35,7 0.333333\n")
 
 
-def test_names_stand_in_a_column_more(tmp_path):
+def test_names_are_in_an_extra_column(tmp_path):
     path = str(tmp_path / "segments.csv")
     with video_csv.writing(path, named=True) as stream:
         stream.write(video_csv.lines(np.array([b"ab:0", b"ab:5"]), np.array([[3, 5], [9, 3]]),

@@ -168,8 +168,8 @@ def test_a_worker_of_another_version_or_without_the_files(flags, tmp_path):
             tmp_path, scheduler=cluster.address, **flags)
         dask_processes.kill(other)
         cluster.add_worker(hidden="test0000.tfrecord")
-        assert re.search("worker tcp://.* cannot read what this process can [(].*test0000.tfrecord does not exist.*[)] "
-                         "Give it the same files", sentence(tmp_path, scheduler=cluster.address, **flags))
+        assert re.search("worker tcp://.* cannot read a file that this process can [(].*test0000.tfrecord does not "
+                         "exist.*[)] Give it the same files", sentence(tmp_path, scheduler=cluster.address, **flags))
 
 
 def test_a_scheduler_that_is_killed(flags, tmp_path):

@@ -54,14 +54,15 @@ def test_served_predictions_are_those_of_inference(trained, data, tmp_path):
 
 
 @pytest.mark.parametrize("line, told", [
-    ("{", "is no prediction with video_id"), ("[]", "is no prediction"), ('{"error": "x"}', "is no prediction"),
-    (json.dumps(dict(GOOD, video_id="a,b")), "is no prediction"),
-    (json.dumps(dict(GOOD, video_id=3)), "is no prediction"),
-    (json.dumps(dict(GOOD, class_indexes=[7])), "is no prediction"),
-    (json.dumps(dict(GOOD, class_indexes=[7, 3.5])), "is no prediction"),
-    (json.dumps(dict(GOOD, predictions=[.5, float("nan")])), "is no prediction"),
-    (json.dumps(GOOD), 'the video "ab" is there already: give each result once.')])
-def test_lines_that_are_no_predictions_are_named(tmp_path, line, told):
+    ("{", "is not a prediction with video_id"), ("[]", "is not a prediction"),
+    ('{"error": "x"}', "is not a prediction"),
+    (json.dumps(dict(GOOD, video_id="a,b")), "is not a prediction"),
+    (json.dumps(dict(GOOD, video_id=3)), "is not a prediction"),
+    (json.dumps(dict(GOOD, class_indexes=[7])), "is not a prediction"),
+    (json.dumps(dict(GOOD, class_indexes=[7, 3.5])), "is not a prediction"),
+    (json.dumps(dict(GOOD, predictions=[.5, float("nan")])), "is not a prediction"),
+    (json.dumps(GOOD), 'the video "ab" was in an earlier line: give each result once.')])
+def test_lines_that_are_not_predictions_are_named(tmp_path, line, told):
     (tmp_path / "results-0").write_text(json.dumps(GOOD) + "\n" + line + "\n")
     (tmp_path / "out.csv").write_text("of an earlier run")
     with pytest.raises(InputError) as error:

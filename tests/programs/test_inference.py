@@ -110,7 +110,7 @@ def test_the_step_that_predicts_and_classes_left_empty_are_logged(flags, evaluat
     assert "FrameLevelLogisticModel of step 6, from %s\n" % evaluated in errors
     empty = sum(not len(segments) for segments in ranked_csv.read(str(tmp_path / "out.csv")).values())
     assert 0 < empty < len(RATED_CLASSES)
-    assert "out.csv: %d of the %d classes have no segment, since of each segment the best --top_k=1 classes count" % (
+    assert "out.csv: %d of the %d classes have no segment, because only the best --top_k=1 classes of each" % (
         empty, len(RATED_CLASSES)) in errors
     every = dict(flags, top_k=99)
     assert "have no segment" not in runner.succeed("inference", output_file=tmp_path / "out.csv", **every)
