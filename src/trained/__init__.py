@@ -1,1 +1,1 @@
-"""What training leaves on disk and every later program reads: flags, checkpoints, exported models."""
+"""Outputs of training that later programs read: model_flags.json, checkpoints, exported models."""

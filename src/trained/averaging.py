@@ -10,9 +10,9 @@ tf1 = tf.compat.v1
 
 
 def model_variables(path):
-    """{name: shape} of a checkpoint's model.
+    """{name: shape} of the model's variables in a checkpoint, without the optimizer's slots.
 
-    The optimizer's slots are left out: each is named below its variable.
+    A slot is named VARIABLE/SLOT.
     """
     with checkpoints.reading(path) as name:
         shapes = tf.train.load_checkpoint(name).get_variable_to_shape_map()
@@ -51,10 +51,9 @@ def mean(paths, name):
 
 
 def save_mean(paths, shapes, step, folder):
-    """Writes the mean of checkpoints as `folder/model.ckpt-STEP`; shapes as `common_variables`.
+    """Writes the mean of checkpoints as `folder/model.ckpt-STEP`; shapes as of `common_variables`.
 
-    Variables are averaged one after the other: the memory is that of one model and of a few copies,
-    in float64, of its largest variable, however many checkpoints there are.
+    Memory: one model and a few float64 copies of its largest variable, for any number of checkpoints.
     """
     with tf.Graph().as_default(), tf1.Session(config=tf1.ConfigProto(device_count={"GPU": 0})) as session:
         checkpoints.create_global_step().load(step, session)

@@ -1,4 +1,4 @@
-"""The model to predict with: of a trained folder, or in one file, a tgz of model_flags.json and inference_model.*."""
+"""The model that predicts: in a trained folder, or in one file, a tgz of model_flags.json and inference_model.*."""
 import contextlib
 import gzip
 import logging
@@ -21,18 +21,22 @@ from src.trained import model_flags
 log = logging.getLogger("yt8m")
 
 _PART = re.compile(r"model_flags\.json|inference_model\.(index|meta|data-[0-9]{5}-of-[0-9]{5})")
-# Bounds far above real models: weights shrink by a tenth, zeros by a factor of a thousand.
-_MOST_RATIO, _SPARE_BYTES = 20, 256 << 20  # of a model's size to its tgz's, and what is free
-_MOST_BYTES, _MOST_MEMBERS = 16 << 30, 10000  # of all that is in the tgz
-_MOST_AT_ONCE = 1 << 20  # bytes
+# Bounds far above real models: weights compress by a tenth, zeros by a factor of a thousand.
+_MOST_RATIO, _SPARE_BYTES = 20, 256 << 20  # a model may have this many times its tgz's size, plus this
+_MOST_BYTES, _MOST_MEMBERS = 16 << 30, 10000  # of all members together
+_MOST_AT_ONCE = 1 << 20  # bytes per read
 
 
 def find(train_dir, tgz, untar_dir):
-    """The model that flags of inference.py name -> (folder with model_flags.json, its inference model's checkpoint).
+    """Finds the model that flags of inference.py name.
 
     Args:
       train_dir: a trained model's folder, or "".
-      tgz: instead of it, a bundle, which is extracted to `untar_dir`.
+      tgz: a bundle, or "".
+      untar_dir: folder to extract the bundle to.
+
+    Returns:
+      The folder of model_flags.json, and the checkpoint of the inference model.
 
     Raises:
       InputError: neither or both are given, or there is no inference model.
@@ -44,17 +48,17 @@ def find(train_dir, tgz, untar_dir):
         return untar_dir, os.path.join(untar_dir, "inference_model")
     checkpoint = os.path.join(train_dir, "inference_model", "inference_model")
     if not files.exists(checkpoint + ".index"):
-        raise InputError("%s does not exist: run eval.py on --train_dir=%s first, which leaves the evaluated "
+        raise InputError("%s does not exist: run eval.py on --train_dir=%s first; it writes the evaluated "
                          "checkpoint there." % (checkpoint, train_dir))
     return train_dir, checkpoint
 
 
 def extract(tgz, folder):
-    """Extracts model_flags.json and inference_model.* of a tgz into `folder`, and nothing else.
+    """Extracts model_flags.json and inference_model.* from a tgz into `folder`, and nothing else.
 
     Raises:
-      InputError: the archive is unreadable, lacks a part, has a member that would land elsewhere, or unpacks to more
-        than a model can be.
+      InputError: the archive is unreadable or lacks a part, a member would be written elsewhere, or the unpacked size
+        is too large for a model.
     """
     with _members(tgz) as members:
         found = _checked(tgz, members)
@@ -68,7 +72,7 @@ def extract(tgz, folder):
 
 
 class _Unzipped(gzip.GzipFile):
-    """A gzip file of which nothing large is read at once: headers of a tar would be kept whole."""
+    """A gzip file that refuses large reads, because tarfile holds whole headers in memory."""
 
     def read(self, size=-1):
         if not 0 <= size <= _MOST_AT_ONCE:
@@ -78,13 +82,14 @@ class _Unzipped(gzip.GzipFile):
 
 @contextlib.contextmanager
 def _members(tgz):
-    """Yields an iterable of (tarfile.TarInfo, function from it to a binary stream), of all members but folders."""
+    """Context of an iterable of (tarfile.TarInfo, function from it to a binary stream) of all members but folders."""
     try:
         with files.reading(tgz), tf.io.gfile.GFile(tgz, "rb") as stream, \
                 tarfile.open(fileobj=_Unzipped(fileobj=stream), mode="r:") as archive:
             yield ((member, archive.extractfile) for member in archive if not member.isdir())
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
-        raise InputError("--input_model_tgz=%s is no readable tgz: %s." % (tgz, error))
+        raise InputError("--input_model_tgz=%s is not a readable tgz (%s): make it with --output_model_tgz."
+                         % (tgz, error))
 
 
 def _name(member):
@@ -92,13 +97,13 @@ def _name(member):
 
 
 def _checked(tgz, members):
-    """The names of the model's parts among the members of a tgz, none of which may be suspicious; see `extract`."""
+    """Checks all members of a tgz, see `extract`; returns the names of the model's parts among them."""
     found, wanted_bytes, all_bytes = set(), 0, 0
     most_bytes = _SPARE_BYTES + _MOST_RATIO * tf.io.gfile.stat(tgz).length
     for number, (member, _) in enumerate(members, 1):
         name = _name(member)
         if "/" in name or name.startswith("..") or not member.isfile() or member.issparse() or member.size < 0:
-            raise InputError("%s holds %s, which would not land in its own folder as a plain file: do not use this "
+            raise InputError("%s holds %s, which would not become a plain file in its own folder: do not use this "
                              "archive." % (tgz, text.shown(member.name)))
         all_bytes += member.size
         if _PART.fullmatch(name):
@@ -111,7 +116,7 @@ def _checked(tgz, members):
 
 
 def write(train_dir, checkpoint, tgz):
-    """Writes model_flags.json and inference_model.*, which may be replaced meanwhile, to a tgz."""
+    """Writes model_flags.json and inference_model.* to a tgz; the model may be replaced meanwhile."""
     checkpoints.read_whole(lambda: _write(train_dir, checkpoint, tgz))
     log.info("model bundled: %s", tgz)
 

@@ -1,4 +1,4 @@
-"""Finding checkpoints and restoring what a graph needs of them."""
+"""Checkpoints: finding, restoring and removing them."""
 import collections
 import contextlib
 import fcntl
@@ -17,11 +17,11 @@ _STEP = re.compile(r"model\.ckpt-(\d+)\.index$")
 _POLL_SECONDS = 10.0
 _FILE = re.compile(r"model\.ckpt-(\d+)\.(index|data-.*|meta)$")
 _HALF_WRITTEN = re.compile(r"model\.ckpt-.*\.tempstate\d+|(model\.ckpt-\d+\.meta|checkpoint)\.tmp[0-9a-f]{32}")
-_READ_TRIES = 20  # of what other programs replace minutes apart
+_READ_TRIES = 20  # of files that another program replaces, minutes apart
 
 
 def create_global_step():
-    """The step as an int32 scalar, as the starter code's checkpoints hold it."""
+    """Creates the global step: an int32 scalar, as in the starter code's checkpoints."""
     with tf.device("/cpu:0"):
         return tf1.get_variable("global_step", [], tf.int32, tf1.zeros_initializer(), trainable=False,
                                 collections=[tf1.GraphKeys.GLOBAL_VARIABLES, tf1.GraphKeys.GLOBAL_STEP])
@@ -33,30 +33,30 @@ def path(train_dir, step):
 
 
 def exists(checkpoint):
-    """Whether a checkpoint is there."""
+    """Whether a checkpoint exists."""
     return files.exists(checkpoint + ".index")
 
 
 def saved_model_path(train_dir, step):
-    """The SavedModel of a checkpoint."""
+    """Path of the SavedModel of a checkpoint."""
     return os.path.join(train_dir, "export", "step_%d" % step)
 
 
 def best_path(train_dir):
-    """The file that names the best evaluated checkpoint."""
+    """Path of the file that names the best evaluated checkpoint."""
     return os.path.join(train_dir, "best_checkpoint.json")
 
 
 def steps(train_dir):
-    """Ascending steps of the checkpoints in a folder; [] when there are none."""
+    """Ascending steps of the checkpoints in a folder; [] if there are none."""
     matched = (_STEP.match(name) for name in files.names(train_dir))
     return sorted(int(match.group(1)) for match in matched if match)
 
 
 def coming(train_dir, first, timeout_secs):
-    """Yields the checkpoints from step `first` on, in order, as they come.
+    """Yields the paths of the checkpoints from step `first` on, in order, as they appear.
 
-    Ends when none has come for `timeout_secs`.
+    Ends when none has appeared for `timeout_secs`.
     """
     last, since = first - 1, time.time()
     while True:
@@ -75,7 +75,7 @@ def keep_newest(train_dir, count):
     """Removes all checkpoints but the newest `count` and the best evaluated one, each with its SavedModel.
 
     Args:
-      train_dir: the folder they are in, of one at least.
+      train_dir: their folder, which holds at least one.
       count: at least 1.
     """
     kept = steps(train_dir)[-count:]
@@ -87,12 +87,11 @@ def keep_newest(train_dir, count):
 
 
 def removable(train_dir, kept, end):
-    """What is on disk of the checkpoints before step `end` that are not `kept`, also what a killed removal left.
+    """Files of the checkpoints before step `end` that are not `kept`, including those that a killed removal left.
 
     Returns:
-      Paths, in the order in which to remove them. The indices come first: a checkpoint without its index is none, so
-      its readers see that it is gone. A SavedModel comes before the weights: as long as these are there, a later
-      removal finds it.
+      Paths in the order of removal. Indices come first: without its index a checkpoint does not exist for its readers.
+      SavedModels come before weights: if a removal is killed, the next one finds the SavedModel through the weights.
     """
     found = [match for match in map(_FILE.match, files.names(train_dir))
              if match and int(match.group(1)) < end and int(match.group(1)) not in kept]
@@ -103,12 +102,12 @@ def removable(train_dir, kept, end):
 
 
 def remove_half_written(train_dir):
-    """Removes what killed trainings on this machine left half-written, before anything is written."""
+    """Removes half-written files of killed trainings on this machine; call it before anything is written."""
     exports = os.path.dirname(saved_model_path(train_dir, 0))
     for name in filter(files.is_leftover, files.names(exports)):
         files.remove(os.path.join(exports, name))
-    # TensorFlow's own names do not say whose they are: the folder is locked until this process ends. Where another
-    # process has locked it, or there are no locks, as in a bucket, they stay.
+    # TensorFlow's own names do not show which process writes a file. So this process locks the folder until it ends.
+    # If another process has locked it, or there are no locks, as in a bucket, such files stay.
     if storage.local(train_dir) is None or not files.exists(train_dir):
         return
     folder = os.open(storage.local(train_dir), os.O_RDONLY)
@@ -122,7 +121,7 @@ def remove_half_written(train_dir):
 
 
 def named_step(which):
-    """The step that `N` or `model.ckpt-N` names, or None for any other text."""
+    """The step that `N` or `model.ckpt-N` names; None for any other text."""
     matched = re.match(r"(?:model\.ckpt-)?(\d+)$", which)
     return int(matched.group(1)) if matched else None
 
@@ -131,11 +130,11 @@ def resolve(train_dir, which):
     """Path of a checkpoint.
 
     Args:
-      train_dir: the folder it is in.
+      train_dir: its folder.
       which: a step, `model.ckpt-N`, `latest` (also ''), `best`, or a checkpoint's path.
 
     Raises:
-      InputError: there is no such checkpoint; says which there are.
+      InputError: there is no such checkpoint. The error lists those that exist.
     """
     there = steps(train_dir)
     if which in ("", "latest") and there:
@@ -155,7 +154,7 @@ def resolve(train_dir, which):
 
 
 def best(train_dir):
-    """What best_checkpoint.json says, a dict with a `step`.
+    """Reads best_checkpoint.json, a dict with a `step`.
 
     Raises:
       InputError: the file is missing or damaged.
@@ -164,13 +163,13 @@ def best(train_dir):
     if not isinstance(found, dict) or type(found.get("step")) is not int or not 0 <= found["step"] < 1 << 31:
         raise InputError("%s names no step: delete it and run eval.py again." % best_path(train_dir))
     if not isinstance(found.get("segment_labels", False), bool):
-        raise InputError("%s does not tell segment_labels from others: delete it and run eval.py again."
+        raise InputError("%s has a segment_labels other than true or false: delete it and run eval.py again."
                          % best_path(train_dir))
     return found
 
 
 def step_of(checkpoint):
-    """The global step that a checkpoint holds, or 0."""
+    """The global step that a checkpoint holds; 0 if it holds none."""
     with reading(checkpoint) as name:
         reader = tf.train.load_checkpoint(name)
         return int(reader.get_tensor("global_step")) if reader.has_tensor("global_step") else 0
@@ -187,14 +186,14 @@ def restore(session, saver, checkpoint):
 
 
 class Replaced(InputError):
-    """A checkpoint that was read had another one take its place meanwhile."""
+    """A checkpoint was replaced while it was read."""
 
 
 @contextlib.contextmanager
 def unreplaced(checkpoint):
-    """Makes sure that all that the block reads is of one checkpoint.
+    """Context that ensures that everything its block reads is of one checkpoint.
 
-    An inference model may be replaced at any time, and a part of each of two is not always noticed.
+    An inference model may be replaced at any time, and TensorFlow does not always notice a mixture of two.
 
     Raises:
       Replaced: the checkpoint was replaced before the block's end.
@@ -211,7 +210,7 @@ def unreplaced(checkpoint):
 
 
 def read_whole(function):
-    """Calls a function, and again after it raised Replaced."""
+    """Calls a function, and repeats that if it raises Replaced; returns its result."""
     for _ in range(_READ_TRIES - 1):
         with contextlib.suppress(Replaced):
             return function()
@@ -220,18 +219,18 @@ def read_whole(function):
 
 @contextlib.contextmanager
 def reading(checkpoint):
-    """Yields the name under which TensorFlow reads a checkpoint; what goes wrong meanwhile becomes an InputError."""
+    """Context of the name under which TensorFlow reads a checkpoint; turns TensorFlow's errors into InputErrors."""
     folder = None
     try:
         if storage.local(checkpoint) == checkpoint and files.is_glob(checkpoint):
-            # TensorFlow takes the name for a glob, of which the open folder's own name has nothing.
+            # TensorFlow would read the name as a glob. So the name goes through the open folder's descriptor.
             folder = os.open(os.path.dirname(checkpoint) or ".", os.O_RDONLY)
             yield "/proc/self/fd/%d/%s" % (folder, os.path.basename(checkpoint))
         else:
             yield checkpoint
     except (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.OutOfRangeError,
             tf.errors.InvalidArgumentError, ValueError) as error:
-        raise InputError("%s is no readable checkpoint (%s): choose another one, or delete it."
+        raise InputError("%s is not a readable checkpoint (%s): choose another one, or delete it."
                          % (checkpoint, re.split(r"\n|\. ", str(error))[0]))
     finally:
         if folder is not None:
@@ -246,10 +245,10 @@ def _held(checkpoint):
 
 
 def fitting(checkpoint, variables):
-    """Which variables a checkpoint holds in their shape and type.
+    """Splits variables by whether a checkpoint holds them in their shape and type.
 
     Returns:
-      List of these, and an OrderedDict of the others, variable: its shape there, or None if it is missing.
+      List of those it holds, and an OrderedDict {variable: shape in the checkpoint, None if missing} of the others.
     """
     shapes, types = _held(checkpoint)
     found, others = [], collections.OrderedDict()
@@ -268,10 +267,10 @@ def restorable(checkpoint, required, optional=()):
     Args:
       checkpoint: its path.
       required: variables that must be in it.
-      optional: variables restored where it has them.
+      optional: variables that are restored if it has them.
 
     Raises:
-      InputError: a required variable is missing or any has another shape or type.
+      InputError: a required variable is missing, or any variable has another shape or type.
     """
     shapes, types = _held(checkpoint)
     for variable in required:

@@ -1,4 +1,4 @@
-"""SavedModels of a training run, and the inference model that eval.py leaves."""
+"""SavedModels of a training run, and the inference model that eval.py writes."""
 import os
 
 import tensorflow as tf
@@ -13,7 +13,7 @@ _CPU = tf1.ConfigProto(device_count={"GPU": 0})  # leaves the GPU's memory to tr
 
 
 def restore_model(session, checkpoint, variables):
-    """Restores a model's variables, all of which the checkpoint must hold; it may be replaced meanwhile."""
+    """Restores a model's variables from a checkpoint that holds all of them; it may be replaced meanwhile."""
     saver = tf1.train.Saver(variables)
 
     def restore():
@@ -62,14 +62,14 @@ class SavedModelExporter(object):
 
 
 class InferenceModelExporter(object):
-    """Writes `train_dir/inference_model/inference_model.*`: weights and a graph to feed.
+    """Writes `train_dir/inference_model/inference_model.*`: weights, and a graph that can be fed.
 
     The graph's collections `input_batch_raw` ([batch, frames, features], dequantized, not
     normalised), `num_frames` ([batch]) and `predictions` are what the starter code's
     inference loads.
 
     Args:
-      model, reader: as SavedModelExporter's.
+      model, reader: as of `SavedModelExporter`.
     """
 
     def __init__(self, model, reader):
@@ -84,7 +84,7 @@ class InferenceModelExporter(object):
             self._saver = tf1.train.Saver(tf1.global_variables())
 
     def export(self, checkpoint, train_dir):
-        """Writes the inference model of a checkpoint, replacing the one before."""
+        """Writes the inference model of a checkpoint, replacing the previous one."""
         folder = os.path.join(train_dir, "inference_model")
         with atomic.replacing_folder(folder) as temporary, self._graph.as_default(), \
                 tf1.Session(config=_CPU) as session:

@@ -6,15 +6,15 @@ import tensorflow as tf
 from src.data import readers
 
 tf1 = tf.compat.v1
-SCOPE = "tower"  # of all variables of a model, in the original's checkpoints as well
+SCOPE = "tower"  # of all variables of a model, also in the original's checkpoints
 
 
 def build(model, reader, model_input_raw, num_frames, is_training=False, reuse=False, **options):
-    """Builds a model in its scope, on features that are not yet normalised.
+    """Normalises features and builds a model on them, in its scope.
 
     Args:
       model: see `models.create`.
-      reader: see `data.readers`; gives the number of classes.
+      reader: see `data.readers`; it knows the number of classes.
       model_input_raw: float32 [batch, frames, features], or [batch, features] at video level; see the reader's
         `model_input_raw`.
       num_frames: int32 [batch], or None at video level.
@@ -23,7 +23,7 @@ def build(model, reader, model_input_raw, num_frames, is_training=False, reuse=F
       **options: `frames_sampled` and `classes`; see `FrameLevelModel.create_model`.
 
     Returns:
-      The model's dict of `predictions` [batch, classes] and, where it has them, `logits` and `regularization_loss`.
+      The model's dict of `predictions` [batch, classes] and, if it has them, `logits` and `regularization_loss`.
     """
     with tf1.variable_scope(SCOPE, reuse=reuse):
         return model.create_model(readers.normalize(model_input_raw), vocab_size=reader.num_classes,
@@ -31,7 +31,7 @@ def build(model, reader, model_input_raw, num_frames, is_training=False, reuse=F
 
 
 def frame_picker(model, reader, is_training=False):
-    """The function by which a reader picks the frames of a video that it decodes; None: it decodes all.
+    """The function that tells a reader which frames of a video to decode; None: all.
 
     Rated segments keep their frames, and at video level there are none.
     """
@@ -47,6 +47,7 @@ def fetch_all(session, iterator, fetches, feed=None):
       session: of the graph that holds both.
       iterator: is initialized first, with `feed`.
       fetches: dict of tensors.
+      feed: {placeholder: value}; None: nothing.
     """
     session.run(iterator.initializer, feed)
     with contextlib.suppress(tf.errors.OutOfRangeError):

@@ -1,4 +1,4 @@
-"""model_flags.json: what a trained model is, so that later programs need not be told again."""
+"""model_flags.json: describes a trained model, so that later programs need no model flags."""
 import os
 
 from src import models
@@ -12,10 +12,10 @@ from src.trained import checkpoints
 
 _TYPES = {"model": str, "feature_names": str, "feature_sizes": str, "frame_features": bool, "label_loss": str,
           "num_classes": int}
-_LATER = {"num_classes": forms.NUM_CLASSES}  # what files of before these flags, and the original's, mean
-_MOST_CHARACTERS = 1000  # of a value of these
-_LISTS = {"feature_names", "feature_sizes"}  # in which blanks do not matter
-_PLACES = {"bert_config_file"}  # where a file lies, which changes from machine to machine; checkpoints fit or do not
+_LATER = {"num_classes": forms.NUM_CLASSES}  # defaults for the original's files and others older than these flags
+_MOST_CHARACTERS = 1000  # of a value of one of these flags
+_LISTS = {"feature_names", "feature_sizes"}  # blanks in them do not matter
+_PATHS = {"bert_config_file"}  # may differ between machines; checkpoints show whether the file fits
 
 
 def path(train_dir):
@@ -23,7 +23,7 @@ def path(train_dir):
 
 
 def from_flags(parsed):
-    """{name: value} of the flags that say what the model is, its own hyperparameters only.
+    """{name: value} of the flags that describe the model, with no other model's hyperparameters.
 
     Raises:
       InputError: the flags describe no model.
@@ -34,12 +34,12 @@ def from_flags(parsed):
 
 
 def record(train_dir, parsed):
-    """Writes model_flags.json, or checks that the one there says the same and adds what it lacks.
+    """Writes model_flags.json; if it exists, checks that it agrees and adds the flags that it lacks.
 
-    A file without a checkpoint is of an attempt that failed early, and is replaced.
+    A file without a checkpoint is replaced: it is of an attempt that failed early.
 
     Raises:
-      InputError: the folder holds another model; names the differing flags.
+      InputError: the folder holds another model. The error names the differing flags.
     """
     values, recorded = from_flags(parsed), {}
     if files.exists(path(train_dir)) and checkpoints.steps(train_dir):
@@ -50,7 +50,7 @@ def record(train_dir, parsed):
 
 
 def adopt(train_dir, parsed):
-    """The recorded flags, those that the file lacks taken from the command line.
+    """The recorded flags; those that the file lacks come from the command line.
 
     Raises:
       InputError: the file is missing, or a flag given on the command line contradicts it.
@@ -61,12 +61,12 @@ def adopt(train_dir, parsed):
     values = {name: parsed[name].value for name in _TYPES if name in parsed}
     values.update(models.hparams_from_flags(parsed))
     values.update((name, _plain(name, there)) for name, there in recorded.items() if name in values
-                  and not (name in _PLACES and parsed[name].present))
+                  and not (name in _PATHS and parsed[name].present))
     return values
 
 
 def read(train_dir):
-    """The recorded flags; hyperparameters are checked when the model is made of them.
+    """Reads the recorded flags; `create_model` checks the hyperparameters.
 
     Raises:
       InputError: the file is missing or damaged.
@@ -81,8 +81,9 @@ def read(train_dir):
     recorded = dict(_LATER, **recorded)
     for name, kind in sorted(_TYPES.items()):
         if type(recorded[name]) is not kind or len(str(recorded[name])) > _MOST_CHARACTERS:
-            raise InputError("%s: %s is %s and not a %s of at most %d characters: restore it from the training run."
-                             % (path(train_dir), name, text.shown(recorded[name]), kind.__name__, _MOST_CHARACTERS))
+            raise InputError("%s: %s is %s, not of type %s with at most %d characters: restore it from the training "
+                             "run." % (path(train_dir), name, text.shown(recorded[name]), kind.__name__,
+                                       _MOST_CHARACTERS))
     if not 1 <= recorded["num_classes"] <= forms.MAX_CLASSES:
         raise InputError("%s: num_classes is %s and not 1 to %d: restore it from the training run."
                          % (path(train_dir), text.shown(recorded["num_classes"]), forms.MAX_CLASSES))
@@ -90,8 +91,8 @@ def read(train_dir):
 
 
 def absolute(values):
-    """Recorded flags in which files on this machine have absolute paths, so that they are found from other folders."""
-    return {name: files.absolute(value) if name in _PLACES and files.exists(value) else value
+    """Recorded flags with absolute paths of files on this machine, so that other folders' processes find them."""
+    return {name: files.absolute(value) if name in _PATHS and files.exists(value) else value
             for name, value in values.items()}
 
 
@@ -108,10 +109,10 @@ def create_model(values):
 
 
 def _same(name, value, recorded):
-    """Whether two values of a flag are of the same model."""
+    """Whether two values of a flag describe the same model."""
     if name == "model":
         return models.canonical(value) == models.canonical(recorded)
-    return _plain(name, value) == _plain(name, recorded) or name in _PLACES
+    return _plain(name, value) == _plain(name, recorded) or name in _PATHS
 
 
 def _plain(name, value):
@@ -119,14 +120,14 @@ def _plain(name, value):
 
 
 def _same_features(given, recorded):
-    """Whether the given flags list the recorded features, in whatever order: columns go by names."""
+    """Whether the given flags list the recorded features, in any order: names identify columns."""
     lists = [[_plain(name, flags[name]).split(",") for name in sorted(_LISTS) if name in given]
              for flags in (given, recorded)]
     return "feature_names" in given and sorted(zip(*lists[0])) == sorted(zip(*lists[1]))
 
 
 def _contradiction(where, remedy, given, recorded):
-    """Stops if a given flag, {name: value}, is of another model than the recorded ones."""
+    """Raises InputError if given flags, {name: value}, describe another model than the recorded ones."""
     same_features = bool(recorded) and _same_features(given, recorded)
     differing = [(name, given[name], there) for name, there in sorted(recorded.items())
                  if name in given and not (same_features and name in _LISTS or _same(name, given[name], there))]

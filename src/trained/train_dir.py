@@ -1,4 +1,4 @@
-"""The folder of a training: where training goes on in it, and what training, evaluation and export leave there."""
+"""The folder of a training: its start, and the outputs of training, evaluation and export."""
 import fnmatch
 import os
 import typing
@@ -23,7 +23,7 @@ def start(train_dir, otherwise=None, anew=False):
     Args:
       train_dir: local or gs://.
       otherwise: a checkpoint's path, or None.
-      anew: the folder's own checkpoints do not count.
+      anew: whether to ignore the folder's own checkpoints.
     """
     own = None if anew else newest(train_dir)
     checkpoint = own or otherwise
@@ -37,7 +37,7 @@ def newest(train_dir):
 
 
 def holds(train_dir, path):
-    """Whether a path is an output of training, evaluation or export in the folder, which `clear` removes."""
+    """Whether a path is in an output of training, evaluation or export, which `clear` removes."""
     return _is_output(os.path.relpath(path, train_dir).split(os.sep)[0])
 
 
@@ -46,7 +46,7 @@ def _is_output(name):
 
 
 def clear(train_dir):
-    """Removes the outputs of training, evaluation and export, also half-written ones of killed runs; nothing else."""
+    """Removes only the outputs of training, evaluation and export, including half-written ones of killed runs."""
     for name in files.names(train_dir):
         if _is_output(name) or files.is_leftover(name):
             files.remove(os.path.join(train_dir, name))

@@ -139,7 +139,7 @@ def test_checkpoints_of_different_models_are_refused(average, train_dir, tmp_pat
 def test_a_damaged_checkpoint_is_refused(average, train_dir, tmp_path, extension):
     path = train_dir / ("model.ckpt-9" + extension)
     path.write_bytes(path.read_bytes()[:5])
-    with pytest.raises(InputError, match="model.ckpt-9 is no readable checkpoint"):
+    with pytest.raises(InputError, match="model.ckpt-9 is not a readable checkpoint"):
         average(num_last_checkpoints=3)
     assert not os.path.exists(str(tmp_path / "new" / "mean"))
 

@@ -223,5 +223,5 @@ def test_a_truncated_archive_is_refused(flags, tmp_path):
                    **flags)
     content = (tmp_path / "model.tgz").read_bytes()
     (tmp_path / "model.tgz").write_bytes(content[:len(content) // 2])
-    with pytest.raises(InputError, match="model.tgz is no readable tgz"):
+    with pytest.raises(InputError, match="model.tgz is not a readable tgz"):
         bundle.extract(str(tmp_path / "model.tgz"), str(tmp_path / "folder"))

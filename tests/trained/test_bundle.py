@@ -1,4 +1,4 @@
-"""Models in a tgz: only the model is taken out of it, into its own folder."""
+"""Only the model is extracted from a tgz, and only into its own folder."""
 import gzip
 import io
 import os
@@ -35,11 +35,11 @@ def test_an_archive_that_would_write_elsewhere_is_refused(tmp_path, bad):
         archive.addfile(bad, io.BytesIO(b"evil"))
     with pytest.raises(InputError) as raised:
         bundle.extract(tgz, str(tmp_path / "folder"))
-    assert str(raised.value).startswith("%s holds %s, which would not land" % (tgz, bad.name))
+    assert str(raised.value).startswith("%s holds %s, which would not become" % (tgz, bad.name))
     assert os.listdir(str(tmp_path)) == ["model.tgz"] and not os.path.exists("/evil")
 
 
-def test_only_the_model_is_taken_from_an_archive(tmp_path):
+def test_only_the_model_is_extracted(tmp_path):
     tgz, folder = str(tmp_path / "model.tgz"), tmp_path / "folder"
     with tarfile.open(tgz, "w:gz") as archive:
         for name in ("./model_flags.json", "inference_model.index", "train.py"):
@@ -63,9 +63,9 @@ def test_an_archive_without_a_model_is_refused(tmp_path, names):
 
 @pytest.mark.parametrize("content", ids=["text", "short", "damaged"], argvalues=[
     b"text", b"\x1f\x8b\x08\x00broken", b"\x1f\x8b\x08" + 7 * b"\x00" + 99 * b"\xff"])
-def test_a_file_that_is_no_tgz_is_refused(tmp_path, content):
+def test_a_file_that_is_not_a_tgz_is_refused(tmp_path, content):
     (tmp_path / "model.tgz").write_bytes(content)
-    with pytest.raises(InputError, match="model.tgz is no readable tgz"):
+    with pytest.raises(InputError, match="model.tgz is not a readable tgz"):
         bundle.extract(str(tmp_path / "model.tgz"), str(tmp_path / "folder"))
 
 
@@ -73,7 +73,7 @@ def test_a_file_that_is_no_tgz_is_refused(tmp_path, content):
 
 
 def write(tgz, *members):
-    """An archive of the model's parts and (TarInfo, bytes, which may be fewer than it says) behind them."""
+    """Writes an archive of the model's parts, then members: (TarInfo, content, which may be shorter than that says)."""
     with gzip.open(tgz, "wb", 1) as stream:
         parts = [(member(name), b"text") for name in ("model_flags.json", "inference_model.index")]
         for info, content in parts + list(members):
@@ -82,7 +82,7 @@ def write(tgz, *members):
 
 
 BOMB = "model.tgz unpacks to more than 10000 files or 0.3 GB, as no model does: do not use this archive."
-PLACE = "which would not land in its own folder as a plain file"
+ELSEWHERE = "which would not become a plain file in its own folder"
 
 
 @pytest.mark.parametrize("members, told", [
@@ -90,14 +90,14 @@ PLACE = "which would not land in its own folder as a plain file"
     ([(member("inference_model.data-00000-of-00001", size=1 << 62), b"")], BOMB),
     ([(member("junk", size=17 << 30), b"")], BOMB),
     ([(member("junk%d" % number, size=0), b"") for number in range(10001)], BOMB),
-    ([(member("inference_model.meta", type=tarfile.GNUTYPE_SPARSE, size=0), b"")], PLACE),
-    ([(member("inference_model.meta", size=-512), b"")], PLACE),
+    ([(member("inference_model.meta", type=tarfile.GNUTYPE_SPARSE, size=0), b"")], ELSEWHERE),
+    ([(member("inference_model.meta", size=-512), b"")], ELSEWHERE),
     ([(member("././@LongLink", type=tarfile.GNUTYPE_LONGNAME, size=2 << 30), b"x")],
      "it has a header of 2147483648 bytes"),
     ([(member("x", type=tarfile.XHDTYPE, size=1 << 40), b"x")], "it has a header of 1099511627776 bytes"),
-    ([(member("inference_model.meta", size=100000), b"short")], "is no readable tgz: unexpected end of data")],
+    ([(member("inference_model.meta", size=100000), b"short")], "is not a readable tgz (unexpected end of data)")],
     ids=["2 GB", "more than a disk", "junk", "files", "sparse", "backwards", "name", "header", "cut off"])
-def test_what_no_model_is_is_refused_before_anything_is_written(tmp_path, members, told):
+def test_a_hostile_archive_is_refused_before_anything_is_written(tmp_path, members, told):
     write(str(tmp_path / "model.tgz"), *members)
     with pytest.raises(InputError) as error:
         bundle.extract(str(tmp_path / "model.tgz"), str(tmp_path / "folder"))
@@ -112,7 +112,7 @@ def test_other_files_do_not_count(tmp_path):
     assert sorted(os.listdir(str(tmp_path / "folder"))) == ["inference_model.index", "model_flags.json"]
 
 
-def test_names_that_are_not_utf8_can_be_told(tmp_path):
+def test_names_that_are_not_utf8_can_be_shown(tmp_path):
     write(str(tmp_path / "model.tgz"), (member("../\udcff\n" + 80 * "x"), b"text"))
     with pytest.raises(InputError) as error:
         bundle.extract(str(tmp_path / "model.tgz"), str(tmp_path / "folder"))

@@ -1,4 +1,4 @@
-"""Checkpoints are found by step and name, and restored only where they fit."""
+"""Checkpoints are found by step and name, and restored only if they fit."""
 import fcntl
 import json
 import multiprocessing
@@ -20,7 +20,7 @@ tf1 = tf.compat.v1
 def folder(tmp_path):
     for name in ("model.ckpt-9", "model.ckpt-200", "model.ckpt-1000"):
         (tmp_path / (name + ".index")).write_text("")
-    # Neither a half-written checkpoint nor other files count.
+    # Half-written checkpoints and other files do not count.
     (tmp_path / "model.ckpt-5000.data-00000-of-00001").write_text("")
     (tmp_path / "model.ckpt-x.index").write_text("")
     (tmp_path / "best_checkpoint.json").write_text(json.dumps({"step": 200}))
@@ -92,7 +92,7 @@ def variable(name, shape, kind=tf.float32):
     return tf1.get_variable(name, shape, kind, tf1.zeros_initializer())
 
 
-def test_optional_variables_are_restored_where_they_are_there(checkpoint):
+def test_optional_variables_are_restored_if_they_exist(checkpoint):
     weights, slot = variable("weights", [2, 3]), variable("slot", [2])
     step = variable("global_step", [], tf.int32)
     assert checkpoints.restorable(checkpoint, [weights], [slot, step]) == [weights, step]
@@ -121,18 +121,18 @@ def test_damaged_weights_are_refused(checkpoint, damage):
     data.write_bytes(damage(data.read_bytes()))
     saver = tf1.train.Saver([variable("weights", [2, 3])])
     with tf1.Session() as session:
-        with pytest.raises(InputError, match="model.ckpt-7 is no readable checkpoint .*: choose another one"):
+        with pytest.raises(InputError, match="model.ckpt-7 is not a readable checkpoint .*: choose another one"):
             checkpoints.restore(session, saver, checkpoint)
 
 
-def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
+def test_a_file_that_is_not_a_checkpoint_is_refused(tmp_path):
     (tmp_path / "model.ckpt-1.index").write_text("text")
-    with pytest.raises(InputError, match="model.ckpt-1 is no readable checkpoint .*: choose another one"):
+    with pytest.raises(InputError, match="model.ckpt-1 is not a readable checkpoint .*: choose another one"):
         checkpoints.restorable(str(tmp_path / "model.ckpt-1"), [variable("weights", [1])])
 
 
 def save_all(folder, steps):
-    """Files such as training leaves of checkpoints and their SavedModels."""
+    """Creates the files of checkpoints and folders of SavedModels, as training does."""
     for step in steps:
         (folder / "export" / ("step_%d" % step)).mkdir(parents=True)
         for ending in ("index", "meta", "data-00000-of-00001"):
@@ -144,8 +144,8 @@ def save_all(folder, steps):
     (9, 9, [9, 80, 200, 300, 1000])])
 def test_the_newest_checkpoints_and_the_best_are_kept_with_their_saved_models(tmp_path, count, best, kept):
     save_all(tmp_path, [9, 80, 200, 300, 1000])
-    (tmp_path / "model.ckpt-7.data-00000-of-00001").write_text("")  # what a killed removal leaves
-    (tmp_path / "model.ckpt-2000.data-00000-of-00001").write_text("")  # what is being saved
+    (tmp_path / "model.ckpt-7.data-00000-of-00001").write_text("")  # left by a killed removal
+    (tmp_path / "model.ckpt-2000.data-00000-of-00001").write_text("")  # being saved
     if best:
         (tmp_path / "best_checkpoint.json").write_text(json.dumps({"step": best}))
     checkpoints.keep_newest(str(tmp_path), count)
@@ -154,7 +154,7 @@ def test_the_newest_checkpoints_and_the_best_are_kept_with_their_saved_models(tm
     assert len(list(tmp_path.glob("model.ckpt-*"))) == 3 * len(kept) + 1
 
 
-def test_a_removed_checkpoint_is_gone_for_its_readers_before_its_weights_are(tmp_path, monkeypatch):
+def test_a_checkpoint_is_gone_for_its_readers_before_its_weights_are(tmp_path, monkeypatch):
     save_all(tmp_path, [1, 2, 3])
     removed = []
     monkeypatch.setattr(checkpoints.files, "remove", removed.append)
@@ -164,7 +164,7 @@ def test_a_removed_checkpoint_is_gone_for_its_readers_before_its_weights_are(tmp
 
 
 def test_a_removal_that_is_cut_short_is_completed_by_the_next(tmp_path, monkeypatch):
-    """Wherever it stops: SavedModels, which no file beside the checkpoints names, included."""
+    """Wherever it stops. That includes SavedModels, which only the names of weights lead to."""
     remove = checkpoints.files.remove
     for count in range(8):
         left = iter(range(count))
@@ -179,7 +179,7 @@ def test_a_removal_that_is_cut_short_is_completed_by_the_next(tmp_path, monkeypa
         assert os.listdir(str(tmp_path / str(count) / "export")) == ["step_3"]
 
 
-# What killed trainings leave.
+# Half-written files of killed trainings.
 
 
 HALF_WRITTEN = ["model.ckpt-8.index.tempstate123", "model.ckpt-8.data-00000-of-00001.tempstate9",
@@ -190,7 +190,7 @@ WHOLE = ["model.ckpt-7.index", "model.ckpt-7.data-00000-of-00001", "model.ckpt-7
 
 
 def remove_half_written(folder, lock):
-    """Calls the function in a process of its own, while the folder is locked by another one or not."""
+    """Calls the function in another process, while this process locks the folder or not."""
     for name in HALF_WRITTEN + WHOLE:
         (folder / name).write_text("")
     locked = os.open(str(folder), os.O_RDONLY)
@@ -223,5 +223,5 @@ def test_half_written_exports_are_removed(tmp_path):
     assert set(os.listdir(str(tmp_path / "export"))) == {names[1], "step_5"}
 
 
-def test_a_folder_that_is_not_there_has_nothing_half_written(tmp_path):
+def test_a_missing_folder_has_nothing_half_written(tmp_path):
     checkpoints.remove_half_written(str(tmp_path / "none"))

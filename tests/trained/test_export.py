@@ -1,4 +1,4 @@
-"""An inference model is read whole while evaluations replace it."""
+"""An inference model is read as a whole while evaluations replace it."""
 import multiprocessing
 import os
 import shutil
@@ -20,7 +20,7 @@ NAMES = ["v%d" % number for number in range(10)]
 
 
 def make(folder, value):
-    """A checkpoint whose variables all have one value."""
+    """Writes a checkpoint whose variables all have one value."""
     os.makedirs(folder)
     with tf.Graph().as_default(), tf1.Session() as session:
         for name in NAMES:
@@ -31,7 +31,7 @@ def make(folder, value):
 
 @pytest.fixture
 def model(tmp_path):
-    """The prefix of an inference model, with others in made0 and made1 to take its place."""
+    """The prefix of an inference model; made0 and made1 hold models to replace it with."""
     for value in 0, 1:
         make(str(tmp_path / ("made%d" % value)), value)
     shutil.copytree(str(tmp_path / "made0"), str(tmp_path / "inference_model"))
@@ -45,7 +45,7 @@ def replace(model, value):
         shutil.copytree(os.path.join(os.path.dirname(folder), "made%d" % value), temporary)
 
 
-def replace_for_ever(model):
+def replace_forever(model):
     value = 0
     while True:
         replace(model, value)
@@ -54,7 +54,7 @@ def replace_for_ever(model):
 
 
 def test_weights_are_of_one_model_while_it_is_replaced(model):
-    writer = multiprocessing.get_context("fork").Process(target=replace_for_ever, args=(model,), daemon=True)
+    writer = multiprocessing.get_context("fork").Process(target=replace_forever, args=(model,), daemon=True)
     writer.start()
     variables, seen, end = [tf1.get_variable(name, [1000]) for name in NAMES], [], time.time() + 4
     with tf1.Session() as session:
@@ -82,16 +82,16 @@ def test_what_was_replaced_while_it_was_read_is_read_again(model):
 
 def test_a_damaged_model_that_nobody_replaces_is_read_once(model):
     tries = []
-    with pytest.raises(InputError, match="no readable checkpoint"):
+    with pytest.raises(InputError, match="not a readable checkpoint"):
         def read():
             tries.append(1)
             with checkpoints.unreplaced(model):
-                raise InputError("no readable checkpoint")
+                raise InputError("not a readable checkpoint")
         checkpoints.read_whole(read)
     assert len(tries) == 1
 
 
-def test_a_model_that_never_stands_still_is_named(model):
+def test_a_model_that_is_always_replaced_is_named(model):
     def read():
         with checkpoints.unreplaced(model):
             replace(model, 1)

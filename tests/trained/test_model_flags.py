@@ -66,7 +66,7 @@ def test_hyperparameters_are_checked_for_the_features_that_the_flags_name(tmp_pa
         model_flags.record, tmp_path, "--feature_names=rgb,audio", "--feature_sizes=1024,128", *arguments)
 
 
-def test_training_another_model_is_refused_and_every_difference_named(tmp_path):
+def test_training_another_model_is_refused_with_every_difference(tmp_path):
     record(tmp_path, "--model=Bert", "--bert_hidden_layer=2", "--pooling_strategy=attn")
     before = read(tmp_path)
     sentence = refused(model_flags.record, tmp_path, "--model=Bert", "--bert_hidden_layer=3")
@@ -100,7 +100,7 @@ def test_blanks_in_lists_do_not_matter(tmp_path):
     assert "--feature_names=rgb given" in refused(model_flags.adopt, tmp_path, "--feature_names=rgb")
 
 
-def test_features_go_by_their_names(tmp_path):
+def test_features_are_identified_by_name(tmp_path):
     record(tmp_path, "--frame_features", "--feature_names=audio, rgb", "--feature_sizes=128,1024")
     for given in ["--feature_names=rgb,audio", "--feature_sizes=1024,128"], ["--feature_names=rgb,audio"], []:
         values = model_flags.adopt(str(tmp_path), parse(*given))
@@ -111,7 +111,7 @@ def test_features_go_by_their_names(tmp_path):
         model_flags.record, tmp_path, "--frame_features", "--feature_names=rgb,audio", "--feature_sizes=128,1024")
 
 
-def test_the_place_of_a_configuration_file_may_change(tmp_path):
+def test_the_path_of_a_configuration_file_may_change(tmp_path):
     other = shutil.copy(files.beside_project("bert_config.json"), str(tmp_path / "other.json"))
     record(tmp_path, "--model=Bert", "--bert_config_file=bert_config.json")
     record(tmp_path, "--model=Bert", "--bert_config_file=" + other)
@@ -155,7 +155,7 @@ def test_hyperparameters_that_an_older_file_lacks_come_from_the_command_line(tmp
     assert (hparams["bert_hidden_layer"], hparams["bert_attention_heads"]) == (3, 12)
 
 
-def test_an_older_file_is_of_3862_classes(tmp_path):
+def test_an_older_file_means_3862_classes(tmp_path):
     write(tmp_path, {name: value for name, value in DEFAULTS.items() if name != "num_classes"})
     (tmp_path / "model.ckpt-1.index").write_text("")
     assert model_flags.adopt(str(tmp_path), parse())["num_classes"] == 3862
@@ -163,7 +163,7 @@ def test_an_older_file_is_of_3862_classes(tmp_path):
         assert "--num_classes=12 given, 3862 recorded" in refused(function, tmp_path, "--num_classes=12")
 
 
-def test_classes_of_ones_own_are_recorded(tmp_path):
+def test_the_number_of_classes_is_recorded(tmp_path):
     record(tmp_path, "--num_classes=12")
     values = model_flags.adopt(str(tmp_path), parse())
     assert values["num_classes"] == model_flags.create_reader(values).num_classes == 12
@@ -178,11 +178,11 @@ def test_unknown_entries_are_ignored(tmp_path):
 @pytest.mark.parametrize("function", [model_flags.record, model_flags.adopt])
 @pytest.mark.parametrize("content, sentence", [
     ("{", r"is not valid JSON \(.*\): restore or delete it."),
-    (json.dumps(dict(DEFAULTS, model=["Bert"])), r": model is \['Bert'\] and not a str of at most 1000 characters"),
-    (json.dumps(dict(DEFAULTS, frame_features=1)), ": frame_features is 1 and not a bool of at most"),
-    (json.dumps(dict(DEFAULTS, num_classes=True)), ": num_classes is True and not a int of at most"),
+    (json.dumps(dict(DEFAULTS, model=["Bert"])), r": model is \['Bert'\], not of type str with at most 1000"),
+    (json.dumps(dict(DEFAULTS, frame_features=1)), ": frame_features is 1, not of type bool with at most"),
+    (json.dumps(dict(DEFAULTS, num_classes=True)), ": num_classes is True, not of type int with at most"),
     (json.dumps(dict(DEFAULTS, num_classes=0)), ": num_classes is 0 and not 1 to 65536: restore it"),
-    (json.dumps(dict(DEFAULTS, feature_sizes=5000 * "9")), ": feature_sizes is 9{60}... and not a str of at most 1000"),
+    (json.dumps(dict(DEFAULTS, feature_sizes=5000 * "9")), ": feature_sizes is 9{60}..., not of type str with at most"),
     ("[]", "lacks feature_names, feature_sizes, frame_features, label_loss, model: restore"),
     (json.dumps(dict(DEFAULTS, model=None)).replace("model", "modell"),
      "lacks model: restore it from the training run")])
