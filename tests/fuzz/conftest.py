@@ -1,6 +1,6 @@
-"""How long to fuzz: some seconds in all, with the same inputs each time.
+"""Fuzzing takes some seconds in all, with the same inputs each time.
 
-FUZZ_EXAMPLES=10000 makes every test try as many new ones.
+FUZZ_EXAMPLES=10000 makes every test try that many new inputs.
 """
 import os
 

@@ -1,4 +1,4 @@
-"""Names of shards, --shift and the files of shifts, whatever they are."""
+"""Arbitrary names of shards, values of --shift and files of shifts."""
 import re
 
 from hypothesis import given
@@ -16,7 +16,7 @@ SUFFIXES = strategies.one_of(
 
 
 def rank(path):
-    """The canonical rank of a shard by its name: by the second character and then the first, or by the number."""
+    """Canonical rank of a shard name: by its second character and then its first, or by its number."""
     name = path.rpartition("/")[2].rpartition(".")[0]
     matched = re.search(r"(?:^|[^0-9])([0-9]{4})$", name)
     if matched:

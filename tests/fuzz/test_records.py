@@ -1,4 +1,4 @@
-"""Records that a writer got wrong, and shards of any bytes, are read, or get a sentence that names them."""
+"""Malformed records and shards of any bytes are read, or a sentence names them."""
 import os
 import tempfile
 
@@ -36,7 +36,7 @@ FEATURES = strategies.one_of(
     strategies.lists(STRINGS, max_size=3).map(records.bytes_feature),
     strategies.lists(INTEGERS, max_size=3).map(records.int_feature),
     strategies.lists(FLOATS, max_size=3).map(records.float_feature), strategies.just(tf.train.Feature()))
-# What the good record's features and lists are replaced by; None leaves them out.
+# Replacements for features and lists of the good record; None leaves them out.
 CONTEXT_NAMES = ["id", "labels", "other", "segment_start_times", "segment_labels", "segment_scores"]
 CONTEXT = strategies.dictionaries(
     strategies.sampled_from(CONTEXT_NAMES), strategies.one_of(strategies.none(), FEATURES), max_size=3)
@@ -53,7 +53,7 @@ def put(message, features, of_feature):
 
 
 class Uncounted(object):
-    """Stands in for a Pass."""
+    """Replaces a Pass."""
 
     def count(self, **counts):
         return tf.no_op()
@@ -61,7 +61,7 @@ class Uncounted(object):
 
 @pytest.fixture(scope="module", params=["videos", "segments"])
 def parse(request):
-    """Function from a serialized record to NumPy, by a graph that is built once."""
+    """Function from a serialized record to NumPy; its graph is built once."""
     with tf.Graph().as_default():
         serialized = tf1.placeholder(tf.string, [])
         record = tfrecord.Record(serialized, "SHARD", 7, 0)
@@ -86,7 +86,7 @@ def test_a_record_is_read_or_named(parse, number, context, lists):
         assert np.all((classes >= 0) & (classes < 3862)) and found["frames"].shape[-1] == sum(SIZES)
 
 
-# Of (place, bytes left out there, bytes put in).
+# Lists of (offset as a share of the content, bytes to leave out there, bytes to put in).
 CHANGES = strategies.lists(strategies.tuples(
     strategies.floats(0, .999), strategies.integers(0, 3), strategies.binary(max_size=4)), max_size=4)
 
@@ -99,9 +99,9 @@ def test_a_shard_of_any_bytes_is_read_or_named(changes, left_off):
         records.write(path, [good(number) for number in range(3)])
         with open(path, "rb") as stream:
             content = whole = stream.read()
-        for place, left_out, put_in in changes:
-            place = int(place * len(content))
-            content = content[:place] + put_in + content[place + left_out:]
+        for share, left_out, put_in in changes:
+            offset = int(share * len(content))
+            content = content[:offset] + put_in + content[offset + left_out:]
         content = content[:max(0, len(content) - left_off)]
         assume(content != whole)
         with open(path, "wb") as stream:
@@ -110,5 +110,5 @@ def test_a_shard_of_any_bytes_is_read_or_named(changes, left_off):
             found = pipeline.read_ratings([path])[0].tolist()
         except InputError as error:
             assert path in str(error) and str(error).endswith(".")
-        else:  # the checksums hold, so it is cut off where a record ends
+        else:  # all checksums are right, so the shard is cut off at the end of a record
             assert set(found) <= {b"v%d:%d" % (number, start) for number in range(3) for start in (0, 5)}

@@ -1,4 +1,4 @@
-"""Text files of any bytes: what is read is what a plain reading finds, or one sentence."""
+"""Text files of any bytes: each reader returns what a plain one does, or raises one sentence."""
 import csv
 import io
 import json
@@ -42,7 +42,7 @@ def write(path, content):
 
 
 def outcome(read, path):
-    """What a reader gives, or None after a sentence about the file."""
+    """What a reader returns; None after a sentence about the file."""
     try:
         return read(path)
     except InputError as error:
@@ -52,13 +52,13 @@ def outcome(read, path):
 
 
 def of_pieces(*pieces):
-    """Contents made of what such files consist of, and of anything else."""
+    """Contents made of pieces of such files and of any other bytes."""
     known = strategies.sampled_from(pieces + (b"\n", b"\n", b"\r\n", b",", b" ", MARK))
     return strategies.lists(strategies.one_of(known, strategies.binary(max_size=3)), max_size=25).map(b"".join)
 
 
 def plain_lines(content):
-    """(number, line) of a file whose content is small enough to be split as a whole."""
+    """(number, line) of each line of content that is small enough to be split as a whole."""
     whole = content[len(MARK):] if content.startswith(MARK) else content
     return [(number, line.rstrip(b"\r")) for number, line in enumerate(whole.split(b"\n"), 1) if line.rstrip(b"\r")]
 
@@ -99,8 +99,8 @@ def test_vocabularies(path, content):
     try:
         lines = [line.decode() + "\n" for _, line in plain_lines(content)]
         header, *rows = [[field.strip() for field in row] for row in csv.reader(lines, strict=True)]
-        places = header.index("Index"), header.index("Name")
-        pairs = [tuple(row[place] for place in places) for row in rows if len(row) == len(header)]
+        columns = header.index("Index"), header.index("Name")
+        pairs = [tuple(row[column] for column in columns) for row in rows if len(row) == len(header)]
         usable = 0 < len(rows) == len(pairs) == len({int(label) for label, _ in pairs}) and all(
             re.fullmatch("[0-9]{1,9}", label) for label, _ in pairs)
         expected = {int(label): re.sub(r"\s+", " ", name) for label, name in pairs if name} if usable else None
@@ -194,7 +194,7 @@ def test_features_of_videos(path, content, data):
 
 
 def rows_of(path):
-    """As `ranked_csv.read`, by way of `Rows`, as the fusion reads."""
+    """As `ranked_csv.read`, but through `Rows`, as the fusion reads."""
     rows, found = ranked_csv.Rows(path), {}
     for class_id in rows.classes:
         content, where = rows.read(class_id)
@@ -209,7 +209,7 @@ def is_segment(name, video_bytes=64):
 
 
 def plain_ranked(content):
-    """{class: ids}, or None of what is no ranked CSV."""
+    """{class: ids}; None if the content is not a ranked CSV."""
     found = {}
     for _, line in plain_rows(content, b"Class,Segments"):
         class_id, comma, ids = line.partition(b",")
