@@ -22,7 +22,7 @@ class NothingRated(InputError):
 
 
 class Unranked(object):
-    """The rated segments that were in no list so far, of whatever class.
+    """The rated segments that were in no list of any class so far.
 
     Args:
       ratings: see `ratings.create`.

@@ -135,7 +135,7 @@ class Results(object):
         return checkpoints.best(self.train_dir) if files.exists(checkpoints.best_path(self.train_dir)) else {}
 
     def _update_best(self, rows):
-        """Records the best checkpoint: by MAP of segments, as in the challenge; before any, by GAP of videos."""
+        """Records the best checkpoint: by MAP of segments, as in the challenge; until these are evaluated, by GAP."""
         if self._best().get("segment_labels") and not self._kind["segment_labels"]:
             return
         metric = "map" if self._kind["segment_labels"] else "gap"

@@ -1,4 +1,4 @@
-"""Tasks of a prediction on a Dask cluster. `dask_cluster` submits them, the worker processes run them.
+"""Tasks of a prediction on a Dask cluster. `dask_cluster` submits them, and worker processes run them.
 
 A process keeps the session of the last Job for all its tasks. It runs one scoring task at a time.
 """

@@ -22,7 +22,7 @@ class TopSegments(object):
 
     Each entry is a 64-bit key. Its upper half is the complement of the score's float32 bits, its
     lower half the segment's number in the stream. Bits of nonnegative floats order as the floats
-    do. So ascending keys are descending scores; of equal scores, the segment added first leads.
+    do. So ascending keys are descending scores; of equal scores, the segment added first is first.
 
     Each class has a row of keys, with space for `max_segments` and an extra quarter. Before a row
     overflows, it is cut to its best `max_segments`. Later it accepts only better scores than the

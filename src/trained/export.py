@@ -64,9 +64,8 @@ class SavedModelExporter(object):
 class InferenceModelExporter(object):
     """Writes `train_dir/inference_model/inference_model.*`: weights, and a graph that can be fed.
 
-    The graph's collections `input_batch_raw` ([batch, frames, features], dequantized, not
-    normalised), `num_frames` ([batch]) and `predictions` are what the starter code's
-    inference loads.
+    The starter code's inference loads the graph's collections `input_batch_raw` ([batch, frames,
+    features], dequantized, not normalised), `num_frames` ([batch]) and `predictions`.
 
     Args:
       model, reader: as of `SavedModelExporter`.

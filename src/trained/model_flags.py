@@ -44,7 +44,7 @@ def record(train_dir, parsed):
     values, recorded = from_flags(parsed), {}
     if files.exists(path(train_dir)) and checkpoints.steps(train_dir):
         recorded = read(train_dir)
-    _contradiction(path(train_dir), "pass --start_new_model or another --train_dir to train anew", values, recorded)
+    _contradiction(path(train_dir), "pass --start_new_model or another --train_dir", values, recorded)
     if set(values) - set(recorded):
         atomic.write_json(path(train_dir), dict(values, **recorded))
 

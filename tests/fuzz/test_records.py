@@ -53,7 +53,7 @@ def put(message, features, of_feature):
 
 
 class Uncounted(object):
-    """Replaces a Pass."""
+    """A Pass that counts nothing."""
 
     def count(self, **counts):
         return tf.no_op()

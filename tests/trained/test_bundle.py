@@ -73,7 +73,7 @@ def test_a_file_that_is_not_a_tgz_is_refused(tmp_path, content):
 
 
 def write(tgz, *members):
-    """Writes an archive of the model's parts, then members: (TarInfo, content, which may be shorter than that says)."""
+    """Writes an archive of the model's parts and members: (TarInfo, content, which may be shorter than declared)."""
     with gzip.open(tgz, "wb", 1) as stream:
         parts = [(member(name), b"text") for name in ("model_flags.json", "inference_model.index")]
         for info, content in parts + list(members):
