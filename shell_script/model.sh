@@ -28,9 +28,9 @@ Usage: shell_script/$name.sh STEP [--on local|ai-platform|vertex] [--dry_run]
 (ai-platform, which Google has shut down). --dry_run prints the commands and runs nothing.
 
 From the environment (default):
-  DATA_DIR            folder of 2/frame/train and so on (local: ~/yt8m, else gs://youtube8m-ml)
-  MODELS_DIR          folder of all models (local: ~/models, else \$BUCKET/models)
-  PREDICTIONS_DIR     folder of the ranked CSVs (local: ~/predictions, else \$BUCKET/predictions)
+  DATA_DIR            folder of 2/frame/train and so on (local: ~/yt8m, cloud: gs://youtube8m-ml)
+  MODELS_DIR          folder of all models (local: ~/models, cloud: \$BUCKET/models)
+  PREDICTIONS_DIR     folder of the ranked CSVs (local: ~/predictions, cloud: \$BUCKET/predictions)
   BUCKET, REGION      bucket of the cloud job, such as gs://your-bucket (none), and its region (us-central1)
   PRETRAIN_MAX_STEPS, FINETUNE_MAX_STEPS         global steps at which training ends (200000, 220000)
   PRETRAIN_EXPORT_STEPS, FINETUNE_EXPORT_STEPS   steps between checkpoints (1000, 200)

@@ -98,7 +98,7 @@ class Rows(object):
     """The rows of a ranked CSV, read by class in any order.
 
     The constructor reads the file once, to find the offset of each class's row; the header may be missing.
-    The first `read` opens the file again, so that each process forked before has its own. Memory: about
+    The first `read` opens the file again, so that processes forked before it do not share a file. Memory: about
     400 bytes per class, and a few MB in the constructor.
 
     Args:

@@ -57,7 +57,7 @@ def read(given, w0, models):
                          % (", ".join(missing), ", ".join(known)))
     weights = tuple(_number(known[model], "the weight of %s in %s" % (model, source)) for model in models)
     if not any(weights):
-        raise InputError("All weights in %s are 0: give at least one model a larger one." % source)
+        raise InputError("All weights in %s are 0: give at least one model a weight above 0." % source)
     return tuning.Point(_number(found_w0 if w0 is None else w0, "w0", above=True), weights)
 
 
