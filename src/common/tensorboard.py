@@ -1,7 +1,10 @@
-"""Text for TensorBoard: the flags of a run."""
+"""Summaries for TensorBoard: numbers, and the flags of a run as text."""
 import sys
 
 from tensorboard import summary
+import tensorflow as tf
+
+tf1 = tf.compat.v1
 
 
 def flags_table(parsed, adopted=()):
@@ -23,3 +26,8 @@ def flags_table(parsed, adopted=()):
 def text(tag, markdown):
     """A serialized summary for `tf.summary.FileWriter.add_summary`."""
     return summary.text_pb(tag, markdown).SerializeToString()
+
+
+def numbers(prefix, values):
+    """A summary of [(name, number)]; the tags are the names after a prefix."""
+    return tf1.Summary(value=[tf1.Summary.Value(tag=prefix + name, simple_value=value) for name, value in values])

@@ -36,6 +36,12 @@ class Metrics(typing.NamedTuple):
     counts: Counts  # of the rated classes
     curve: Curve
 
+    @property
+    def points(self):
+        """[(name, value)] of the numbers to log."""
+        return [("Hit@1", self.hit_at_one), ("PERR", self.perr), ("MAP", self.map), ("GAP", self.gap),
+                ("loss", self.loss)]
+
 
 def _top(predictions, k):
     """Columns and values of the k largest entries per row, best first; [rows, k] each."""

@@ -109,13 +109,11 @@ class Results(object):
             writer = csv.DictWriter(stream, _COLUMNS, lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
-        points = [("Hit@1", metrics.hit_at_one), ("PERR", metrics.perr), ("MAP", metrics.map), ("GAP", metrics.gap),
-                  ("loss", metrics.loss)]
-        self._writer.add_summary(tf1.Summary(value=[tf1.Summary.Value(tag="eval/" + name, simple_value=value)
-                                                    for name, value in points]), step)
+        self._writer.add_summary(tensorboard.numbers("eval/", metrics.points), step)
         self._writer.add_summary(_precision_recall(metrics.curve), step)
         self._writer.flush()
-        log.info("step %d: %s, %d examples", step, ", ".join("%s %.4f" % point for point in points), metrics.examples)
+        log.info("step %d: %s, %d examples", step, ", ".join("%s %.4f" % point for point in metrics.points),
+                 metrics.examples)
         self._update_best(rows)
 
     def _write_classes(self, step, metrics):

@@ -4,6 +4,7 @@ import os
 
 import tensorflow as tf
 
+from src.common import tensorboard
 from src.trained import export
 
 tf1 = tf.compat.v1
@@ -26,9 +27,6 @@ class Validator(object):
         """Evaluates a checkpoint of a global step."""
         result = self._evaluator.evaluate(
             lambda session: export.restore_model(session, checkpoint, self._evaluator.variables))
-        values = [("Hit@1", result.hit_at_one), ("PERR", result.perr), ("MAP", result.map), ("GAP", result.gap),
-                  ("loss", result.loss)]
-        log.info("validation at step %d: %s", step, ", ".join("%s %.4f" % pair for pair in values))
-        self._writer.add_summary(tf1.Summary(value=[tf1.Summary.Value(tag="valid/" + name, simple_value=value)
-                                                    for name, value in values]), step)
+        log.info("validation at step %d: %s", step, ", ".join("%s %.4f" % point for point in result.points))
+        self._writer.add_summary(tensorboard.numbers("valid/", result.points), step)
         self._writer.flush()

@@ -163,9 +163,9 @@ class Cluster(object):
         parts = _parts(job)
 
         def submit(number, left_out):
-            scored = self._submit(dask_tasks.score, key, job._replace(paths=parts[number].paths), version, left_out,
-                                  _classes_per_block(job), priority=-number)
-            return scored, self._submit(dask_tasks.summary, scored, priority=1)
+            scored = self.submit(dask_tasks.score, key, job._replace(paths=parts[number].paths), version, left_out,
+                                 _classes_per_block(job), priority=-number)
+            return scored, self.submit(dask_tasks.summary, scored, priority=1)
 
         waiting = collections.deque(submit(number, []) for number in range(len(parts)))
         progress, first_records = predictions.new_progress(job), {}
@@ -191,21 +191,21 @@ class Cluster(object):
         for future in scored:
             for shift, blocks in enumerate(merging):
                 for number, block in enumerate(blocks):
-                    block.add(self._submit(dask_tasks.part, future, shift, number, priority=1))
+                    block.add(self.submit(dask_tasks.part, future, shift, number, priority=1))
         for path, blocks in zip(outputs, merging):
             predictions.write_ranked(job, path, self._rows(job, blocks))
 
     def _rows(self, job, blocks):
         """Yields the joined segment ids of each class, best first."""
         rankings = [block.result() for block in blocks]
-        counts = [self._result(self._submit(dask_tasks.counts, ranking, priority=2)) for ranking in rankings]
+        counts = [self._result(self.submit(dask_tasks.counts, ranking, priority=2)) for ranking in rankings]
         most = max([SEGMENTS] + [of_block.max() for of_block in counts])
         waiting = collections.deque()
         for ranking, of_block in zip(rankings, counts):
             for begin, end in _runs(of_block, most):
                 if len(waiting) == WAITING:
                     yield from self._result(waiting.popleft())
-                waiting.append(self._submit(dask_tasks.rows, ranking, begin, end, priority=2))
+                waiting.append(self.submit(dask_tasks.rows, ranking, begin, end, priority=2))
         while waiting:
             yield from self._result(waiting.popleft())
 
@@ -213,7 +213,7 @@ class Cluster(object):
         with predictions.writing_pairs(job, outputs) as streams:
             for future in scored:
                 for shift, stream in enumerate(streams):
-                    stream.write(self._result(self._submit(dask_tasks.lines_of, future, shift)))
+                    stream.write(self._result(self.submit(dask_tasks.lines_of, future, shift)))
 
     @contextlib.contextmanager
     def _answering(self):
@@ -227,7 +227,8 @@ class Cluster(object):
             raise InputError("The scheduler at %s is gone: start it and its workers again, and run again."
                              % self._address)
 
-    def _submit(self, function, *args, priority=0):
+    def submit(self, function, *args, priority=0):
+        """The future of a task; of several that are ready, the one with the highest priority runs first."""
         with self._answering():
             return self._client.submit(function, *args, priority=priority, pure=False)
 
@@ -304,7 +305,7 @@ class _Merging(object):
         return self._merged([ranking for level in reversed(self._levels) for ranking in level])
 
     def _merged(self, rankings):
-        return self._cluster._submit(dask_tasks.merge, self._max_segments, *rankings, priority=1)
+        return self._cluster.submit(dask_tasks.merge, self._max_segments, *rankings, priority=1)
 
 
 def _parts(job):

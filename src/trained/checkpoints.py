@@ -53,6 +53,12 @@ def steps(train_dir):
     return sorted(int(match.group(1)) for match in matched if match)
 
 
+def newest(train_dir):
+    """Path of the newest checkpoint in a folder, or None."""
+    there = steps(train_dir)
+    return path(train_dir, there[-1]) if there else None
+
+
 def coming(train_dir, first, timeout_secs):
     """Yields the paths of the checkpoints from step `first` on, in order, as they appear.
 
@@ -138,7 +144,7 @@ def resolve(train_dir, which):
     """
     there = steps(train_dir)
     if which in ("", "latest") and there:
-        return path(train_dir, there[-1])
+        return newest(train_dir)
     if which == "best" and files.exists(best_path(train_dir)):
         found = path(train_dir, best(train_dir)["step"])
     elif named_step(which) is not None:

@@ -25,15 +25,9 @@ def start(train_dir, otherwise=None, anew=False):
       otherwise: a checkpoint's path, or None.
       anew: whether to ignore the folder's own checkpoints.
     """
-    own = None if anew else newest(train_dir)
+    own = None if anew else checkpoints.newest(train_dir)
     checkpoint = own or otherwise
     return Start(checkpoint, checkpoints.step_of(checkpoint) if checkpoint else 0, bool(own))
-
-
-def newest(train_dir):
-    """Path of the newest checkpoint of a folder, or None."""
-    there = checkpoints.steps(train_dir)
-    return checkpoints.path(train_dir, there[-1]) if there else None
 
 
 def holds(train_dir, path):

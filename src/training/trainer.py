@@ -13,7 +13,6 @@ from src.common import tensorboard
 from src.common.errors import InputError
 from src.common.progress import Progress
 from src.trained import checkpoints
-from src.trained import train_dir
 
 tf1 = tf.compat.v1
 log = logging.getLogger("yt8m")
@@ -71,8 +70,7 @@ class _CheckpointHook(tf1.train.SessionRunHook):
         (after_save or self._after_save)(path, step)
 
     def _divergence(self, what):
-        there = checkpoints.steps(self._train_dir)
-        kept = checkpoints.path(self._train_dir, there[-1]) if there else "none was saved yet"
+        kept = checkpoints.newest(self._train_dir) or "none was saved yet"
         return "%s: training stops; the last good checkpoint: %s. Lower --base_learning_rate." % (what, kept)
 
 
@@ -161,7 +159,7 @@ def _session_creator(graph, saver, run, task, start, initialize):
     def restore(scaffold, session):
         del scaffold
         # The session is created again when a task of the cluster comes back: by then there are newer checkpoints.
-        newest = train_dir.newest(run.train_dir) or start.checkpoint
+        newest = checkpoints.newest(run.train_dir) or start.checkpoint
         if newest:
             checkpoints.restore(session, first_saver if newest == start.checkpoint else saver, newest)
             log.info("continues from %s", newest)
@@ -242,9 +240,7 @@ class _Report(object):
         self._progress.done = self._step if self._max_steps is None else min(self._step, self._max_steps)
         self._progress.report(", ".join("%s %.4g" % pair for pair in sorted(values.items())))
         if self._writer:
-            summary = tf1.Summary(value=[tf1.Summary.Value(tag=name, simple_value=value)
-                                         for name, value in values.items()])
-            self._writer.add_summary(summary, self._step)
+            self._writer.add_summary(tensorboard.numbers("", values.items()), self._step)
             self._writer.flush()
         return self._step
 

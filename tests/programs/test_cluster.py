@@ -106,7 +106,7 @@ def test_workers_are_started_and_stopped_as_dask_does(flags, alone, tmp_path):
     worker = subprocess.Popen([dask + "worker", "--scheduler-file", path, "--nthreads", "1", "--no-dashboard",
                                "--local-directory", str(tmp_path)], **common)
     try:
-        runner.wait_until(lambda: os.path.exists(path))
+        runner.wait_until(lambda: os.path.exists(path) and os.path.getsize(path))
         address = re.search(r"tcp://[0-9.:]+", open(path).read()).group()
         assert outputs(tmp_path / "out", scheduler=address, **flags)[0] == alone[0]
     finally:

@@ -51,7 +51,7 @@ def test_training_starts_from_its_own_newest_checkpoint_else_from_the_given_one(
     assert train_dir.start(own, other) == (other, 7, False)
     save(own, 9)
     newest = save(own, 10)
-    assert train_dir.newest(own) == newest
+    assert checkpoints.newest(own) == newest
     assert train_dir.start(own, other) == (newest, 10, True)
     assert train_dir.start(own, other, anew=True) == (other, 7, False)
     assert train_dir.start(own, anew=True) == (None, 0, False)
