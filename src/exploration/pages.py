@@ -38,7 +38,7 @@ def check_folder(output_dir):
 
 
 def titles(paths):
-    """The files' titles on the pages: their names without .csv, and as many of their folders as tell them apart."""
+    """The files' titles on the pages: their names without .csv, and the folders needed to tell them apart."""
     parts = [os.path.splitext(path)[0].split("/") for path in paths]
     for length in range(1, max(map(len, parts), default=0) + 1):
         found = ["/".join(one[-length:]) for one in parts]
