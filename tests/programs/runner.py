@@ -151,6 +151,7 @@ def _main(program, words, output, errors, code, tf_config):
     os.dup2(os.open(output, os.O_WRONLY), 1)
     os.dup2(os.open(errors, os.O_WRONLY), 2)
     multiprocessing.set_start_method("fork", force=True)  # as in a program that a user starts
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored if a shell started the tests in the background
     os.environ.pop("TF_CONFIG", None)
     if tf_config is not None:
         os.environ["TF_CONFIG"] = tf_config
