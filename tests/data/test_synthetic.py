@@ -163,6 +163,43 @@ def test_classes_come_and_go_at_any_second():
     assert changes == {0, 1, 2, 3, 4}
 
 
+def test_noise_is_fresh_each_second_and_lasts_some():
+    """The covariance of seconds that are `lag` apart, by its formula."""
+    noise = synthetic._noise(2000, synthetic.generator(0, 1)).astype(np.float64)
+    fresh, lasting, seconds = synthetic.FRESH_NOISE, synthetic.LASTING_NOISE, synthetic.NOISE_SECONDS
+    assert noise.shape == (2000, synthetic.FRAME_BYTES)
+    for lag in 0, 1, 3, seconds - 1, seconds, 2 * seconds:
+        both = (2 if lag == 0 else lag < seconds) * fresh * lasting / seconds ** .5
+        expected = fresh ** 2 * (lag == 0) + lasting ** 2 * max(0, 1 - lag / seconds) + both
+        assert np.mean(noise[:2000 - lag] * noise[lag:]) == pytest.approx(expected, abs=2e-4)
+
+
+def test_a_class_adds_its_prototype_while_it_is_active_and_its_context_all_the_time():
+    world = synthetic.create_world(list(range(40)), 8, 3)
+    while_active, while_absent, contexts, other_contexts = [], [], [], []
+    for seed in range(60):
+        video = synthetic.create_video(world, 150, synthetic.generator(seed, 1))
+        values = video.frames * (4 / 255) + 4 / 512 - 2
+        shown = np.searchsorted(world.classes, video.labels)
+        directions = np.concatenate([world.prototypes, world.contexts])
+        strengths = np.linalg.lstsq(directions.T, values.T, rcond=None)[0]
+        while_active += strengths[shown].T[video.active].tolist()
+        while_absent += strengths[shown].T[~video.active].tolist()
+        contexts += strengths[8 + shown].mean(axis=1).tolist()
+        other_contexts += np.delete(strengths[8:], shown, axis=0).mean(axis=1).tolist()
+    assert np.mean(while_active) - np.mean(while_absent) == pytest.approx(1, abs=.05)
+    assert np.std(while_absent) == pytest.approx(synthetic.CLARITY, rel=.1)
+    assert np.mean(contexts) - np.mean(other_contexts) == pytest.approx(1, abs=.15)  # uniform in 0..2
+    assert np.std(contexts) > 2 * np.std(other_contexts)
+
+
+def test_the_themes_of_more_classes_than_scenes_have_different_names():
+    world = synthetic.create_world(list(range(2000)), 1100, 0)
+    names = synthetic.titles(world)
+    assert len(set(names)) == 1100 and len({theme for _, theme in names}) == len(world.themes) == 275
+    assert all(name.startswith(theme + ": ") for name, theme in names)
+
+
 @pytest.mark.parametrize("naming, expected", [("cloud", ["00", "10"]), ("local", ["0000", "0001"])])
 def test_shards_are_the_first_in_canonical_order(tmp_path, naming, expected):
     make(tmp_path, naming=naming)
