@@ -7,7 +7,7 @@ The first line installs what it needs besides the tests' packages; it runs on Py
 Those that change only docstrings, annotations, messages or help texts are left out. The tests of a module are
 tests/ROOM/test_MODULE.py. Where there is no such file, they are the tests of its room and of the programs that import
 the module, and the tests of each program that imports it; where there are none, those of the whole room; OTHER_TESTS
-names exceptions. They run in a copy of the repository until one fails. A run that takes too long counts as noticed.
+names more. They run in a copy of the repository until one fails. A run that takes too long counts as noticed.
 Exits with 1 if a mutant survives that equivalent_mutants.txt does not list.
 """
 import argparse
@@ -116,8 +116,9 @@ def tests_of(path):
     """Tuple of the test files, or of the folder of tests, that are to notice a broken module."""
     _, room, name = path[:-len(".py")].split("/")
     mirrored = "tests/%s/test_%s.py" % (room, name)
-    if os.path.exists(mirrored) or name in OTHER_TESTS:
-        return (OTHER_TESTS.get(name, mirrored),)
+    named = tuple(test for test in (mirrored, OTHER_TESTS.get(name, "")) if os.path.exists(test))
+    if named:
+        return named
     importing = re.compile(r"from src\.%s import %s\b|from src\.%s\.%s import " % (room, name, room, name))
     found = [test for test in glob.glob("tests/%s/test_*.py" % room) + glob.glob("tests/programs/test_*.py")
              if importing.search(read(test))]

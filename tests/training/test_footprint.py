@@ -69,6 +69,16 @@ def test_peak_follows_lives_of_tensors():
     assert 100 + 1000 + 2000 <= floats < 100 + 1000 + 2000 + 50  # and some scalars
 
 
+@pytest.mark.parametrize("view", [
+    lambda x: tf.reshape(x, [50, 20]), lambda x: tf.expand_dims(x, 0), lambda x: tf.squeeze(tf.reshape(x, [1, 1000])),
+    tf.identity, tf.stop_gradient], ids=["reshape", "expand_dims", "squeeze", "identity", "stop_gradient"])
+def test_another_view_of_a_tensor_takes_no_memory(view):
+    with tf.Graph().as_default():
+        made = tf.tile(tf1.placeholder(tf.float32, [100]), [10])
+        target = tf.reduce_sum(view(made)).op
+        assert 1100 <= footprint.activation_bytes(target, []) / FLOAT < 1100 + 50
+
+
 @pytest.mark.parametrize("flags, expected", [
     (dict(max_steps=1000),
      "up to 10 more checkpoints, each of {full} GB and its SavedModel of {weights} GB, take {all} GB"),
