@@ -222,3 +222,13 @@ def test_flags_that_do_not_fit_are_explained(flags, told):
     with pytest.raises(InputError) as error:
         frame_reader(**flags)
     assert told in str(error.value)
+
+
+@pytest.mark.parametrize("make, expected", [
+    (frame_reader, {"frames": [3, 7, 1152], "frame_valid": [3, 7], "num_frames": [3]}),
+    (video_reader, {"features": [3, 1152]})])
+def test_placeholders_have_the_static_shapes_of_a_batch(make, expected):
+    batch = make().placeholder_batch(3, 7)
+    labels = batch.pop("labels")
+    assert {name: placeholder.shape.as_list() for name, placeholder in batch.items()} == expected
+    assert labels.shape.as_list() == [3, records.NUM_CLASSES]

@@ -5,6 +5,7 @@ import pytest
 
 from src.common.errors import InputError
 from src.data import shards
+from tests import declared
 
 CLOUD_BEGIN = ["%s0" % first for first in "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"]
 
@@ -92,3 +93,7 @@ def test_one_line_says_how_many_of_how_many_are_there(part, line, caplog, monkey
     with caplog.at_level("INFO", logger="yt8m"):
         part(paths(["0400", "0002", "0300", "0299", "0350"]), 300)
     assert caplog.messages == [line]
+
+
+def test_flags_have_the_published_names(monkeypatch):
+    assert declared.flags_of(monkeypatch, shards) == dict(holdout_shards=300, google_cloud=False)

@@ -4,6 +4,8 @@ import pytest
 import tensorflow as tf
 
 from src import models
+from src.models import sampling
+from src.models.frame_level import FrameLevelModel
 from src.training import footprint
 from tests.models.formulas import AUDIO
 from tests.models.formulas import RGB
@@ -33,3 +35,35 @@ def test_frames_seen_many_times_over_are_computed_once(name, random_frames):
             outputs = model.create_model(given, VOCAB, tf1.placeholder(tf.int32, [3]), False)
             memory.append(footprint.activation_bytes(outputs["predictions"].op, []))
     assert memory[1] < 1.5 * memory[0]
+
+
+class Pooled(FrameLevelModel):
+    """A model whose head shows what it pooled."""
+
+    hparams_declared = sampling.HPARAMS
+    merges_repeats = False
+
+    def pool(self, frames, is_training, indices=None):
+        assert indices is None
+        return tf.reduce_sum(frames, axis=2)
+
+    def classify(self, pooled, num_classes, is_training, classes=None):
+        return {"predictions": pooled}
+
+
+@pytest.mark.parametrize("is_training", [True, False])
+def test_a_model_pools_the_frames_that_it_picks_unless_the_reader_has_picked_them(is_training):
+    model = Pooled(dict(iterations=4, sample_random_frames=True))
+    frames = np.arange(2 * 9 * 2).reshape([2, 9, 2]).astype("f4")
+    sums, lengths = frames.sum(axis=2), np.array([9, 3])
+
+    def pooled(given, **options):
+        return evaluate(lambda: model.create_model(tf.constant(given), VOCAB, tf.constant(lengths, tf.int32),
+                                                   is_training, **options)["predictions"])
+
+    picked = pooled(frames)
+    assert picked.shape == (2, 4)
+    assert all(set(row) <= set(of_video[:length]) for row, of_video, length in zip(picked, sums, lengths))
+    if not is_training:
+        np.testing.assert_array_equal(picked, [sums[0, [1, 3, 5, 7]], sums[1, [0, 1, 1, 2]]])
+    np.testing.assert_array_equal(pooled(frames, frames_sampled=True), sums)

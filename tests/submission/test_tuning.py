@@ -167,3 +167,22 @@ def test_comparison_knows_published_weights_of_published_models_only():
         Hill()(published.MODELS_W0, (1, 1)), None, Hill()(*tuned[0]), Hill()(*tuned[1])]
     known = tuning.compare(["bert_l2h12", "bert_mean_l2h12"], tuned, [("all", Hill())])
     assert known[1]["all"] == Hill()(published.MODELS_W0, (2.81, 15.46))
+
+
+class Endless(object):
+    """An objective that never settles."""
+
+    num_lists = 12
+
+    def __init__(self):
+        self.evaluations = 0
+
+    def __call__(self, w0, weights):
+        self.evaluations += 1
+        return 1 - 1 / (1 + self.evaluations)
+
+
+def test_the_local_search_ends_whatever_the_objective():
+    objective = Endless()
+    tuning.refine(objective, [tuning.Point(6.0, (1.0,) * 12)] * 2)
+    assert objective.evaluations < 2 * 1.2 * 2000

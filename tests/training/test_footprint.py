@@ -6,6 +6,7 @@ import types
 
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework import op_def_registry
 
 from src import models
 from src.data import forms
@@ -55,6 +56,11 @@ def test_activations_grow_with_batch_and_frames():
     widened = FLOAT * 16 * 60 * 2 * 1152
     assert double - few > 3 * widened and long - few > 3 * widened  # each is needed for the gradients
     assert double < 2.1 * few and long < 2.1 * few
+
+
+def test_the_ops_whose_memory_is_special_exist():
+    known = set(op_def_registry.get_registered_ops())
+    assert footprint._ALIASES <= known and footprint._IN_PLACE <= known
 
 
 def test_peak_follows_lives_of_tensors():

@@ -1,10 +1,13 @@
 """Schedules and optimizers against their formulas in NumPy."""
+import types
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from src.common.errors import InputError
 from src.training import optimizers
+from tests import declared
 
 tf1 = tf.compat.v1
 
@@ -96,3 +99,30 @@ def test_optimizers_of_tensorflow_go_by_their_class_names(name):
 def test_an_unknown_optimizer_lists_the_known_ones(name, custom, sentence):
     with pytest.raises(InputError, match=sentence):
         optimizers.create(name, custom, tf.constant(.1))
+
+
+def test_flags_have_the_starter_codes_names_and_defaults(monkeypatch):
+    assert declared.flags_of(monkeypatch, optimizers) == dict(
+        base_learning_rate=.01, learning_rate_decay=.95, learning_rate_decay_examples=2000000, fix_learning_rate=False,
+        optimizer="AdamOptimizer", custom_optimizer="")
+
+
+def options(**values):
+    given = dict(base_learning_rate=.2, learning_rate_decay=.9, learning_rate_decay_examples=100,
+                 fix_learning_rate=False, optimizer="AdamOptimizer", custom_optimizer="", max_steps=None,
+                 mixed_precision=False)
+    return optimizers.options(types.SimpleNamespace(**dict(given, **values)), examples_per_step=8)
+
+
+@pytest.mark.parametrize("values, step, expected", [
+    ({}, 12, .2), ({}, 13, .18), ({}, 25, .162), (dict(fix_learning_rate=True), 1000, .2),
+    (dict(custom_optimizer="bert", max_steps=50), 20, .12), (dict(custom_optimizer="radam"), 13, .18),
+    (dict(custom_optimizer="bert", fix_learning_rate=True), 1000, .2)])
+def test_the_flags_choose_the_schedule(values, step, expected):
+    _, rate = optimizers.scheduled(options(**values), tf.constant(step))
+    assert evaluated(rate) == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_decay_to_zero_needs_its_end():
+    with pytest.raises(InputError, match="^--custom_optimizer=bert decays the learning rate to zero at --max_steps: "):
+        options(custom_optimizer="bert")
