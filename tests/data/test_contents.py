@@ -1,6 +1,7 @@
 """The quick reader of serialized records finds what protobuf finds."""
 from google.protobuf.message import DecodeError
 import numpy as np
+import pytest
 
 from src.data import contents
 from src.data import survey
@@ -38,3 +39,11 @@ def test_the_quick_reader_finds_what_protobuf_finds():
                 changed_bytes[position] = random.randint(256)
             changed_bytes = bytes(changed_bytes[:random.choice([len(original), random.randint(len(original))])])
             assert outcome(contents.read_quickly, changed_bytes) == outcome(contents.read, changed_bytes)
+
+
+@pytest.mark.parametrize("record", [video(labels=[5, 9], ratings=RATINGS), video(*records.random_frames(2, 300)),
+                                    records.video_level(b"abcd", np.ones(1024), np.ones(128), [3])])
+def test_the_quick_reader_needs_no_other_for_usual_records(monkeypatch, record):
+    expected = outcome(contents.read, record)
+    monkeypatch.setattr(contents, "read", None)
+    assert outcome(contents.read_quickly, record) == expected

@@ -178,3 +178,16 @@ def test_ratings_of_which_none_is_positive_stop_evaluation_and_are_told_of_in_tr
 def test_training_without_end_ends_when_a_pass_yields_nothing(tmp_path, kind, content):
     path = records.write(tmp_path / "train0000", [records.random_record(1)] if content == "unrated" else [])
     assert trained([path], kind, passes_over=None) == []
+
+
+def test_shards_come_in_their_order_unless_they_are_shuffled():
+    paths = ["shard%03d" % number for number in range(50)]
+    reading = passes.Pass(paths, reader_of("frame").form)
+
+    def read(*args):
+        return [(path.decode(), number) for path, number in records.fetch(reading.shards(*args))]
+
+    in_order = list(zip(paths, range(50)))
+    assert read() == in_order
+    shuffled = read(True)
+    assert shuffled != in_order and sorted(shuffled) == in_order

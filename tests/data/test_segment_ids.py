@@ -45,3 +45,16 @@ def test_video_and_start_are_split_again(videos):
     starts = [1205, 0, 5, 9999999][:len(videos)]
     found = segment_ids.split(segment_ids.join(np.array(videos, "S64"), starts))
     assert (found[0].tolist(), found[1].tolist()) == (videos, starts)
+
+
+@pytest.mark.parametrize("video, valid", [
+    (b"abcd", True), (b"x", True), (b"x" * 64, True), (b"-_~.", True), ("\u4e2d".encode(), True), (b"", False),
+    (b"x" * 65, False), (b"a b", False), (b"a,b", False), (b"a:b", False), (b"a\0b", False), (b"a\x7fb", False)])
+def test_videos_have_ids_that_csvs_can_hold(video, valid):
+    assert bool(segment_ids.VIDEO.fullmatch(video)) == valid
+    assert bool(segment_ids.FORM.fullmatch(video + b":35")) == valid
+
+
+@pytest.mark.parametrize("segment", [b"abcd", b"abcd:", b":5", b"abcd:-5", b"abcd:5 ", b"ab:cd:5"])
+def test_segments_have_a_video_and_a_start(segment):
+    assert not segment_ids.FORM.fullmatch(segment)

@@ -64,3 +64,16 @@ def test_examples_without_labels_have_no_precision():
 
 def test_zero_predictions_are_no_hits_for_perr():
     assert metrics.precision_at_equal_recall(np.zeros((1, 3)), np.ones((1, 3))) == 0.0
+
+
+def test_the_curve_counts_right_and_wrong_predictions_at_each_threshold():
+    evaluation = metrics.EvaluationMetrics(num_classes=3, top_k=3)
+    labels = np.array([[1, 0, 0], [0, 1, 1]])
+    scores = np.array([[.9, .2, .5], [.6, .6, .1]])
+    evaluation.accumulate(scores, labels, 0.0)
+    thresholds = np.arange(metrics.NUM_THRESHOLDS) / (metrics.NUM_THRESHOLDS - 1)
+    above = scores[..., np.newaxis] >= thresholds - 1e-9
+    positive = labels[..., np.newaxis] > 0
+    expected = [np.sum(each, axis=(0, 1)) for each in (
+        above & positive, above & ~positive, ~above & ~positive, ~above & positive)]
+    np.testing.assert_array_equal(evaluation.get().curve, expected)

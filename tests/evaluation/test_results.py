@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from src.common.errors import InputError
 from src.evaluation.classes import Counts
@@ -125,3 +126,31 @@ def test_a_damaged_best_checkpoint_is_found_before_the_evaluation(saved, content
         stream.write(content)
     with pytest.raises(InputError, match="best_checkpoint.json .*(run eval.py again|restore or delete it)"):
         Results(saved, KIND)
+
+
+def summaries(folder):
+    """{tag: value} of the last evaluation's TensorBoard summaries."""
+    found = {}
+    for name in os.listdir(os.path.join(folder, "eval")):
+        if name.startswith("events.out.tfevents"):
+            for event in tf.compat.v1.train.summary_iterator(os.path.join(folder, "eval", name)):
+                found.update((value.tag, value) for value in event.summary.value)
+    return found
+
+
+def test_tensorboard_shows_the_numbers_and_precision_over_recall(saved):
+    right, wrong, rightly_left, wrongly_left = np.array([[6, 4, 0], [14, 1, 0], [0, 13, 14], [0, 2, 6]], float)
+    values = dict(hit_at_one=.1, perr=.2, map=.3, gap=.4, loss=.5)
+    add(Results(saved, KIND), 1, metrics(curve=Curve(right, wrong, rightly_left, wrongly_left), **values))
+    shown = summaries(saved)
+    for tag, value in ("Hit@1", .1), ("PERR", .2), ("MAP", .3), ("GAP", .4), ("loss", .5):
+        assert shown["eval/" + tag].simple_value == pytest.approx(value)
+    np.testing.assert_allclose(tf.make_ndarray(shown["eval/precision_recall/pr_curves"].tensor), [
+        right, wrong, rightly_left, wrongly_left, [.3, .8, 0], [1, 2 / 3, 0]], rtol=1e-6)
+
+
+def test_each_class_has_its_figures_in_a_file_of_the_step(saved):
+    counts = Counts(np.array([2, 5, 9]), np.array([4, 3, 2]), np.array([1, 0, 2]))
+    add(Results(saved, KIND, {5: "Car"}), 3, metrics(counts=counts, aps=[.25, .75]))
+    with open(os.path.join(saved, "eval", "classes_3.csv")) as stream:
+        assert stream.read() == "class,name,ratings,positives,AP\n2,,4,1,0.250000\n5,Car,3,0,\n9,,2,2,0.750000\n"

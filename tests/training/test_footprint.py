@@ -75,6 +75,15 @@ def test_peak_follows_lives_of_tensors():
     assert 100 + 1000 + 2000 <= floats < 100 + 1000 + 2000 + 50  # and some scalars
 
 
+def test_gradients_are_no_activations():
+    with tf.Graph().as_default():
+        variable = tf1.get_variable("v", [1000], use_resource=False)
+        gradient = tf.tile(tf1.placeholder(tf.float32, [100]), [10])
+        update = variable.assign_sub(gradient).op
+        every, others = (footprint.activation_bytes(update, found) for found in ([], [(gradient, variable)]))
+    assert every - others == 1000 * FLOAT
+
+
 @pytest.mark.parametrize("view", [
     lambda x: tf.reshape(x, [50, 20]), lambda x: tf.expand_dims(x, 0), lambda x: tf.squeeze(tf.reshape(x, [1, 1000])),
     tf.identity, tf.stop_gradient], ids=["reshape", "expand_dims", "squeeze", "identity", "stop_gradient"])
