@@ -66,6 +66,14 @@ def test_of_an_id_that_comes_twice_the_first_videos_segments_are_scored(tmp_path
     assert said() == [told]
 
 
+def test_the_record_is_named_in_which_a_video_was_first(tmp_path, said):
+    paths = [records.write(tmp_path / ("validate%04d" % number), map(records.random_record, seeds))
+             for number, seeds in enumerate([(0, 1, 2, 3, 4), (5, 6), (7, 4, 6)])]
+    evaluated(paths, "frame", num_readers=1)
+    line = 'video "v%03d" is in %s, record %d, and again in %s, record %d: the first is kept'
+    assert said() == [line % (4, paths[0], 4, paths[2], 1), line % (6, paths[1], 1, paths[2], 2)]
+
+
 def test_of_a_video_that_is_left_out_no_other_record_is_scored(tmp_path):
     (path, other), _ = twice("frame", tmp_path)
     reading = passes.Pass([path, other], reader_of("frame").form, left_out=tf.constant([1], tf.int64))  # v001, first

@@ -9,6 +9,7 @@ import tensorflow as tf
 from src.common import files
 from src.common.errors import InputError
 from src.data import pipeline
+from tests import declared
 from tests import records
 from tests.complaints import READERS
 from tests.complaints import reader_of
@@ -121,3 +122,7 @@ def test_sessions_may_close_while_the_training_data_is_being_read(tmp_path):
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", SESSIONS] + paths, cwd=files.PROJECT_DIR,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
     assert (done.returncode, done.stdout) == (0, b"read by 30 sessions\n"), done.stderr.decode()
+
+
+def test_the_flag_of_readers_has_the_starter_codes_name(monkeypatch):
+    assert declared.flags_of(monkeypatch, pipeline) == dict(num_readers=8)

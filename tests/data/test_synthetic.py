@@ -193,6 +193,12 @@ def test_a_class_adds_its_prototype_while_it_is_active_and_its_context_all_the_t
     assert np.std(contexts) > 2 * np.std(other_contexts)
 
 
+def test_videos_show_two_classes_at_least_and_at_most_their_whole_theme():
+    world = synthetic.create_world(list(range(40)), 8, 3)
+    counts = [len(synthetic.create_video(world, 40, synthetic.generator(seed, 1)).labels) for seed in range(60)]
+    assert set(counts) == {2, 3, 4} and {len(theme) for theme in world.themes} == {4}
+
+
 def test_the_themes_of_more_classes_than_scenes_have_different_names():
     world = synthetic.create_world(list(range(2000)), 1100, 0)
     names = synthetic.titles(world)

@@ -64,6 +64,7 @@ def test_a_step_evaluated_again_counts_by_its_last_evaluation(saved):
     for step, value in (1, .9), (2, .5), (1, .1):
         add(recorded, step, metrics(map=value))
     assert (best(saved)["step"], best(saved)["value"]) == (2, .5)
+    assert best(saved)["checkpoint"] == "model.ckpt-2"
 
 
 def test_segments_decide_about_the_best_checkpoint_once_they_were_evaluated(saved):

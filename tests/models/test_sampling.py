@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from src import models
+from src.common.errors import InputError
 from src.models import sampling
 
 LENGTHS = np.arange(1, 301)
@@ -101,3 +102,12 @@ def test_frame_level_logistic_model_averages_the_evaluation_frames(random_frames
         got, weights, biases = session.run([predictions, weights, biases])
     mean = np.stack([video[rows].mean(axis=0) for video, rows in zip(frames, chosen)])
     np.testing.assert_allclose(got, 1 / (1 + np.exp(-(mean @ weights + biases))), atol=1e-6)
+
+
+@pytest.mark.parametrize("iterations, allowed", [(0, False), (1, True), (3000, True), (3001, False)])
+def test_models_see_1_to_3000_frames(iterations, allowed):
+    if allowed:
+        assert models.create("FrameLevelLogisticModel", iterations=iterations).hparams["iterations"] == iterations
+    else:
+        with pytest.raises(InputError, match="^--iterations=%d is out of range: give a number from 1 to" % iterations):
+            models.create("FrameLevelLogisticModel", iterations=iterations)

@@ -126,3 +126,20 @@ def test_the_flags_choose_the_schedule(values, step, expected):
 def test_a_decay_to_zero_needs_its_end():
     with pytest.raises(InputError, match="^--custom_optimizer=bert decays the learning rate to zero at --max_steps: "):
         options(custom_optimizer="bert")
+
+
+@pytest.mark.parametrize("custom, epsilon", [("bert", 1e-6), ("radam", 1e-8)])
+def test_epsilon_counts_where_gradients_are_tiny(custom, epsilon):
+    """Fifty updates by gradients of the size of epsilon."""
+    variable = tf1.get_variable("tower/biases", initializer=tf.constant([.5, .25]))
+    gradients = [np.array([epsilon, -3 * epsilon])] * 50
+    optimizer = optimizers.create("AdamOptimizer", custom, tf.constant(.05))
+    update = optimizer.apply_gradients([(tf.constant(gradients[0], tf.float32), variable)])
+    with tf1.Session() as session:
+        session.run(tf1.global_variables_initializer())
+        for _ in gradients:
+            session.run(update)
+        found = session.run(variable)
+    expected = {"bert": adam_w, "radam": radam}[custom](np.array([.5, .25]), gradients, .05, False)
+    np.testing.assert_allclose(found, expected, rtol=1e-3)
+    assert np.all(np.abs(expected - [.5, .25]) > 1e-3)

@@ -7,6 +7,7 @@ import pytest
 from src.common.errors import InputError
 from src.common.tf_config import JOBS
 from src.training import tf_cluster
+from tests.programs import runner
 
 TWO = {"master": ["a:1"], "ps": ["b:1"]}
 
@@ -128,3 +129,12 @@ def test_a_chief_that_is_gone_before_it_answered_is_missed_by_those_who_train(wa
     now[0] += tf_cluster.GONE_SECONDS + 1
     with pytest.raises(InputError, match="The chief at chief:1 is gone"):
         watch(training=True)
+
+
+def test_the_chiefs_end_is_marked_on_the_parameter_server():
+    jobs = dict(zip(("master", "ps"), ([address] for address in runner.free_addresses(2))))
+    chief, server = (tf_cluster.Task(task(jobs, job)) for job in ("master", "ps"))
+    marks = tf_cluster._Marks(server)
+    assert not marks.is_set(0)
+    tf_cluster.announce_end(chief)
+    assert marks.is_set(0)

@@ -63,3 +63,32 @@ def test_each_checkpoint_is_announced_once_at_multiples_and_at_the_end(tmp_path)
     saved = []
     train(str(tmp_path), [1] * 5, export_model_steps=2, after_save=lambda path, step: saved.append((path, step)))
     assert saved == [(checkpoints.path(str(tmp_path), step), step) for step in (2, 4, 5)]
+
+
+def logistic_graph(num_classes):
+    reader = Reader()
+    reader.num_classes = num_classes
+    checkpoints.create_global_step()
+    return towers.build(
+        models.create("LogisticModel"), reader, lambda: dict(
+            features=tf.ones([2, 4]), labels=tf.SparseTensor([[0, 1]], [1.0], [2, num_classes])), ["/cpu:0"],
+        losses.Objective(losses.create("CrossEntropyLoss")),
+        towers.Updates(lambda step: (tf1.train.GradientDescentOptimizer(.1), tf.constant(.1))))
+
+
+def test_a_new_run_takes_the_weights_of_a_checkpoint_that_fits(tmp_path):
+    train(str(tmp_path), [1])
+    with tf.Graph().as_default(), tf1.Session() as session:
+        graph = logistic_graph(3)
+        session.run(tf1.global_variables_initializer())
+        trainer.initializer(checkpoints.path(str(tmp_path), 1), graph)(session)
+        for variable in graph.model_variables:
+            np.testing.assert_array_equal(session.run(variable), tf.train.load_variable(
+                checkpoints.path(str(tmp_path), 1), variable.op.name))
+        assert session.run(tf1.train.get_global_step()) == 0
+
+
+def test_a_checkpoint_that_holds_nothing_of_the_model_is_refused(tmp_path):
+    train(str(tmp_path), [1])
+    with tf.Graph().as_default(), pytest.raises(InputError, match="holds none of the model's 2 variables "):
+        trainer.initializer(checkpoints.path(str(tmp_path), 1), logistic_graph(5))
