@@ -32,7 +32,11 @@ EQUIVALENT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "equivalen
 MESSAGES = re.compile("log|print|warn|info|warning|InputError")  # functions whose arguments are messages
 PRELOADED = ["dask", "distributed", "hypothesis", "matplotlib", "numpy", "pandas", "pytest", "scipy", "sklearn",
              "tensorflow"]
-OTHER_TESTS = {"dask_cluster": "tests/programs/test_cluster.py", "dask_tasks": "tests/programs/test_cluster.py"}
+OTHER_TESTS = {  # beside the mirrored ones
+    "classes": "tests/programs/test_segment_eval_inference.py", "dask_cluster": "tests/programs/test_cluster.py",
+    "dask_tasks": "tests/programs/test_cluster.py", "forms": "tests/data/test_faults.py",
+    "report": "tests/programs/test_ensemble.py", "survey": "tests/programs/test_check_data.py",
+    "trainer": "tests/programs/test_train.py"}
 PATIENCE = 30  # seconds that a run may take beyond three times the time of the unbroken code
 
 
