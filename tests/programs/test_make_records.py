@@ -150,6 +150,18 @@ def test_labels_may_be_names(folder, capsys):
         make(folder, partition="test", **flags)
 
 
+@pytest.mark.parametrize("beyond", [0, 138])
+def test_the_share_of_clipped_floats_is_logged(folder, caplog, beyond):
+    caplog.set_level("INFO", "yt8m")
+    floats = np.zeros(12 * 1152)
+    floats[:beyond] = 2.5
+    np.savez(str(folder / "features" / "one.npz"), rgb=floats[:12 * 1024].reshape(12, 1024),
+             audio=floats[12 * 1024:].reshape(12, 128))
+    make(folder, labels_file=str(folder / "labels.csv"))
+    told = [line for line in caplog.messages if line.startswith("clipped")]
+    assert told == ["clipped the 1 % of the floats that were beyond -2..2"] * bool(beyond)
+
+
 def test_videos_without_sound_or_labels(folder):
     np.savez(str(folder / "features" / "silent.npz"), rgb=quantized(4)["rgb"])
     with pytest.raises(InputError, match="silent.npz holds rgb and no audio: extract it, or leave audio out of --feat"):

@@ -170,7 +170,7 @@ def test_comparison_knows_published_weights_of_published_models_only():
 
 
 class Endless(object):
-    """An objective that never settles."""
+    """An objective that grows with each evaluation."""
 
     num_lists = 12
 
@@ -179,7 +179,7 @@ class Endless(object):
 
     def __call__(self, w0, weights):
         self.evaluations += 1
-        return 1 - 1 / (1 + self.evaluations)
+        return 1e-5 * self.evaluations
 
 
 def test_the_local_search_ends_whatever_the_objective():
