@@ -42,7 +42,8 @@ def test_the_quick_reader_finds_what_protobuf_finds():
 
 
 @pytest.mark.parametrize("record", [video(labels=[5, 9], ratings=RATINGS), video(*records.random_frames(2, 300)),
-                                    records.video_level(b"abcd", np.ones(1024), np.ones(128), [3])])
+                                    records.video_level(b"abcd", np.ones(1024), np.ones(128), [3])],
+                         ids=["rated", "long", "video-level"])
 def test_the_quick_reader_needs_no_other_for_usual_records(monkeypatch, record):
     expected = outcome(contents.read, record)
     monkeypatch.setattr(contents, "read", None)
