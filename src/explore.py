@@ -67,6 +67,7 @@ def main(args):
         unranked.warn("All files")
         writer.add_videos(table, rated, on_youtube)
         writer.finish(table, unranked)
+        pages.check_folder(output_dir)  # again, as writing takes minutes
     log.info("written: open %s in a browser", os.path.join(output_dir, "index.html"))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from src.common import files
+from src.common import text
 from src.common.errors import InputError
 from src.common.progress import Progress
 from src.data import segments
@@ -21,20 +22,37 @@ from src.submission import ranked_csv
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _STATIC = sorted(os.listdir(os.path.join(_HERE, "static")))
+MARK = "pages.json"  # in the folder: list of all that was written there
 
 
 def check_folder(output_dir):
-    """Checks that a folder may be replaced by pages.
+    """Checks that a folder may be replaced by pages: it is new, empty, or holds only what MARK lists.
 
     Raises:
       InputError: it is a file, or holds anything else.
     """
     if not output_dir.strip("/"):
         raise InputError("--output_dir is empty: say where the pages go.")
-    others = set(files.names(output_dir)) - {"index.html", "data"} - set(_STATIC)
+    others = _found(output_dir) - _listed(os.path.join(output_dir, MARK))
     if others or files.exists(output_dir) and not tf.io.gfile.isdir(output_dir):
         raise InputError("--output_dir=%s exists already and holds more than pages of this program%s: give a new "
-                         "folder." % (output_dir, ", such as " + min(others) if others else ""))
+                         "folder." % (output_dir, ", such as " + text.shown(min(others)) if others else ""))
+
+
+def _found(folder):
+    """Set of the paths of everything below a folder, relative to it."""
+    return {os.path.relpath(os.path.join(top, name), folder) for top, inside, names in tf.io.gfile.walk(folder)
+            for name in (inside + names)}
+
+
+def _listed(mark):
+    """Set of the relative paths that a MARK lists; empty without the file."""
+    if not files.exists(mark):
+        return set()
+    listed = files.read_json(mark)
+    if not isinstance(listed, list) or not all(isinstance(path, str) for path in listed):
+        raise InputError("%s is no list of files: give a new folder." % mark)
+    return set(listed)
 
 
 def titles(paths):
@@ -67,7 +85,7 @@ class Folder(object):
 
     def __init__(self, folder, paths, score_paths, names):
         self._folder, self._paths, self._score_paths, self._names = folder, paths, score_paths, names
-        self._rows, self._precisions, self._longest = [], [], 1
+        self._rows, self._precisions, self._longest, self._written = [], [], 1, ["data"]
         tf.io.gfile.makedirs(os.path.join(folder, "data"))
 
     def add_class(self, label, view):
@@ -101,7 +119,7 @@ class Folder(object):
         progress.finish()
 
     def finish(self, table, unranked):
-        """Writes the page, its scripts and the data of its first view.
+        """Writes the page, its scripts, the data of its first view, and MARK.
 
         Args:
           table: `maps.Maps`.
@@ -123,12 +141,14 @@ class Folder(object):
         for name in _STATIC:
             with open(os.path.join(_HERE, "static", name), encoding="utf-8") as stream:
                 self._put(name, stream.read())
+        self._put(MARK, json.dumps(sorted(self._written + [MARK])))
 
     def _write(self, name, key, value):
         self._put(os.path.join("data", name), "explorer.receive(%s, %s);\n" % (
             json.dumps(key), json.dumps(value, separators=(",", ":"))))
 
     def _put(self, name, content):
+        self._written.append(name)
         with tf.io.gfile.GFile(os.path.join(self._folder, name), "w") as stream:
             stream.write(content)
 

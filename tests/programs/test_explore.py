@@ -165,6 +165,28 @@ def test_a_second_run_replaces_the_pages_and_nothing_else(pages, folder, tmp_pat
     assert (tmp_path / "mine" / "notes.txt").read_text() == "keep me"
 
 
+@pytest.mark.parametrize("mine", ["data/notes.txt", "index.html", "data/class_3.js", "explorer.js", "pages.json"])
+def test_a_folder_with_the_names_of_pages_is_not_replaced(folder, tmp_path, mine):
+    path = tmp_path / "mine" / mine
+    path.parent.mkdir(parents=True)
+    path.write_text('["pages"]')
+    (tmp_path / "mine" / "data").mkdir(exist_ok=True)
+    code, errors = runner.run("explore", output_dir=tmp_path / "mine", **flags(folder))
+    assert code == 1 and "/mine exists already and holds more than pages of this program, such as " in errors
+    assert path.read_text() == '["pages"]' and os.listdir(str(tmp_path)) == ["mine"]
+
+
+def test_files_added_to_the_pages_are_kept(folder, tmp_path):
+    path = tmp_path / "explore"
+    few = flags(folder, input_files=folder / "two_oof.csv", segment_scores=None, video_ids_file=None, output_dir=path)
+    runner.succeed("explore", **few)
+    for mine in "data/notes.txt", "old":
+        (path / mine).mkdir()
+        code, errors = runner.run("explore", **few)
+        assert code == 1 and "this program, such as %s: give a new folder." % mine in errors
+        (path / mine).rmdir()
+
+
 def test_runs_as_a_module_from_elsewhere_and_warns_of_what_was_not_ranked(folder, tmp_path):
     content = (folder / "labels.csv").read_text()
     count = len({line.split(",")[0] for line in content.split()})
