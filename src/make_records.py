@@ -61,8 +61,8 @@ def define_flags():
                       ".., or refused." % (forms.MAX_FRAMES, forms.MAX_FRAMES))
 
 
-def shard_paths(args):
-    """Paths of the shards to write.
+def shard_names(args):
+    """Names of the shards to write.
 
     Raises:
       InputError: the folder already holds shards of the partition.
@@ -74,8 +74,7 @@ def shard_paths(args):
         if parsed and parsed.stem == args.partition:
             raise InputError("%s exists already and would mix with the new shards: remove those of --partition=%s, "
                              "or give another --output_dir." % (os.path.join(args.output_dir, name), args.partition))
-    return [os.path.join(args.output_dir, "%s%s.tfrecord" % (args.partition, suffix))
-            for suffix in shards.SUFFIXES[args.naming][:args.num_shards]]
+    return ["%s%s.tfrecord" % (args.partition, suffix) for suffix in shards.SUFFIXES[args.naming][:args.num_shards]]
 
 
 def read_rows(read, path, num_classes, names, videos):
@@ -106,7 +105,7 @@ def print_classes(maker, num_classes, names):
 
 def main(args):
     """Makes the records."""
-    paths, videos = shard_paths(args), own_videos.find(args.features_dir)
+    shard_files, videos = shard_names(args), own_videos.find(args.features_dir)
     names = vocabulary.read(args.vocabulary_file) if args.vocabulary_file else {}
     labels, ratings = (
         annotations.Annotations(path, read_rows(read, path, args.num_classes, names, videos))
@@ -115,13 +114,15 @@ def main(args):
                          cut=args.long_videos == "cut")
     ids_of = collections.defaultdict(list)
     for video in videos:
-        ids_of[zlib.crc32(video) % len(paths)].append(video)
-    writing.write_shards((path, maker.records(ids_of[number])) for number, path in enumerate(paths))
+        ids_of[zlib.crc32(video) % len(shard_files)].append(video)
+    writing.write_shards(args.output_dir.rstrip("/"), (
+        (name, maker.records(ids_of[number])) for number, name in enumerate(shard_files)))
     maker.finish()
     if maker.clipped:
         log.info("clipped the %.2g %% of the floats that were beyond -2..2", 100 * maker.clipped)
     print_classes(maker, args.num_classes, names)
-    log.info("written: %d shards, %s to %s", len(paths), paths[0], os.path.basename(paths[-1]))
+    log.info("written: %d shards, %s to %s", len(shard_files), os.path.join(args.output_dir, shard_files[0]),
+             shard_files[-1])
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ same machine removes the leftover.
 import contextlib
 import json
 import os
+import shutil
 import socket
 import stat
 
@@ -139,6 +140,69 @@ def replacing_folder(path):
         files.remove(temporary)
 
 
+@contextlib.contextmanager
+def extending_folder(path):
+    """As `replacing_folder`, but the files that are in the folder stay: yields the name of a new folder for others.
+
+    All of them appear in one step: the new folder gets links to the files that were there, and the two are exchanged.
+    They are moved one by one, by name, where that is impossible: in a bucket, on NFS, in a folder that holds folders,
+    that is a mount or that is the current one, or whose parent folder may not be written.
+
+    Raises:
+      InputError: a file cannot be written, or has the name of one that is in the folder.
+    """
+    path = _target(path)
+    is_new = not files.exists(path)
+    at_once = is_new or _is_exchangeable(path)
+    temporary = _start(path if at_once else os.path.join(path, "new"))
+    files.remove(temporary)
+    try:
+        yield temporary
+        with _writing(path):
+            for name in sorted(files.names(temporary)):
+                if files.exists(os.path.join(path, name)):
+                    raise InputError("%s exists already and would be overwritten: remove it, or give another folder."
+                                     % os.path.join(path, name))
+            if is_new and storage.local(path) is not None:
+                tf.io.gfile.rename(temporary, path)
+            elif not (at_once and _exchange_with_links(storage.local(temporary), storage.local(path))):
+                _move_files(temporary, path)
+    finally:
+        files.remove(temporary)
+
+
+def _is_exchangeable(path):
+    """Whether a folder of this machine can be exchanged with one that has links to its files."""
+    local = storage.local(path)
+    if local is None or not os.path.isdir(local) or os.path.realpath(local) == os.path.realpath("."):
+        return False
+    parent = os.path.dirname(os.path.abspath(local))
+    return (not os.path.ismount(local) and os.access(parent, os.W_OK | os.X_OK)
+            and not any(entry.is_dir(follow_symlinks=False) for entry in os.scandir(local)))
+
+
+def _exchange_with_links(folder, target):
+    """Links a target's files into a folder and exchanges the two; returns whether the system can do that."""
+    own = set(os.listdir(folder))
+    try:
+        _link_files(target, folder)
+        shutil.copystat(target, folder)
+        os.chown(folder, os.stat(target).st_uid, os.stat(target).st_gid)
+        exchange.exchange(folder, target)
+    except OSError:
+        for name in set(os.listdir(folder)) - own:
+            os.remove(os.path.join(folder, name))
+        return False
+    _link_files(folder, target)  # what another program has written meanwhile
+    return True
+
+
+def _link_files(folder, target):
+    """Links the files of a folder into another one, but for those whose names are there."""
+    for name in set(os.listdir(folder)) - set(os.listdir(target)):
+        os.link(os.path.join(folder, name), os.path.join(target, name), follow_symlinks=False)
+
+
 def _exchange(folder, other):
     """Exchanges two folders of this machine."""
     try:
@@ -149,8 +213,8 @@ def _exchange(folder, other):
             tf.io.gfile.rename(source, target)
 
 
-def _replace_files(folder, target):
-    """Moves a folder's files to another folder, and removes all other files there."""
+def _move_files(folder, target):
+    """Moves a folder's files to another folder; returns the set of their paths there."""
     moved = set()
     for top, _, found in tf.io.gfile.walk(folder, topdown=False):
         for name in sorted(found):
@@ -158,6 +222,12 @@ def _replace_files(folder, target):
             tf.io.gfile.makedirs(os.path.dirname(path))
             tf.io.gfile.rename(os.path.join(top, name), path, overwrite=True)
             moved.add(path)
+    return moved
+
+
+def _replace_files(folder, target):
+    """Moves a folder's files to another folder, and removes all other files there."""
+    moved = _move_files(folder, target)
     for top, _, found in tf.io.gfile.walk(target):
         for path in set(os.path.join(top, name) for name in found) - moved:
             tf.io.gfile.remove(path)

@@ -215,5 +215,5 @@ def write_shard(path, partition, shard, world, num_videos, frame_range, seed):
                                     rate(video, rng) if partition.ratings else None)
             written.append((name, num_frames, video.labels))
 
-    writing.write_shards([(path, videos())])
+    writing.write_shard(path, videos())
     return written

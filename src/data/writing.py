@@ -1,5 +1,5 @@
 """Videos -> TFRecord shards in YouTube-8M's frame-level format."""
-import contextlib
+import os
 import typing
 
 import numpy as np
@@ -55,21 +55,36 @@ def _ints(values):
     return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
 
 
-def write_shards(shards):
-    """Writes shards, which appear under their names when all of them are whole; see `atomic.replacing_file`.
+def write_shard(path, records):
+    """Writes a shard of serialized records; replaces the file at `path` only when all are written.
+
+    Raises:
+      InputError: it cannot be written.
+    """
+    with atomic.replacing_file(path) as temporary:
+        _write(temporary, records, path)
+
+
+def write_shards(folder, shards):
+    """Writes shards, which appear in a folder when all of them are whole; see `atomic.extending_folder`.
 
     Args:
-      shards: iterable of (path, iterable of serialized records).
+      folder: local or gs://; its other files stay.
+      shards: iterable of (name, iterable of serialized records).
 
     Raises:
       InputError: a shard cannot be written.
     """
-    with contextlib.ExitStack() as stack:
-        for path, records in shards:
-            temporary = stack.enter_context(atomic.replacing_file(path))
-            try:
-                with tf.io.TFRecordWriter(temporary) as writer:
-                    for record in records:
-                        writer.write(record)
-            except tf.errors.OpError as error:
-                raise InputError("%s cannot be written: %s." % (path, error.message))
+    with atomic.extending_folder(folder) as temporary:
+        tf.io.gfile.makedirs(temporary)
+        for name, records in shards:
+            _write(os.path.join(temporary, name), records, os.path.join(folder, name))
+
+
+def _write(path, records, shown):
+    try:
+        with tf.io.TFRecordWriter(path) as writer:
+            for record in records:
+                writer.write(record)
+    except tf.errors.OpError as error:
+        raise InputError("%s cannot be written: %s." % (shown, error.message))

@@ -121,6 +121,71 @@ def test_in_a_bucket_each_file_is_replaced_and_what_is_left_over_goes(tmp_path, 
     assert moved == ["variables/variables.data", "inference_model.data", "inference_model.index"]
 
 
+def extend(folder, content):
+    with atomic.extending_folder(folder) as temporary:
+        os.makedirs(temporary)
+        for number in range(3):
+            with open(os.path.join(temporary, "%s%04d" % (content, number)), "w") as stream:
+                stream.write(content)
+
+
+def shards(content):
+    return {"%s%04d" % (content, number): content for number in range(3)}
+
+
+@pytest.mark.parametrize("module, name, after", [
+    (exchange, "exchange", False), (exchange, "exchange", True), (files, "remove", True), (os, "link", True)])
+def test_files_are_added_to_a_folder_all_at_once(tmp_path, module, name, after):
+    folder = str(tmp_path / "records")
+    extend(folder, "train")
+    os.chmod(folder, 0o750)
+    killed(kill_at, module, name, after, extend, folder, "validate")
+    assert contents(folder) in [shards("train"), dict(shards("train"), **shards("validate"))]
+    if "validate0000" not in contents(folder):
+        extend(folder, "validate")
+    extend(folder, "test")
+    assert contents(folder) == dict(shards("train"), test0000="test", test0001="test", test0002="test",
+                                    **shards("validate"))
+    assert os.listdir(str(tmp_path)) == ["records"] and os.stat(folder).st_mode & 0o777 == 0o750
+
+
+def test_a_file_that_is_written_meanwhile_stays(tmp_path, monkeypatch):
+    folder, original = str(tmp_path / "records"), exchange.exchange
+    extend(folder, "train")
+    monkeypatch.setattr(exchange, "exchange", lambda new, old: [
+        (tmp_path / "records" / "notes.txt").write_text("mine"), original(new, old)])
+    extend(folder, "test")
+    assert contents(folder) == dict(shards("train"), **dict(shards("test"), **{"notes.txt": "mine"}))
+
+
+@pytest.mark.parametrize("holding", ["a folder", "the current folder", "no exchange"])
+def test_where_folders_cannot_be_exchanged_files_are_moved_into_the_same_folder(tmp_path, monkeypatch, holding):
+    def fail(*unused):
+        raise OSError
+
+    folder = tmp_path / "records"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("mine")
+    if holding == "a folder":
+        (folder / "eval").mkdir()
+    if holding == "the current folder":
+        monkeypatch.chdir(str(folder))
+    if holding == "no exchange":
+        monkeypatch.setattr(exchange, "exchange", fail)
+    before = os.stat(str(folder)).st_ino
+    extend(str(folder), "train")
+    assert os.stat(str(folder)).st_ino == before and os.listdir(str(tmp_path)) == ["records"]
+    assert contents(folder) == dict(shards("train"), **{"notes.txt": "mine"})
+
+
+def test_no_file_is_overwritten_by_one_that_is_added(tmp_path):
+    extend(str(tmp_path / "records"), "train")
+    (tmp_path / "records" / "train0002").write_text("mine")
+    with pytest.raises(InputError, match="records/train0000 exists already and would be overwritten"):
+        extend(str(tmp_path / "records"), "train")
+    assert contents(tmp_path / "records")["train0002"] == "mine" and os.listdir(str(tmp_path)) == ["records"]
+
+
 def test_a_link_stays_and_what_it_points_at_is_replaced(tmp_path):
     make(str(tmp_path / "elsewhere"), "old")
     os.symlink("elsewhere", str(tmp_path / "model"))
