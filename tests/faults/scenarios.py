@@ -228,4 +228,135 @@ class Tune(Scenario):
         assert [len(log) for log in self._outcome(work)[1]] == [12, 12]
 
 
-SCENARIOS = {"train": Train, "eval": Eval, "inference": Inference, "tune": Tune}
+class MakeRecords(Scenario):
+    """Writes a partition into a folder that holds another one."""
+
+    program = "make_records"
+    shards = 40
+
+    def prepare(self):
+        os.makedirs(os.path.join(self.folder, "features"))
+        for number in range(20):
+            np.savez(os.path.join(self.folder, "features", "v%02d.npz" % number),
+                     rgb=np.full([30, RGB], number, np.uint8), audio=np.zeros([30, AUDIO], np.uint8))
+
+    def new_work(self, name):
+        work = super(MakeRecords, self).new_work(name)
+        os.makedirs(os.path.join(work, "records"))
+        with open(os.path.join(work, "records", "train0000.tfrecord"), "w") as stream:
+            stream.write("old\n")
+        return work
+
+    def flags(self, work):
+        return dict(features_dir=os.path.join(self.folder, "features"), partition="validate", num_shards=self.shards,
+                    output_dir=os.path.join(work, "records"))
+
+    def _new(self, work):
+        names = set(os.listdir(os.path.join(work, "records")))
+        assert "train0000.tfrecord" in names
+        return names - {"train0000.tfrecord"}
+
+    def check_killed(self, work):
+        assert self._new(work) in (set(), {"validate%04d.tfrecord" % number for number in range(self.shards)})
+
+    def check_finished(self, work):
+        assert len(self._new(work)) == self.shards
+        for name in self._new(work):
+            with open(os.path.join(work, "records", name), "rb") as found, open(
+                    os.path.join(self.reference, "records", name), "rb") as expected:
+                assert found.read() == expected.read()
+
+    def finish(self, work):
+        if self._new(work):  # the kill came after the last step: a second run would refuse to overwrite
+            for path in leftovers(work):
+                assert os.path.basename(path).startswith(".records.")
+            self.check_finished(work)
+        else:
+            super(MakeRecords, self).finish(work)
+
+
+class Explore(Scenario):
+    """Writes pages that replace older ones."""
+
+    program = "explore"
+
+    def prepare(self):
+        ids = np.array([b"v%02d:%d" % (video, start) for video in range(30) for start in range(0, 300, 5)])
+        ranked_csv.write(os.path.join(self.folder, "one_oof.csv"), [(label, ids) for label in range(20)])
+        ratings.write_cache(os.path.join(self.folder, "labels.csv"), ratings.create(
+            np.tile(ids[::9], 20), np.repeat(np.arange(20), len(ids[::9])), np.tile(np.arange(len(ids[::9])) % 2, 20)))
+
+    def new_work(self, name):
+        work = super(Explore, self).new_work(name)
+        if hasattr(self, "reference"):
+            shutil.copytree(os.path.join(self.reference, "pages"), os.path.join(work, "pages"))
+        return work
+
+    def flags(self, work):
+        return dict(input_files=os.path.join(self.folder, "one_oof.csv"),
+                    label_cache=os.path.join(self.folder, "labels.csv"), output_dir=os.path.join(work, "pages"))
+
+    def check_killed(self, work):
+        pages = os.path.join(work, "pages")
+        with open(os.path.join(pages, "pages.json")) as stream:
+            listed = json.load(stream)
+        assert "data/class_19.js" in listed and "data/video_29.js" in listed and "index.html" in listed
+        assert all(os.path.getsize(os.path.join(pages, path)) for path in listed)
+
+    def check_finished(self, work):
+        self.check_killed(work)
+
+
+class Output(Scenario):
+    """A program with one small output, which replaces an older one."""
+
+    def new_work(self, name):
+        work = super(Output, self).new_work(name)
+        with open(os.path.join(work, "output"), "w") as stream:
+            stream.write("old\n")
+        return work
+
+    def _contents(self, work):
+        with open(os.path.join(work, "output")) as stream:
+            return stream.read()
+
+    def check_killed(self, work):
+        assert self._contents(work) in ("old\n", self._contents(self.reference))
+
+    def check_finished(self, work):
+        assert self._contents(work) == self._contents(self.reference) != "old\n"
+
+
+class CheckData(Output):
+    """Reads shards and writes what it finds as JSON."""
+
+    program = "check_data"
+
+    def prepare(self):
+        for number in range(8):
+            records.write(os.path.join(self.folder, "train%04d.tfrecord" % number),
+                          [records.random_record(seed, 100) for seed in range(8 * number, 8 * number + 8)])
+
+    def flags(self, work):
+        return dict(FEATURES, frame_features=None, data_pattern=os.path.join(self.folder, "train*"),
+                    output_file=os.path.join(work, "output"))
+
+
+class Convert(Output):
+    """Turns predictions as JSON into a CSV."""
+
+    program = "convert_prediction_from_json_to_csv"
+
+    def prepare(self):
+        with open(os.path.join(self.folder, "predictions.json"), "w") as stream:
+            for video in range(20000):
+                stream.write(json.dumps({"video_id": "v%05d" % video, "class_indexes": list(range(20)),
+                                         "predictions": [.5] * 20}) + "\n")
+
+    def flags(self, work):
+        return dict(json_prediction_files_pattern=os.path.join(self.folder, "predictions.json"),
+                    csv_output_file=os.path.join(work, "output"))
+
+
+SCENARIOS = {"train": Train, "eval": Eval, "inference": Inference, "tune": Tune, "make_records": MakeRecords,
+             "explore": Explore, "check_data": CheckData, "convert": Convert}
