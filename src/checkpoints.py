@@ -56,7 +56,7 @@ def steps_done(args):
                                    for end in (args.pretrain_max_steps, args.finetune_max_steps))
     done = [("pretrain", is_pretrained), ("finetune", is_finetuned),
             ("eval", is_finetuned and results.all_evaluated(args.train_dir, tuned, kind)),
-            ("evaluate-best", results.best_is_last(args.train_dir))]
+            ("evaluate-best", checkpoints.predicts_with_best(args.train_dir))]
     return [step for step, is_done in done if is_done]
 
 
@@ -66,7 +66,7 @@ def prune(train_dir, pretrain_max_steps, dry_run):
     Raises:
       InputError: the best checkpoint is unknown, or the inference model comes from another one.
     """
-    if not results.best_is_last(train_dir):
+    if not checkpoints.predicts_with_best(train_dir):
         raise InputError("The best checkpoint in %s is not known, or not evaluated last: run the step evaluate-best "
                          "first, or eval.py --run_once --checkpoint_file=best." % train_dir)
     saved = checkpoints.steps(train_dir)

@@ -46,7 +46,7 @@ def find(train_dir, tgz, untar_dir):
     if tgz:
         extract(tgz, untar_dir)
         return untar_dir, os.path.join(untar_dir, "inference_model")
-    checkpoint = os.path.join(train_dir, "inference_model", "inference_model")
+    checkpoint = checkpoints.inference_model_path(train_dir)
     if not files.exists(checkpoint + ".index"):
         raise InputError("%s does not exist: run eval.py on --train_dir=%s first; it writes the evaluated "
                          "checkpoint there." % (checkpoint, train_dir))

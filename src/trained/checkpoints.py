@@ -11,6 +11,7 @@ import tensorflow as tf
 from src.common import files
 from src.common import storage
 from src.common.errors import InputError
+from src.trained import evaluations
 
 tf1 = tf.compat.v1
 _STEP = re.compile(r"model\.ckpt-(\d+)\.index$")
@@ -42,8 +43,13 @@ def saved_model_path(train_dir, step):
     return os.path.join(train_dir, "export", "step_%d" % step)
 
 
+def inference_model_path(train_dir):
+    """Path of the checkpoint that inference.py loads."""
+    return os.path.join(train_dir, "inference_model", "inference_model")
+
+
 def best_path(train_dir):
-    """Path of the file that names the best evaluated checkpoint."""
+    """Path of the file that names the best evaluated checkpoint for people and other tools; see `best`."""
     return os.path.join(train_dir, "best_checkpoint.json")
 
 
@@ -86,7 +92,7 @@ def keep_newest(train_dir, count):
     """
     kept = steps(train_dir)[-count:]
     oldest = kept[0]
-    if files.exists(best_path(train_dir)):
+    if best(train_dir):
         kept.append(best(train_dir)["step"])
     for doomed in removable(train_dir, kept, oldest):
         files.remove(doomed)
@@ -145,7 +151,7 @@ def resolve(train_dir, which):
     there = steps(train_dir)
     if which in ("", "latest") and there:
         return newest(train_dir)
-    if which == "best" and files.exists(best_path(train_dir)):
+    if which == "best" and best(train_dir):
         found = path(train_dir, best(train_dir)["step"])
     elif named_step(which) is not None:
         found = path(train_dir, named_step(which))
@@ -160,11 +166,26 @@ def resolve(train_dir, which):
 
 
 def best(train_dir):
-    """Reads best_checkpoint.json, a dict with a `step`.
+    """The best evaluated checkpoint, a dict with its `step`; None if none was evaluated.
+
+    It follows from results.csv. best_checkpoint.json, for people and other tools, counts only where that is missing: an
+    evaluation that is killed between the two leaves an old one.
 
     Raises:
-      InputError: the file is missing or damaged.
+      InputError: one of the two files is damaged.
     """
+    stored = stored_best(train_dir)
+    return evaluations.best(evaluations.read(train_dir), set(steps(train_dir))) or stored
+
+
+def stored_best(train_dir):
+    """The content of best_checkpoint.json, a dict with a `step`; None without the file.
+
+    Raises:
+      InputError: it is damaged.
+    """
+    if not files.exists(best_path(train_dir)):
+        return None
     found = files.read_json(best_path(train_dir))
     if not isinstance(found, dict) or type(found.get("step")) is not int or not 0 <= found["step"] < 1 << 31:
         raise InputError("%s names no step: delete it and run eval.py again." % best_path(train_dir))
@@ -172,6 +193,16 @@ def best(train_dir):
         raise InputError("%s has a segment_labels other than true or false: delete it and run eval.py again."
                          % best_path(train_dir))
     return found
+
+
+def predicts_with_best(train_dir):
+    """Whether the inference model is of the best checkpoint.
+
+    Raises:
+      InputError: a file that evaluations wrote is damaged.
+    """
+    model, found = inference_model_path(train_dir), best(train_dir)
+    return bool(found) and exists(model) and step_of(model) == found["step"]
 
 
 def step_of(checkpoint):

@@ -84,10 +84,10 @@ class InferenceModelExporter(object):
 
     def export(self, checkpoint, train_dir):
         """Writes the inference model of a checkpoint, replacing the previous one."""
-        folder = os.path.join(train_dir, "inference_model")
+        folder, name = os.path.split(checkpoints.inference_model_path(train_dir))
         with atomic.replacing_folder(folder) as temporary, self._graph.as_default(), \
                 tf1.Session(config=_CPU) as session:
             tf.io.gfile.makedirs(temporary)
             checkpoints.restorable(checkpoint, tf1.global_variables())
             checkpoints.restore(session, self._saver, checkpoint)
-            self._saver.save(session, os.path.join(temporary, "inference_model"), write_state=False)
+            self._saver.save(session, os.path.join(temporary, name), write_state=False)

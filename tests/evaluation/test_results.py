@@ -11,6 +11,7 @@ from src.evaluation.classes import Counts
 from src.evaluation.metrics import Curve
 from src.evaluation.metrics import Metrics
 from src.evaluation.results import Results
+from src.trained import checkpoints
 
 
 @pytest.fixture
@@ -74,6 +75,26 @@ def test_segments_decide_about_the_best_checkpoint_once_they_were_evaluated(save
         add(recorded, step, metrics(gap=.5 + step, map=.1))
         bests.append((best(saved)["step"], best(saved)["metric"]))
     assert bests == [(0, "gap"), (1, "map"), (1, "map")]
+
+
+def test_the_best_follows_from_the_results_after_a_kill_before_it_was_written(saved):
+    recorded = Results(saved, KIND)
+    for step, value in (1, .5), (3, .9), (2, .1):
+        add(recorded, step, metrics(map=value))
+        if step == 1:
+            with open(os.path.join(saved, "best_checkpoint.json")) as stream:
+                old = stream.read()
+    for content in old, None:
+        path = os.path.join(saved, "best_checkpoint.json")
+        if content:
+            with open(path, "w") as stream:
+                stream.write(content)
+        else:
+            os.remove(path)
+        assert checkpoints.resolve(saved, "best") == os.path.join(saved, "model.ckpt-3")
+        checkpoints.keep_newest(saved, 4)
+        Results(saved, dict(KIND, segment_labels=False))  # any later evaluation, even if it skips all checkpoints
+        assert best(saved) == dict(KIND, step=3, checkpoint="model.ckpt-3", metric="map", value=.9)
 
 
 def test_the_best_checkpoint_exists(saved):

@@ -26,6 +26,7 @@ from src.evaluation import results
 from src.prediction import served
 from src.submission import ranked_csv
 from src.submission import tuning
+from src.trained import evaluations
 
 MARK = b"\xef\xbb\xbf"
 
@@ -297,7 +298,7 @@ def test_json(path, content):
 @given(of_pieces(b"step,examples,hit_at_one,perr,map,gap,loss,segment_labels,holdout_shards,eval_data_pattern",
                  b"1,5,.1,.2,.3,.4,.5,True,300,p", b'"', b"nan", b"-1", b"1"))
 def test_results_of_evaluations(content):
-    kind = dict.fromkeys(results.KIND)
+    kind = dict.fromkeys(evaluations.KIND)
     with tempfile.TemporaryDirectory() as folder:
         os.mkdir(os.path.join(folder, "eval"))
         path = os.path.join(folder, "eval", "results.csv")

@@ -1,6 +1,7 @@
 """checkpoints.py: which steps of a model's training and evaluation are done, and which checkpoints may be removed."""
 import os
 import shlex
+import shutil
 import types
 
 import pytest
@@ -30,7 +31,7 @@ def done(folder, **flags):
     ([4, 6, 8], [6, 8], 6, ["pretrain", "finetune", "eval"]),
     ([4, 6, 8], [6, 8], 8, ALL),
     ([4, 6, 8], [8, 6], 6, ALL),
-    ([4, 6, 8], [6, 8], None, ["pretrain", "finetune", "eval"]),
+    ([4, 6, 8], [8, 6], None, ALL),  # of equal ones the first; eval.py was killed before best_checkpoint.json
     ([4, 6], [6], 6, ["pretrain", "evaluate-best"]),
     ([9], [9], 9, ALL)])
 def test_names_the_steps_that_are_done(tmp_path, steps, evaluated, best, expected):
@@ -145,6 +146,13 @@ def test_damaged_files_get_a_sentence_and_nothing_is_removed(finished, mode, nam
     code, errors = runner.run("checkpoints", mode=mode, train_dir=finished, **ENDS)
     assert code == 1 and sentence in errors and errors.startswith("error: ") and errors.count("\n") == 1
     assert checkpoints.steps(finished) == list(range(1, 9))
+
+
+def test_an_inference_model_that_is_newer_than_the_results_is_not_the_best(finished):
+    checkpoint_folders.write_inference_model(finished, 8)  # eval.py was killed before it wrote the results again
+    assert done(finished) == ["pretrain", "finetune", "eval"]
+    shutil.rmtree(os.path.join(finished, "inference_model"))
+    assert done(finished) == ["pretrain", "finetune", "eval"]
 
 
 @pytest.mark.parametrize("evaluated, best", [([6, 8], 6), ([6, 8], None), ([], None)])
