@@ -65,6 +65,8 @@ def collect(paths, ratings, table, scores, unranked):
     for label, (view, rows, met) in fusion.each_class(paths, look, "reading lists", also=rated):
         table.add(label, *rows)
         unranked.meet(met)
+        if any(view.lengths):
+            unranked.meet_class(label)
         yield label, view
 
 

@@ -135,7 +135,7 @@ class Folder(object):
         known = [precisions for precisions in self._precisions if None not in precisions]
         means = np.mean(known, axis=0) if known else [None] * len(self._paths)
         self._put("index.html", template.render(
-            warning=unranked.sentence("All files"), head=collecting.HEAD,
+            warnings=unranked.sentences("All files"), head=collecting.HEAD,
             files=list(zip(names, self._paths, means)), score_files=list(zip(titles(self._score_paths),
                                                                              self._score_paths))))
         for name in _STATIC:

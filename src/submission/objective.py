@@ -43,7 +43,7 @@ def read(paths, ratings, segment_max_pred=100000):
 
     Raises:
       NothingRated: no list has a segment that was rated for its class. If only some lists have none, a warning names
-        each; another warning counts rated segments that no list has.
+        each; other warnings count rated segments that no list has, and rated classes without a list.
       InputError: no rating is positive, or a file is missing or malformed.
     """
     rated, unranked = ranking_metrics.rated_classes(ratings), ranking_metrics.Unranked(ratings)
@@ -51,26 +51,36 @@ def read(paths, ratings, segment_max_pred=100000):
     def rate(label, lists, names):
         met = fusion.meet(lists, names)
         # Each process that runs this has its own Unranked, which returns a segment only once.
-        return _rate(label, met, len(lists), rated[label], segment_max_pred), unranked.meet(met.ids)
+        rows = _rate(label, met, len(lists), rated[label], segment_max_pred)
+        return rows, unranked.meet(met.ids), np.array(met.lengths) > 0
 
-    found = {}
-    for label, (found[label], met) in fusion.each_class(paths, rate, "reading ranks", rated):
+    found, is_ranked = {}, np.zeros(len(paths), bool)
+    for label, (found[label], met, has_list) in fusion.each_class(paths, rate, "reading ranks", rated):
         unranked.meet(met)
+        if has_list.any():
+            unranked.meet_class(label)
+        is_ranked |= has_list
     columns = zip(*(rows for rows, _ in found.values()))
     rows = _Rated(*(np.concatenate(column, axis=-1) for column in columns))
     where = "%d lists such as %s" % (len(paths), paths[0]) if len(paths) > 1 else paths[0]
-    _check_any_rated(paths, rows.ranks, ratings, where)
+    _check_any_rated(paths, rows.ranks, is_ranked, ratings, where)
     unranked.warn(where)
     crowds = {label: crowd for label, (_, crowd) in found.items() if crowd is not None}
     return Objective(rows, crowds, segment_max_pred)
 
 
-def _check_any_rated(paths, ranks, ratings, where):
-    unrated = [path for path, of_list in zip(paths, ranks) if np.isinf(of_list).all()]
+def _check_any_rated(paths, ranks, is_ranked, ratings, where):
+    def complaint(shown, has_class):
+        if has_class:
+            return ranking_metrics.no_segment_rated(shown, ratings)
+        return ranking_metrics.no_class_rated(shown, list(ranking_metrics.rated_classes(ratings)))
+
+    unrated = [(path, has_class) for path, of_list, has_class in zip(paths, ranks, is_ranked)
+               if np.isinf(of_list).all()]
     if len(unrated) == len(paths):
-        raise ranking_metrics.NothingRated(where, None, ratings)
-    for path in unrated:
-        log.warning("%s", ranking_metrics.NothingRated(path, None, ratings))
+        raise complaint(where, is_ranked.any())
+    for path, has_class in unrated:
+        log.warning("%s", complaint(path, has_class))
 
 
 def _rate(label, met, num_lists, rated, segment_max_pred):

@@ -23,19 +23,19 @@ class Report(object):
       top_n: segments of each list that count.
 
     Attributes:
-      means: OrderedDict path -> mAP; None, with a warning, for a CSV that ranks no rated segment.
+      means: OrderedDict path -> mAP; None, with a warning, for a CSV that ranks no rated segment or class.
       precisions: OrderedDict path -> dict class -> AP, of the paths that have an mAP.
 
     Raises:
-      NothingRated: the only CSV ranks no rated segment.
+      NothingRated: no CSV ranks a rated segment and a rated class.
       InputError: a CSV is missing or malformed, or no rating is positive.
     """
 
     def __init__(self, headings, rated, top_n):
         self.means, self.precisions = collections.OrderedDict(), collections.OrderedDict()
         self._headings, self._counts = headings, classes.count(rated)
-        self._unranked = ranking_metrics.Unranked(rated).ids  # missing from every list so far
-        self._num_rated = len(self._unranked)
+        every = ranking_metrics.Unranked(rated)
+        self._num_rated, self._unranked, self._unranked_classes = every.num_rated, every.ids, every.labels
         for path in headings:
             unranked = ranking_metrics.Unranked(rated)
             self.means[path] = None
@@ -44,10 +44,11 @@ class Report(object):
                     ranked_csv.iterate(path), rated, top_n, path, unranked)
                 unranked.warn(path)
             except ranking_metrics.NothingRated as error:
-                if len(headings) == 1:
+                if path == list(headings)[-1] and not self.precisions:
                     raise
                 log.warning("%s", error)
             self._unranked = np.intersect1d(self._unranked, unranked.ids)
+            self._unranked_classes = self._unranked_classes & unranked.labels
 
     def print_means(self):
         """Prints a table of the files' mAP."""
@@ -55,7 +56,7 @@ class Report(object):
                             for path, mean in self.means.items()])
 
     def print_classes(self, names):
-        """Prints the best and worst classes of the best file, and how many rated segments no file ranks.
+        """Prints the best and worst classes of the best file, and which rated segments and classes no file ranks.
 
         Args:
           names: dict class -> name.
@@ -63,6 +64,9 @@ class Report(object):
         if self.precisions:
             best = max(self.precisions, key=lambda path: sum(self.precisions[path].values()))
             classes.print_extremes(names, self._counts, self.precisions[best], self._headings[best])
+        if self._unranked_classes:
+            print("classes with a positive rating and no list: %d (%s)"
+                  % (len(self._unranked_classes), ranking_metrics.listed(self._unranked_classes)))
         print("rated segments: %d, in none of the lists: %d" % (self._num_rated, len(self._unranked)))
 
     def write(self, path, names):

@@ -59,6 +59,33 @@ def test_lists_without_a_rated_segment_are_refused(ids, named):
     assert mean_average_precision({7: ids, 3: b"a:0"}) == (0.0, {7: 0.0, 9: 0.0})  # rated for another class
 
 
+def test_lists_of_other_classes_than_the_rated_ones_are_refused():
+    with pytest.raises(ranking_metrics.NothingRated) as error:
+        mean_average_precision({12: b"a:0 b:0", 3: b"a:0", 8: b"c:5"})  # 8 has no positive rating
+    assert str(error.value) == ("The ranking: none of its classes such as 12 has a positive rating; the 2 classes that "
+                                "have one are 7, 9: rank these, and check that the classes' numbers are those of the "
+                                "ratings.")
+
+
+@pytest.mark.parametrize("ranked, told", [
+    (range(0, 40), []),
+    (range(4, 40), ["INFO The lists: classes with a positive rating and no list, which count as 0: 0, 1, 2, 3"]),
+    (range(5, 40), ["WARNING WARNING: The lists: 5 of the 40 classes with a positive rating have no list and count as "
+                    "0: 0, 1, 2, 3, 4. Rank them, too: see --segment_label_ids_file of inference.py."]),
+    (range(39, 40), ["WARNING WARNING: The lists: 39 of the 40 classes with a positive rating have no list and count as "
+                     "0: %s and 19 others. Rank them, too: see --segment_label_ids_file of inference.py."
+                     % ", ".join(map(str, range(20)))])])
+def test_classes_without_a_list_are_named_and_warned_of_above_a_tenth(caplog, ranked, told):
+    caplog.set_level("INFO", "yt8m")
+    # Class 40 has no positive rating, class 41 no rating.
+    rated = ratings.create([b"a:0"] * 41, range(41), [1] * 40 + [0])
+    unranked = ranking_metrics.Unranked(rated)
+    rows = [(label, np.array([b"a:0"])) for label in ranked] + [(41, np.array([b"a:0"]))]
+    ranking_metrics.mean_average_precision(rows, rated, 10, "", unranked)
+    unranked.warn("The lists")
+    assert ["%s %s" % (record.levelname, record.getMessage()) for record in caplog.records] == told
+
+
 def test_without_a_positive_rating_there_is_no_map():
     absent = ratings.create(np.array([b"a:0"]), [7], [0])
     with pytest.raises(InputError, match="None of the 1 segment ratings is positive"):

@@ -211,6 +211,17 @@ def test_tuning_warns_of_rated_segments_that_no_list_has(folder, tmp_path):
                                                                            output_file=tmp_path / "other.json"))
 
 
+@pytest.mark.parametrize("mode, told", [
+    ("tune", "3 lists such as %s/bert_l2h12_oof.csv: none of its classes has a positive rating; the 1 classes that"),
+    ("report", "%s/gatednetvlad_h1024c16_oof.csv: none of its classes such as 3 has a positive rating; the 1 classes")])
+def test_ratings_of_other_classes_are_not_a_map_of_0(folder, tmp_path, mode, told):
+    (tmp_path / "labels.csv").write_text("v0:0,11,1\nv1:0,3,0\n")
+    code, errors = ensemble(mode, **dict(tuning_flags(folder), label_cache=tmp_path / "labels.csv",
+                                         output_file=tmp_path / "out.json"))
+    assert code == 1 and told % folder in errors.splitlines()[-1], errors
+    assert os.listdir(str(tmp_path)) == ["labels.csv"]
+
+
 @pytest.mark.parametrize("mode,flags,message", [
     (None, {}, "--mode is missing: give one of blend, combine_shifts, report, tune"),
     ("blend", dict(input_files=""), "--input_files is empty"),

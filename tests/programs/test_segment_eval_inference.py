@@ -117,7 +117,7 @@ def test_of_many_classes_the_best_and_the_worst_are_printed(folder, capsys):
 
 @pytest.mark.parametrize("missing,warned", [(10, False), (11, True)])
 def test_rated_segments_that_no_list_has_are_warned_of(folder, capsys, caplog, missing, warned):
-    (folder / "ranked.csv").write_text("8,%s\n9,x:5\n" % " ".join("a:%d" % (5 * number) for number in range(90)))
+    (folder / "ranked.csv").write_text("8,%s\n7,x:5\n" % " ".join("a:%d" % (5 * number) for number in range(90)))
     (folder / "ratings.csv").write_text("".join("a:%d,7,1\n" % (5 * number) for number in range(90))
                                         + "".join("other:%d,7,0\n" % (5 * number) for number in range(missing)))
     segment_eval_inference.main(arguments(folder, label_cache=str(folder / "ratings.csv")))

@@ -46,5 +46,16 @@ def test_a_single_file_without_a_rated_segment_is_refused(paths):
         Report(headings(paths["none"]), RATED, 1000)
 
 
+def test_files_of_other_classes_are_refused_or_warned_of(paths, tmp_path, caplog, capsys):
+    (tmp_path / "other.csv").write_text("12,a:0 b:0\n")
+    other, told = str(tmp_path / "other.csv"), "other.csv: none of its classes such as 12 has a positive rating"
+    with pytest.raises(ranking_metrics.NothingRated, match=told):
+        Report(headings(paths["none"], other), RATED, 1000)
+    found = Report(headings(other, paths["some"]), RATED, 1000)
+    assert list(found.means.values()) == [None, .25] and told in caplog.text
+    found.print_classes({})
+    assert "\nclasses with a positive rating and no list: 1 (9)\n" in capsys.readouterr().out
+
+
 def test_only_the_first_segments_of_a_list_count(paths):
     assert Report(headings(paths["all"]), RATED, 2).means[paths["all"]] == np.mean([1, 0])
