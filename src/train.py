@@ -173,14 +173,16 @@ def prepare_folder(args, graph, model, reader, start, validation):
       The initializer for --init_checkpoint, or None; the `trainer.AfterSave`.
 
     Raises:
-      InputError: --init_checkpoint does not exist or does not fit, or the folder holds another model.
+      InputError: --init_checkpoint does not exist or does not fit, the folder holds another model, or another process
+        trains there.
     """
     initialize = validate = None
     if args.init_checkpoint and not start.checkpoint:
         initialize = trainer.initializer(named_checkpoint(args, "init_checkpoint"), graph)
+    is_locked = train_dir.lock(args.train_dir)
     if args.start_new_model:
         train_dir.clear(args.train_dir)
-    checkpoints.remove_half_written(args.train_dir)
+    checkpoints.remove_half_written(args.train_dir, is_locked)
     model_flags.record(args.train_dir, args)
     exporter = export.SavedModelExporter(model, reader) if args.export_saved_models else None
     if validation:
@@ -225,6 +227,8 @@ def describe(args, task, model, reader):
 def train(args, task, stop, model, reader):
     """Trains; returns 128 + the number of the signal that stopped it, or None."""
     paths, validation, start = training_paths(args), validation_data(args), find_start(args)
+    if task.is_chief:
+        train_dir.check_usable(args.train_dir)
     pipeline.check_examples(reader, paths, args.num_readers)
     tower_devices = towers.tower_devices(args.num_gpu, devices.count_gpus(args.num_gpu), task.cluster_spec, task.prefix)
     run = trainer.Run(args.train_dir, args.batch_size * len(tower_devices), args.export_model_steps, args.max_steps,

@@ -1,7 +1,6 @@
 """Checkpoints: finding, restoring and removing them."""
 import collections
 import contextlib
-import fcntl
 import os
 import re
 import time
@@ -113,22 +112,18 @@ def removable(train_dir, kept, end):
     return sorted(indices) + sorted(filter(files.exists, models)) + sorted(others)
 
 
-def remove_half_written(train_dir):
-    """Removes half-written files of killed trainings on this machine; call it before anything is written."""
+def remove_half_written(train_dir, locked):
+    """Removes half-written files of killed trainings on this machine; call it before anything is written.
+
+    Args:
+      train_dir: their folder.
+      locked: whether this process has locked it. Without a lock TensorFlow's own files stay, as their names do not show
+        which process writes them.
+    """
     exports = os.path.dirname(saved_model_path(train_dir, 0))
     for name in filter(files.is_leftover, files.names(exports)):
         files.remove(os.path.join(exports, name))
-    # TensorFlow's own names do not show which process writes a file. So this process locks the folder until it ends.
-    # If another process has locked it, or there are no locks, as in a bucket, such files stay.
-    if storage.local(train_dir) is None or not files.exists(train_dir):
-        return
-    folder = os.open(storage.local(train_dir), os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(folder)
-        return
-    for name in filter(_HALF_WRITTEN.fullmatch, files.names(train_dir)):
+    for name in filter(_HALF_WRITTEN.fullmatch, files.names(train_dir) if locked else ()):
         files.remove(os.path.join(train_dir, name))
 
 

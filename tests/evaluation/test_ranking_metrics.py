@@ -77,7 +77,7 @@ def test_lists_of_other_classes_than_the_rated_ones_are_refused():
                      % ", ".join(map(str, range(20)))])])
 def test_classes_without_a_list_are_named_and_warned_of_above_a_tenth(caplog, ranked, told):
     caplog.set_level("INFO", "yt8m")
-    # Class 40 has no positive rating, class 41 no rating.
+    # 40 has no positive rating, 41 no rating.
     rated = ratings.create([b"a:0"] * 41, range(41), [1] * 40 + [0])
     unranked = ranking_metrics.Unranked(rated)
     rows = [(label, np.array([b"a:0"])) for label in ranked] + [(41, np.array([b"a:0"]))]

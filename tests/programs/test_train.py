@@ -246,6 +246,8 @@ def test_a_killed_run_resumes_at_its_last_checkpoint(video_level, tmp_path):
                  export_model_steps=5)
     with runner.Run("train", **flags) as run:
         run.wait_for(lambda: len(checkpoints.steps(str(tmp_path))) > 1)
+        code, errors = runner.run("train", start_new_model=True, **flags)  # a second training is refused meanwhile
+        assert code == 1 and "--train_dir=%s: process %d on " % (tmp_path, run.pid) in errors.splitlines()[-1]
         os.kill(run.pid, signal.SIGKILL)
         assert run.wait() != 0
     last = checkpoints.steps(str(tmp_path))[-1]
