@@ -1,6 +1,6 @@
-"""Segment ids `VIDEO:START`, START in whole seconds: their form, and fast exact search for equal ids among millions.
+"""Segment ids `VIDEO:START`: their form, and fast exact search for equal ids among millions.
 
-Ids are NumPy bytes arrays throughout.
+START is in seconds, a multiple of 5. Ids are NumPy bytes arrays throughout.
 """
 import re
 
@@ -11,7 +11,7 @@ MAX_VIDEO_BYTES = 64  # of a video's id; YouTube-8M's have 4
 MAX_BYTES = MAX_VIDEO_BYTES + 8  # of a segment's id: a colon and up to seven digits follow
 SEPARATORS = rb"\x00- ,:\x7f"  # not in a video's id: separators of CSVs, and control characters
 VIDEO = re.compile(rb"[^%b]{1,%d}" % (SEPARATORS, MAX_VIDEO_BYTES))
-FORM = re.compile(rb"%b:[0-9]+" % VIDEO.pattern)  # VIDEO:START
+FORM = re.compile(rb"%b:[0-9]*[05]" % VIDEO.pattern)  # VIDEO:START; any other last digit was cut off or mistyped
 _FACTOR = np.int64(-7046029254386353131)  # odd, its bits well mixed: 2**64 over the golden ratio
 
 

@@ -13,6 +13,7 @@ from src.common.errors import InputError
 from src.data import forms
 from src.data import pipeline
 from src.data import segment_ids
+from src.data import segments
 from src.data import shards
 
 _HEADER = b"segment_id,label,score"
@@ -51,6 +52,12 @@ def find(args):
     if args.label_cache:
         atomic.check_writable(args.label_cache)
     found = create(*pipeline.read_ratings(paths, num_classes=args.num_classes))
+    between = np.flatnonzero(segment_ids.split(found.segment_ids)[1] % segments.SEGMENT_FRAMES)
+    if between.size:
+        raise InputError("--eval_data_pattern=%s: the segment %s is rated, but segments start only every %d seconds: "
+                         "replace the shard of this video." % (
+                             args.eval_data_pattern, text.quoted(found.segment_ids[between[0]]),
+                             segments.SEGMENT_FRAMES))
     if args.label_cache:
         write_cache(args.label_cache, found)
     return found
@@ -81,8 +88,8 @@ def read_cache(path, num_classes=forms.NUM_CLASSES):
     for number, line in text.lines(path, _HEADER):
         matched = _LINE.fullmatch(line.strip())
         if not matched or len(matched.group(1)) > segment_ids.MAX_BYTES:
-            raise InputError("%s, line %d: %s is not segment_id,label,score such as abcd:35,1135,1: correct it, "
-                             "or delete the file to rebuild it."
+            raise InputError("%s, line %d: %s is not segment_id,label,score such as abcd:35,1135,1, the start a "
+                             "multiple of 5: correct it, or delete the file to rebuild it."
                              % (path, number, text.quoted(line)))
         if int(matched.group(2)) >= num_classes:
             raise InputError("%s, line %d: the label %d is outside 0..%d: check --num_classes, or delete the file to "

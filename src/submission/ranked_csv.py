@@ -17,14 +17,14 @@ _WIDTHS = np.arange(segment_ids.MAX_BYTES + 1)
 _OWN_BITS = np.where(_WIDTHS[:-1] < _WIDTHS[:, np.newaxis], 255, 0).astype(np.uint8).view(np.int64)
 
 
-def find(patterns):
-    """The paths of the ranked CSVs of --input_files, a list of paths and globs; each once.
+def find(comma_list):
+    """The paths of the ranked CSVs of --input_files, a comma list of paths and globs; each once.
 
     Raises:
       InputError: one matches nothing or a folder.
     """
     paths = []
-    for pattern in filter(None, patterns):
+    for pattern in filter(None, files.split(comma_list)):
         paths.extend(path for path in files.find(pattern, "input_files") if path not in paths)
     for path in paths:
         if tf.io.gfile.isdir(path):
@@ -149,8 +149,8 @@ def _enter(lines_of, path, number, line):
                          % (_where(path, number), text.quoted(line)))
     class_id = text.whole_number(beginning)
     if class_id is None:
-        raise InputError("%s: %s is no class: give a whole number of at most nine digits."
-                         % (_where(path, number), text.quoted(beginning)))
+        raise InputError("%s: %s is no class: give a whole number of at most nine digits; only the first line may be "
+                         "the header %s." % (_where(path, number), text.quoted(beginning), HEADER.decode()))
     if class_id in lines_of:
         raise InputError("%s: class %d already has line %d: delete one of the two."
                          % (_where(path, number), class_id, lines_of[class_id]))
@@ -212,16 +212,16 @@ def check_form(ids, where):
 def _malformed(ids, where):
     """The error that names the first malformed id."""
     bad = next(one for one in ids if not segment_ids.FORM.fullmatch(one) or len(one) > segment_ids.MAX_BYTES)
-    return InputError("%s: segment %s is not of the form VIDEO:START with START in whole seconds, such as abcd:35: "
-                      "correct it or write the file again." % (where, text.quoted(bad)))
+    return InputError("%s: segment %s is not of the form VIDEO:START with START in whole seconds, a multiple of 5, "
+                      "such as abcd:35: correct it or write the file again." % (where, text.quoted(bad)))
 
 
 def well_formed(ids):
     """Whether the ids of `split` have the form VIDEO:START.
 
     With a blank after each id, this holds if there is no comma, if there are as many colons as ids, none of them
-    beside a blank, and if only digits follow each colon up to the blank. Works on arrays, as a file may hold 100
-    million ids.
+    beside a blank, if only digits follow each colon up to the blank, and if the last of them is 0 or 5. Works on
+    arrays, as a file may hold 100 million ids.
     """
     if not len(ids):
         return True
@@ -230,6 +230,9 @@ def well_formed(ids):
     digits = characters - np.uint8(ord("0")) < 10  # characters below "0" wrap around
     if (np.any(characters == ord(",")) or np.count_nonzero(colons) != len(ids) or colons[0]
             or np.any(blanks[:-1] & colons[1:]) or np.any(colons[:-1] & blanks[1:])):
+        return False
+    last = characters[:-1][blanks[1:]]
+    if np.any((last != ord("0")) & (last != ord("5"))):
         return False
     left, reach = len(ids), 0
     while left:  # number of colons with only digits in the `reach` bytes after them

@@ -55,6 +55,7 @@ def test_videos_have_ids_that_csvs_can_hold(video, valid):
     assert bool(segment_ids.FORM.fullmatch(video + b":35")) == valid
 
 
-@pytest.mark.parametrize("segment", [b"abcd", b"abcd:", b":5", b"abcd:-5", b"abcd:5 ", b"ab:cd:5"])
-def test_segments_have_a_video_and_a_start(segment):
+@pytest.mark.parametrize("segment", [b"abcd", b"abcd:", b":5", b"abcd:-5", b"abcd:5 ", b"ab:cd:5", b"abcd:11",
+                                     b"abcd:299"])
+def test_segments_have_a_video_and_a_start_at_every_fifth_second(segment):
     assert not segment_ids.FORM.fullmatch(segment)

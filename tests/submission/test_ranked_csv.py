@@ -64,6 +64,9 @@ def test_header_line_ends_and_row_order_are_free(tmp_path, content):
     (b"5,videoidlong:295 a0:5 videoidlong:295", 'segment "videoidlong:295" occurs twice'),
     (b"5,a0:5 a010 a0:15", 'segment "a010" is not of the form VIDEO:START'),
     (b"5,35 a0:15", 'segment "35" is not of the form'),
+    (b"5,v03082:11 a0:15", 'segment "v03082:11" is not of the form VIDEO:START with START in whole seconds, a mul'),
+    (b"5,a0:15 v03082:11", 'segment "v03082:11" is not of the form'),
+    (b"5,a0:10 v03082:1 a:0", 'segment "v03082:1" is not of the form'),
     (b"5,a0:5 a0: a0:15", 'segment "a0:" is not of the form'),
     (b"5,a0:5 :10", 'segment ":10" is not of the form'),
     (b"5,:10", 'segment ":10" is not of the form'),
@@ -142,7 +145,7 @@ def test_rows_are_read_by_class(tmp_path, monkeypatch, content, block_bytes):
 
 
 def test_ids_of_all_widths_are_read_and_written(tmp_path):
-    ids = [b"%s:%d" % (b"v" * (1 + number % 64), number) for number in range(997)]
+    ids = [b"%s:%d" % (b"v" * (1 + number % 64), 5 * number) for number in range(997)]
     path = str(tmp_path / "ranked.csv")
     ranked_csv.write(path, [(5, ids)])
     assert as_lists(ranked_csv.read(path)) == {5: ids}
