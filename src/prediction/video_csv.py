@@ -6,6 +6,8 @@ import numpy as np
 from src.common import atomic
 from src.common import text
 from src.common.errors import InputError
+from src.data import forms
+from src.data import segment_ids
 from src.data import vocabulary
 
 HEADER, NAMES = b"VideoId,LabelConfidencePairs", b",Names"
@@ -51,21 +53,29 @@ def iterate(path, videos):
 
     Args:
       path: CSV that inference.py --segment_labels --output_prob wrote.
-      videos: set of ids, bytes; lines of other videos are skipped.
+      videos: set of ids, bytes; of the lines of other videos only the id is looked at.
 
     Raises:
       InputError: the file is missing or malformed.
     """
     for number, line in text.lines(path, line_bytes=_LINE_BYTES):
+        if number == 1 and line.startswith(HEADER):
+            continue
         name, _, pairs = line.partition(b",")
-        video, _, start = name.rpartition(b":")
-        if video in videos:
-            try:
+        try:
+            if not segment_ids.FORM.fullmatch(name):
+                raise ValueError
+            video, _, start = name.rpartition(b":")
+            if video in videos:
                 labels, scores = np.array(pairs.partition(b",")[0].split(b" ")).reshape(-1, 2).T
-                yield video, int(start), labels.astype(int), scores.astype(float)
-            except (ValueError, OverflowError):
-                raise InputError("%s, line %d: %s is not VIDEO:START,label score label score: write the file again."
-                                 % (path, number, text.quoted(line)))
+                labels, scores = labels.astype(int), scores.astype(float)
+                if not (np.all((labels >= 0) & (labels < forms.MAX_CLASSES)) and np.all((scores >= 0) & (scores <= 1))):
+                    raise ValueError
+                yield video, int(start), labels, scores
+        except (ValueError, OverflowError):
+            raise InputError("%s, line %d: %s is not VIDEO:START,label score label score, with scores from 0 to 1: "
+                             "give what inference.py --segment_labels --output_prob writes."
+                             % (path, number, text.quoted(line)))
 
 
 def read_video(path, video):

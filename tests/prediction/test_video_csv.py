@@ -1,10 +1,12 @@
 """CSV of each video's classes and confidences."""
 import csv
 import os
+import re
 
 import numpy as np
 import pytest
 
+from src.common import text
 from src.common.errors import InputError
 from src.prediction import video_csv
 
@@ -58,11 +60,13 @@ def test_one_videos_segments_are_read_back(tmp_path):
         video_csv.read_video(path, b"xy")
 
 
-@pytest.mark.parametrize("line", ["ab:15,3 .5 7", "ab:15,3 high", "ab:15", "ab:late,3 .5",
+@pytest.mark.parametrize("line", ["ab:15,3 .5 7", "ab:15,3 high", "ab:15", "ab:late,3 .5", "ab:15,3 nan", "ab:15,3 inf",
+                                  "ab:15,3 17.0", "ab:15,3 -.1", "ab:15,-3 .5", "ab:15,65536 .5", "ab:15,3.5 .5",
+                                  "ab:11,3 .5", "xy:11,3 .5", "xy,3 .5", "\x7fELF\x02", "ab,3 .5",
                                   "ab:15,%s .5" % (30 * "3")])
 def test_a_malformed_line_is_named(line, tmp_path):
     (tmp_path / "segments.csv").write_text("VideoId,LabelConfidencePairs\nxy:0,oops\nab:5,3 .5\n%s\n" % line)
-    with pytest.raises(InputError, match='line 4: "%s" is not VIDEO:START' % line):
+    with pytest.raises(InputError, match=re.escape('line 4: %s is not VIDEO:START' % text.quoted(line.encode()))):
         video_csv.read_video(str(tmp_path / "segments.csv"), b"ab")
 
 
