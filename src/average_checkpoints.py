@@ -45,7 +45,7 @@ def chosen_checkpoints(args):
     if bool(args.checkpoints) == bool(args.num_last_checkpoints):
         raise InputError("Give either --checkpoints or --num_last_checkpoints, to choose what is averaged.")
     if args.checkpoints:
-        named = [which.strip() for which in args.checkpoints.split(",")]
+        named = files.split(args.checkpoints, checkpoints.exists)
         if "" in named:
             raise InputError("--checkpoints=%s has an empty entry: put single commas between the steps."
                              % args.checkpoints)

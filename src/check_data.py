@@ -51,7 +51,7 @@ def find(patterns):
     Raises:
       InputError: there is no glob, or one matches nothing.
     """
-    globs = [glob for pattern in patterns for glob in pattern.split(",") if glob]
+    globs = [glob for pattern in patterns for glob in files.split(pattern) if glob]
     if not globs:
         raise InputError("--data_pattern is empty: give it a path or a glob.")
     return collections.OrderedDict((glob, files.find(glob, "data_pattern")) for glob in globs)

@@ -49,7 +49,7 @@ def define_flags():
                       "combine_shifts: fuse each model's shifts (NAME.csv, NAME_shift1.csv, ..) into one CSV, with "
                       "equal weights. tune: find w0 and one weight per model. blend: fuse the models. report: print "
                       "each file's mAP.")
-    flags.DEFINE_list("input_files", [], "Ranked CSVs: a comma list of paths or globs.")
+    flags.DEFINE_string("input_files", "", "Ranked CSVs: a comma list of paths or globs.")
     flags.DEFINE_string("output_file", "", "combine_shifts: a CSV, or a folder for several models. tune: JSON of the "
                         "weights. blend: a CSV. report: CSV of the classes' figures, or empty.")
     flags.DEFINE_string("weights", "", "blend: a comma list, one weight per file in their order, or the JSON of tune. "

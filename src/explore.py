@@ -39,10 +39,10 @@ def define_flags():
     shards.define_flags()
     ratings.define_flags()
     vocabulary.define_flags()
-    flags.DEFINE_list("input_files", [], "Ranked CSVs: a comma list of paths or globs. The pages show the gain of the "
-                      "file whose name begins with blend, or of the last one, over the best of the others.")
-    flags.DEFINE_list("segment_scores", [], "CSVs of inference.py --segment_labels --output_prob, a comma list of "
-                      "paths or globs: probabilities to show beside the ranks in each video.")
+    flags.DEFINE_string("input_files", "", "Ranked CSVs: a comma list of paths or globs. The pages show the gain of "
+                        "the file whose name begins with blend, or of the last one, over the best of the others.")
+    flags.DEFINE_string("segment_scores", "", "CSVs of inference.py --segment_labels --output_prob, a comma list of "
+                        "paths or globs: probabilities to show beside the ranks in each video.")
     flags.DEFINE_string("video_ids_file", "", "Lines abcd,YOUTUBEID: segments of these videos link to YouTube.")
     flags.DEFINE_string("output_dir", "", "Folder for the pages; replaces the pages of an earlier run.")
 
@@ -52,7 +52,8 @@ def main(args):
     output_dir = args.output_dir.rstrip("/")
     pages.check_folder(output_dir)
     paths = ranked_csv.find(args.input_files)
-    score_paths = [path for pattern in args.segment_scores for path in files.find(pattern, "segment_scores")]
+    score_paths = [path for pattern in filter(None, files.split(args.segment_scores))
+                   for path in files.find(pattern, "segment_scores")]
     names = vocabulary.find(args.vocabulary_file, args.eval_data_pattern)
     on_youtube = video_ids.read(args.video_ids_file)
     rated = ratings.find(args)

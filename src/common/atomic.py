@@ -6,6 +6,7 @@ same machine removes the leftover.
 import contextlib
 import json
 import os
+import re
 import shutil
 import socket
 import stat
@@ -16,6 +17,9 @@ from src.common import exchange
 from src.common import files
 from src.common import storage
 from src.common.errors import InputError
+
+
+_COMPRESSED = re.compile(r"(?<!\.tar)\.(gz|bz2|xz|zst|zip)$")
 
 
 @contextlib.contextmanager
@@ -36,8 +40,10 @@ def _check_file(path):
     """Checks that a file may be written to `path`.
 
     Raises:
-      InputError: it is a folder, a device or a pipe.
+      InputError: it is a folder, a device or a pipe, or has the name of a compressed file.
     """
+    if _COMPRESSED.search(path):
+        raise InputError("%s would not be compressed: leave the last ending out of its name." % path)
     if path.endswith("/") or tf.io.gfile.isdir(path):
         raise InputError("%s is a folder and cannot be written as a file: give a file's name." % path)
     if files.mode(path) and not stat.S_ISREG(files.mode(path)):

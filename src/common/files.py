@@ -115,6 +115,31 @@ def find(pattern, flag):
     return paths
 
 
+def split(comma_list, is_path=None):
+    """List of the paths and globs in a comma list; one that exists, commas included, is not split.
+
+    Args:
+      comma_list: text; blanks around its entries do not count.
+      is_path: whether a text is a path; None: a file, a folder, or a glob that matches one.
+    """
+    parts, found = comma_list.split(","), []
+    while parts:
+        count = next((count for count in range(len(parts), 1, -1) if _is_one(parts[:count], is_path)), 1)
+        found.append(",".join(parts[:count]).strip())
+        parts = parts[count:]
+    return found
+
+
+def _is_one(parts, is_path):
+    """Whether parts of a comma list are one path or glob; see `split`."""
+    path = ",".join(parts).strip()
+    if any("://" in part for part in parts[1:]):
+        return False
+    if is_path or not is_glob(path):
+        return (is_path or exists)(path)
+    return not glob(parts[0].strip()) and bool(glob(path))
+
+
 def version(path):
     """A value that changes when a file is replaced; None if there is no file."""
     try:

@@ -266,6 +266,15 @@ def test_patterns_do_not_match_what_a_killed_run_left(tmp_path):
 # What is no file.
 
 
+@pytest.mark.parametrize("name", ["out.csv.gz", "weights.json.xz", "out.zip", "a.bz2", "tar.gz"])
+@pytest.mark.parametrize("write", [lambda path: atomic.write_json(path, 5), atomic.check_writable])
+def test_a_name_that_promises_compression_is_refused(tmp_path, write, name):
+    with pytest.raises(InputError, match="%s would not be compressed: leave the last ending out of its name" % name):
+        write(str(tmp_path / name))
+    write(str(tmp_path / "model.tar.gz"))  # --output_model_tgz is compressed
+    assert set(os.listdir(str(tmp_path))) <= {"model.tar.gz"}
+
+
 @pytest.mark.parametrize("kind", [stat.S_IFIFO, stat.S_IFCHR])
 @pytest.mark.parametrize("linked", [False, True])
 @pytest.mark.parametrize("write", [lambda path: atomic.write_json(path, 5), atomic.check_writable])

@@ -50,6 +50,18 @@ def test_a_name_that_is_not_utf8_is_said_to_be_so(tmp_path):
     assert "a.csv" in files.names(str(tmp_path))
 
 
+def test_a_comma_list_is_split_unless_a_path_has_its_commas(tmp_path, monkeypatch):
+    monkeypatch.chdir(str(tmp_path))
+    for name in "Bach, J. S./one.csv", "Bach, J. S./two.csv", "a,b.csv", "a", "c.csv", "d.csv":
+        write(tmp_path / name)
+    assert files.split("Bach, J. S./one.csv,c.csv, a,b.csv ,d.csv") == [
+        "Bach, J. S./one.csv", "c.csv", "a,b.csv", "d.csv"]
+    assert files.split("Bach, J. S./*.csv,a,?.csv") == ["Bach, J. S./*.csv", "a", "?.csv"]
+    assert files.split("x,y.csv,*.csv") == ["x", "y.csv", "*.csv"] and files.split("c.csv,,d.csv,") == [
+        "c.csv", "", "d.csv", ""]
+    assert files.split("gs://bucket/a,gs://bucket/b") == ["gs://bucket/a", "gs://bucket/b"]
+
+
 def test_no_name_is_too_long_to_be_missing(tmp_path):
     assert not files.exists(str(tmp_path / (1000 * "a"))) and files.glob(str(tmp_path / ("[" + 1000 * "a" + "]"))) == []
 

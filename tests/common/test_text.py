@@ -1,5 +1,8 @@
 """Text files of any editor: marks and line ends make no difference, and no line takes all memory."""
+import bz2
+import gzip
 import io
+import lzma
 import tracemalloc
 
 import pytest
@@ -38,6 +41,25 @@ def test_marks_and_line_ends_mean_nothing(path, monkeypatch, mark, end, last_end
         line = LINES[(number - 1) // step]
         assert content[start:start + length].rstrip(b"\r") == line
         assert beginning == line[:1 if mark and number == 1 else 4]
+
+
+def test_lines_may_end_in_cr_alone(path):
+    write(path, b"Class, Segments\r3,a:0 b:0\r\r5,a:0\r")
+    assert list(text.lines(path, header=b"Class,Segments")) == [(2, b"3,a:0 b:0"), (4, b"5,a:0")]
+
+
+@pytest.mark.parametrize("header", [b"class,segments", b"Class, Segments", b" CLASS ,Segments ", b'"Class","Segments"'])
+def test_a_header_is_known_in_any_spelling(path, header):
+    write(path, header + b"\n3,a:0\n")
+    assert list(text.lines(path, header=b"Class,Segments")) == [(2, b"3,a:0")]
+    assert len(list(text.lines(path))) == 2
+
+
+@pytest.mark.parametrize("name, compress", [("gzip", gzip.compress), ("bzip2", bz2.compress), ("xz", lzma.compress)])
+def test_a_compressed_file_is_named(path, name, compress):
+    write(path, compress(b"3,a:0\n" * 100000))
+    with pytest.raises(InputError, match="some.txt is compressed with %s and no text: unpack it" % name):
+        next(text.lines(path))
 
 
 @pytest.mark.parametrize("content", [b"", b"\xef\xbb\xbf", b"\n\r\n", b"\xef\xbb\xbfhead\r\n", b"\n\nhead"])

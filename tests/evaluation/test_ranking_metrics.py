@@ -72,8 +72,8 @@ def test_lists_of_other_classes_than_the_rated_ones_are_refused():
     (range(4, 40), ["INFO The lists: classes with a positive rating and no list, which count as 0: 0, 1, 2, 3"]),
     (range(5, 40), ["WARNING WARNING: The lists: 5 of the 40 classes with a positive rating have no list and count as "
                     "0: 0, 1, 2, 3, 4. Rank them, too: see --segment_label_ids_file of inference.py."]),
-    (range(39, 40), ["WARNING WARNING: The lists: 39 of the 40 classes with a positive rating have no list and count as "
-                     "0: %s and 19 others. Rank them, too: see --segment_label_ids_file of inference.py."
+    (range(39, 40), ["WARNING WARNING: The lists: 39 of the 40 classes with a positive rating have no list and count "
+                     "as 0: %s and 19 others. Rank them, too: see --segment_label_ids_file of inference.py."
                      % ", ".join(map(str, range(20)))])])
 def test_classes_without_a_list_are_named_and_warned_of_above_a_tenth(caplog, ranked, told):
     caplog.set_level("INFO", "yt8m")

@@ -211,6 +211,15 @@ def test_tuning_warns_of_rated_segments_that_no_list_has(folder, tmp_path):
                                                                            output_file=tmp_path / "other.json"))
 
 
+def test_other_programs_headers_and_commas_in_paths_are_accepted(tmp_path):
+    (tmp_path / "mine, old").mkdir()
+    (tmp_path / "mine, old" / "one.csv").write_bytes(b"class, segments\r3,a:0 b:0\r")
+    (tmp_path / "two.csv").write_bytes(b'"Class","Segments"\r\n3,b:0 a:0\r\n')
+    runner.succeed("ensemble", mode="blend", input_files="%s/mine, old/one.csv,%s/two.csv" % (tmp_path, tmp_path),
+                   weights="2,1", output_file=tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_bytes() == b"Class,Segments\n3,a:0 b:0\n"
+
+
 @pytest.mark.parametrize("mode, told", [
     ("tune", "3 lists such as %s/bert_l2h12_oof.csv: none of its classes has a positive rating; the 1 classes that"),
     ("report", "%s/gatednetvlad_h1024c16_oof.csv: none of its classes such as 3 has a positive rating; the 1 classes")])
@@ -248,6 +257,7 @@ def test_ratings_of_other_classes_are_not_a_map_of_0(folder, tmp_path, mode, tol
     ("combine_shifts", dict(output_file="{}/all.csv"), "is one file and --input_files are of 3 models such as "),
     ("blend", dict(output_file="{}/./bert_l2h12_oof.csv"), "bert_l2h12_oof.csv would be overwritten"),
     ("tune", dict(output_file="{}/text.json", log_file="{}/text.json"), "text.json would be overwritten"),
+    ("blend", dict(output_file="{}/x.csv.gz"), "x.csv.gz would not be compressed: leave the last ending out"),
     ("tune", dict(label_cache=""), "There are no ratings to evaluate against"),
     ("tune", dict(output_file="weights"), "--output_file=weights gets JSON: give a name that ends in .json"),
     ("tune", dict(log_file="{}/labels.csv"),
