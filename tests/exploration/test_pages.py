@@ -93,6 +93,22 @@ def test_classes_are_searched_and_sorted(page):
     assert names(page) == ["Nike, Inc."] and texts(page, "[role=status]") == ["1 of 4 classes"]
 
 
+@pytest.mark.parametrize("name", ["a long name with spaces that somebody gave to the list of the first model, May",
+                                  "along" * 20])
+def test_a_long_file_name_leaves_the_columns_on_the_page(started, tmp_path, name):
+    ids = np.array([b"abcd:%d" % start for start in range(0, 300, 5)])
+    ranked_csv.write(str(tmp_path / (name + ".csv")), [(3, ids)])
+    (tmp_path / "labels.csv").write_text("abcd:0,3,1\n")
+    runner.succeed("explore", output_dir=tmp_path / "explore", label_cache=tmp_path / "labels.csv",
+                   input_files=tmp_path / (name + ".csv"))
+    for width, columns in (1280, 5), (400, 3):
+        started.look(width)
+        started.open("file://%s/explore/index.html" % tmp_path, "document.querySelector('#class-table .ap') !== null")
+        rights = started.evaluate("[...document.querySelectorAll('#class-table tbody tr > *, footer td:last-child')].map("
+                                  "one => one.getBoundingClientRect().right)")
+        assert len(rights) == 6 and max(rights[:columns] + rights[-1:]) <= width - 15
+
+
 def test_the_keyboard_reaches_a_class_and_its_video(page):
     page.evaluate("document.querySelector('#class-table thead th button').focus()")
     page.press("Enter")  # sorts by name
