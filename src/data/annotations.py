@@ -8,6 +8,7 @@ from src.common import text
 from src.common.errors import InputError
 from src.data import segment_ids
 from src.data import segments
+from src.data import vocabulary
 from src.data import writing
 
 
@@ -38,7 +39,7 @@ def read_labels(path, num_classes, classes):
     found = {}
     for number, line in text.lines(path, header=b"id,labels"):
         video, comma, labels = line.partition(b",")
-        video = video.strip()
+        video = segment_ids.composed(video.strip())
         if not comma or not segment_ids.VIDEO.fullmatch(video):
             raise InputError("%s, line %d: %s is not id,label;label, the id without colon and blank: correct it."
                              % (path, number, text.quoted(line)))
@@ -70,7 +71,7 @@ def read_ratings(path, num_classes, classes):
         if not segment or not score or not label.strip():
             raise InputError("%s, line %d: %s is not segment_id,label,score such as abcd:35,7,1: correct it."
                              % (path, number, text.quoted(line)))
-        video, start = segment.group(1), int(segment.group(2))
+        video, start = segment_ids.composed(segment.group(1)), int(segment.group(2))
         if start % segments.SEGMENT_FRAMES:
             raise InputError("%s, line %d: no segment starts at second %d, only one every %d seconds: correct it."
                              % (path, number, start, segments.SEGMENT_FRAMES))
@@ -83,7 +84,7 @@ def _class_of(word, num_classes, classes, path, number):
     """The class that a word means, by its number or its name."""
     label = text.whole_number(word)
     if label is None:
-        called = classes.get(" ".join(word.decode("utf-8", "replace").split()), [])
+        called = classes.get(vocabulary.normalized(word.decode("utf-8", "replace")), [])
         if len(called) != 1:
             raise InputError("%s, line %d: %s is the name of %s in --vocabulary_file: give the class's number." % (
                 path, number, text.quoted(word.strip()), "the classes %s" % ", ".join(map(str, called)) if called else

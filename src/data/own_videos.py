@@ -43,7 +43,7 @@ def find(folder):
         path = os.path.join(folder, name)
         if not name.startswith("."):
             try:
-                video = os.path.splitext(name)[0].encode()
+                video = segment_ids.composed(os.path.splitext(name)[0].encode())
             except UnicodeEncodeError:
                 raise InputError("%s is not UTF-8: rename the file." % ascii(path))
             check_id(video, path)

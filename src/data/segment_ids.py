@@ -3,6 +3,7 @@
 START is in seconds, a multiple of 5. Ids are NumPy bytes arrays throughout.
 """
 import re
+import unicodedata
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,14 @@ SEPARATORS = rb"\x00- ,:\x7f"  # not in a video's id: separators of CSVs, and co
 VIDEO = re.compile(rb"[^%b]{1,%d}" % (SEPARATORS, MAX_VIDEO_BYTES))
 FORM = re.compile(rb"%b:[0-9]*[05]" % VIDEO.pattern)  # VIDEO:START; any other last digit was cut off or mistyped
 _FACTOR = np.int64(-7046029254386353131)  # odd, its bits well mixed: 2**64 over the golden ratio
+
+
+def composed(video):
+    """A video's id, bytes, with its letters and accents composed (Unicode NFC): programs write them in both ways."""
+    try:
+        return unicodedata.normalize("NFC", video.decode()).encode()
+    except UnicodeDecodeError:
+        return video
 
 
 def join(video_ids, starts):

@@ -7,6 +7,7 @@ columns Index and Name are read, in any position.
 import csv
 import logging
 import os
+import unicodedata
 
 from absl import flags
 
@@ -19,6 +20,8 @@ log = logging.getLogger("yt8m")
 DEFAULT = "vocabulary.csv"
 HEADER = ["Index", "TrainVideoCount", "KnowledgeGraphId", "Name", "WikiUrl", "Vertical1", "Vertical2", "Vertical3",
           "WikiDescription"]
+# Zero-width joiner and non-joiner, which change how letters and emoji look; the tags of which emoji of flags consist.
+_JOINERS = {"\u200c", "\u200d"} | set(map(chr, range(0xe0020, 0xe0080)))
 _FOLDERS = 4  # that may hold it: the folder of the records, such as 3/frame/validate, and the three above it
 
 
@@ -59,6 +62,22 @@ def name_of(names, label):
     return names.get(label) or "class %d" % label
 
 
+def normalized(name):
+    """A name in the form in which names are compared and shown, whatever program wrote it.
+
+    Letters and their accents are composed (Unicode NFC). Runs of blanks and control characters become one blank.
+    Characters that show nothing, such as soft hyphens, are removed, but for those that join letters or emoji.
+    """
+    kept = []
+    for character in unicodedata.normalize("NFC", name):
+        kind = unicodedata.category(character)
+        if kind == "Cc":
+            kept.append(" ")
+        elif kind != "Cf" or character in _JOINERS:
+            kept.append(character)
+    return " ".join("".join(kept).split())
+
+
 def labels_of(names):
     """Inverts {class: name} -> {name: ascending list of its classes}."""
     found = {}
@@ -68,7 +87,7 @@ def labels_of(names):
 
 
 def read(path):
-    """dict class -> name, of the classes with names; runs of blanks and control characters become one blank.
+    """dict class -> name, of the classes with names; see `normalized`.
 
     Raises:
       InputError: the file is missing, not UTF-8 or malformed; names the line.
@@ -87,7 +106,7 @@ def read(path):
             raise _malformed(path, number, "%s is no class" % text.quoted(index))
         if label in names:
             raise _malformed(path, number, "class %d occurs twice" % label)
-        names[label] = " ".join("".join(each if each.isprintable() else " " for each in name).split())
+        names[label] = normalized(name)
     if not names:
         raise InputError("%s holds no class: fetch the file again." % path)
     return {label: name for label, name in names.items() if name}

@@ -1,10 +1,12 @@
 """Names of classes: both published forms, files saved by editors, and malformed lines."""
 import csv
 import itertools
+import unicodedata
 
 import pytest
 
 from src.common.errors import InputError
+from src.data import annotations
 from src.data import synthetic
 from src.data import vocabulary
 
@@ -24,6 +26,24 @@ def test_both_published_forms_are_read(tmp_path, content, names, mark, end):
     path = tmp_path / "vocabulary.csv"
     path.write_bytes((mark + content.replace("\n", end)).encode())
     assert vocabulary.read(str(path)) == names
+
+
+@pytest.mark.parametrize("name, shown", [
+    ("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",) * 2,  # Persian, with a zero-width non-joiner
+    (unicodedata.normalize("NFD", "Caf\u00e9 \u0160koda"), "Caf\u00e9 \u0160koda"),
+    ("Donau\u00addampf\u00adschiff", "Donaudampfschiff"),  # soft hyphens
+    ("\U0001f468\u200d\U0001f469\u200d\U0001f467 family",) * 2,
+    ("\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",) * 2,  # the flag of England
+    ("\U0001fae0 new emoji",) * 2,  # unknown to the Unicode of this Python
+    ("right \u202eto left", "right to left"), ("a\u00a0\u2028b\tc\u001b", "a b c")])
+def test_names_are_written_in_one_way(tmp_path, name, shown):
+    path = tmp_path / "vocabulary.csv"
+    path.write_text('Index,Name\n4,"%s"\n' % name, encoding="utf-8")
+    assert vocabulary.read(str(path)) == {4: shown}
+    for spelled in name, shown:
+        (tmp_path / "labels.csv").write_text("cats,%s\n" % spelled, encoding="utf-8")
+        found = annotations.read_labels(str(tmp_path / "labels.csv"), 5, vocabulary.labels_of({4: shown}))
+        assert found[b"cats"][1].tolist() == [4]
 
 
 def test_a_class_without_a_name_keeps_its_number():

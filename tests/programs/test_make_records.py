@@ -78,6 +78,16 @@ def features_of_one_video(tmp_path):
     return tmp_path
 
 
+def test_accents_of_ids_may_be_composed_or_not(tmp_path):
+    (tmp_path / "features").mkdir()
+    np.savez(str(tmp_path / "features" / "cafe\u0301.npz"), **quantized(12))
+    (tmp_path / "labels.csv").write_text("caf\u00e9,3\n", encoding="utf-8")
+    (tmp_path / "ratings.csv").write_text("cafe\u0301:5,3,1\n", encoding="utf-8")
+    found = make(tmp_path, labels_file=str(tmp_path / "labels.csv"), ratings_file=str(tmp_path / "ratings.csv"))
+    (video, (labels, _, ratings)), = found.items()
+    assert (video.decode(), labels, ratings) == ("caf\u00e9", [3], [(5, 10, 3, 1)])
+
+
 def test_features_of_each_kind_become_records_that_the_starter_code_parses(tmp_path):
     features = tmp_path / "features"
     features.mkdir()
@@ -122,7 +132,7 @@ def test_a_long_video_is_cut_with_its_ratings_or_refused(folder, capsys):
     flags = dict(labels_file=str(folder / "labels.csv"), ratings_file=str(folder / "ratings.csv"))
     with pytest.raises(InputError, match="long.npz has 604 seconds, and records hold up to 300: cut the video, or"):
         make(folder, long_videos="refuse", **flags)
-    assert os.listdir(str(folder / "records")) == []
+    assert sorted(os.listdir(str(folder))) == ["features", "labels.csv", "ratings.csv"]
     found = make(folder, **flags)
     assert set(found) == {b"one", b"long", b"long~300", b"long~600"}
     for start, ratings in (0, [(295, 300, 3, 1)]), (300, [(0, 5, 3, 0)]), (600, [(0, 5, 4, 1)]):
