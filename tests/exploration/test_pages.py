@@ -104,8 +104,8 @@ def test_a_long_file_name_leaves_the_columns_on_the_page(started, tmp_path, name
     for width, columns in (1280, 5), (400, 3):
         started.look(width)
         started.open("file://%s/explore/index.html" % tmp_path, "document.querySelector('#class-table .ap') !== null")
-        rights = started.evaluate("[...document.querySelectorAll('#class-table tbody tr > *, footer td:last-child')].map("
-                                  "one => one.getBoundingClientRect().right)")
+        rights = started.evaluate("[...document.querySelectorAll('#class-table tbody tr > *, footer td:last-child')]"
+                                  ".map(one => one.getBoundingClientRect().right)")
         assert len(rights) == 6 and max(rights[:columns] + rights[-1:]) <= width - 15
 
 
