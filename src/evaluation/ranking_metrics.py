@@ -39,9 +39,8 @@ def no_class_rated(where, rated, label=None):
       label: a class of the lists; None: not named.
     """
     return NothingRated(
-        "%s: none of its classes%s has a positive rating; the %d classes that have one are %s: rank these, and check "
-        "that the classes' numbers are those of the ratings." % (
-            where, "" if label is None else " such as %d" % label, len(rated), listed(rated)))
+        "%s: none of its classes%s has a positive rating; these have one: %s. Rank these, and check that the classes' "
+        "numbers are those of the ratings." % (where, "" if label is None else " such as %d" % label, listed(rated)))
 
 
 def listed(labels):

@@ -62,9 +62,8 @@ def test_lists_without_a_rated_segment_are_refused(ids, named):
 def test_lists_of_other_classes_than_the_rated_ones_are_refused():
     with pytest.raises(ranking_metrics.NothingRated) as error:
         mean_average_precision({12: b"a:0 b:0", 3: b"a:0", 8: b"c:5"})  # 8 has no positive rating
-    assert str(error.value) == ("The ranking: none of its classes such as 12 has a positive rating; the 2 classes that "
-                                "have one are 7, 9: rank these, and check that the classes' numbers are those of the "
-                                "ratings.")
+    assert str(error.value) == ("The ranking: none of its classes such as 12 has a positive rating; these have one: "
+                                "7, 9. Rank these, and check that the classes' numbers are those of the ratings.")
 
 
 @pytest.mark.parametrize("ranked, told", [

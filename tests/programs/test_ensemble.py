@@ -221,8 +221,8 @@ def test_other_programs_headers_and_commas_in_paths_are_accepted(tmp_path):
 
 
 @pytest.mark.parametrize("mode, told", [
-    ("tune", "3 lists such as %s/bert_l2h12_oof.csv: none of its classes has a positive rating; the 1 classes that"),
-    ("report", "%s/gatednetvlad_h1024c16_oof.csv: none of its classes such as 3 has a positive rating; the 1 classes")])
+    ("tune", "3 lists such as %s/bert_l2h12_oof.csv: none of its classes has a positive rating; these have one: 11."),
+    ("report", "%s/gatednetvlad_h1024c16_oof.csv: none of its classes such as 3 has a positive rating; these")])
 def test_ratings_of_other_classes_are_not_a_map_of_0(folder, tmp_path, mode, told):
     (tmp_path / "labels.csv").write_text("v0:0,11,1\nv1:0,3,0\n")
     code, errors = ensemble(mode, **dict(tuning_flags(folder), label_cache=tmp_path / "labels.csv",
