@@ -1,9 +1,12 @@
 """The last of several ratings counts, and the cache keeps ratings unchanged."""
+import types
+
 import numpy as np
 import pytest
 
 from src.common.errors import InputError
 from src.evaluation import ratings
+from tests import records
 
 
 def rows(found):
@@ -33,8 +36,8 @@ def test_a_header_and_other_programs_spellings_are_accepted(tmp_path, header):
 
 
 @pytest.mark.parametrize("line", ["abcd:35,1135", "abcd:35,1135,1,1", "abcd:35,x,1", "abcd:35,-1,1", "abcd:35,7,0.5",
-                                  "abcd:35,7,2", "abcd:35,7,nan", "abcd:x,7,1", "abcd,7,1", "x", "a:5,1234567890,1",
-                                  "segment_id,label,score"])
+                                  "abcd:35,7,2", "abcd:35,7,nan", "abcd:x,7,1", "abcd,7,1", "x", "abcd:11,7,1",
+                                  "a:5,1234567890,1", "segment_id,label,score"])
 def test_malformed_lines_are_named(tmp_path, line):
     path = tmp_path / "ratings.csv"
     path.write_text("a:0,7,1\n" + line + "\n")
@@ -68,3 +71,13 @@ def test_an_empty_and_a_missing_cache_are_named(tmp_path):
     path.write_text("segment_id,label,score\n")
     with pytest.raises(InputError, match="ratings.csv holds no ratings"):
         ratings.read_cache(str(path))
+
+
+def test_a_rating_in_records_between_segments_is_named(tmp_path):
+    record = records.frame_level(b"abcd", *records.random_frames(0, 20), labels=[7], ratings=[(5, 7, 1), (11, 7, 0)])
+    records.write(tmp_path / "validate0000.tfrecord", [record])
+    args = types.SimpleNamespace(label_cache=str(tmp_path / "cache.csv"), num_classes=3862, holdout_shards=300,
+                                 eval_data_pattern=str(tmp_path / "validate*"))
+    with pytest.raises(InputError, match='the segment "abcd:11" is rated, but segments start only every 5 seconds'):
+        ratings.find(args)
+    assert not (tmp_path / "cache.csv").exists()
