@@ -134,7 +134,7 @@ def main(args):
     every = sorted(set().union(*paths_of.values()))
     form = survey.FRAME_LEVEL._replace(features=readers.features(args.feature_names, args.feature_sizes),
                                        num_classes=args.num_classes)
-    found = {shard.path: shard for shard in survey.read_shards(every, form)}
+    found = dict(zip(every, survey.read_shards(every, form)))
     partitions = survey.report([found[path] for path in every])
     twice = [each for paths in paths_of.values() for each in survey.twice([found[path] for path in paths])]
     bad = [path for path in every if found[path].damage or found[path].faults]

@@ -2,11 +2,13 @@
 import contextlib
 import itertools
 import re
+import stat
 import time
 
 from google.protobuf.message import DecodeError
 import tensorflow as tf
 
+from src.common import files
 from src.common import sentences
 from src.common import text
 from src.common.errors import InputError
@@ -18,6 +20,7 @@ _CORRUPT = re.compile(r"(corrupted|truncated) record at (\d+)")
 _UNPARSED = re.compile(r"Failed (skipping|to consume)|Unsupported datatype")  # a protocol buffer
 _IN_RECORD = re.compile(r"(.*), record ([0-9]+), ", re.DOTALL)
 _COMPRESSIONS = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz"}
+_KINDS = {stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}  # the others are devices
 _BEGINNING_BYTES = 64  # enough to tell what a file is
 _SMALL_BYTES = 1 << 26  # a file up to this size may be parsed as a whole
 
@@ -85,24 +88,37 @@ def damaged(path, index, offset):
     return sentence if offset else _no_tfrecord(path) or sentence
 
 
+def no_file(path):
+    """The sentence about a path that leads to something other than a file, which might never end; else None."""
+    kind = stat.S_IFMT(files.mode(path))
+    if kind in (0, stat.S_IFREG):  # 0: unknown
+        return None
+    return "%s is a %s and no TFRecord file: correct the pattern." % (path, _KINDS.get(kind, "device"))
+
+
+def of_shard(path, at_most=None):
+    """The sentence about the first damaged record of a shard; None if there is none.
+
+    Records are checked in the file's order: the bytes after a damaged one may look like any number of wrong records.
+
+    Args:
+      at_most: number of records to check, from the first on; None: all.
+    """
+    for index, (offset, serialized) in enumerate(itertools.islice(framing.records(path), at_most)):
+        if serialized is None:
+            return damaged(path, index, offset)
+    return None
+
+
 def _corrupt_shard(paths, offset):
     """Sentence about the shard that does not read at `offset`."""
     for path in paths:
         index, begin = framing.locate(path, offset)
-        if offset in (begin, begin + 12) and _whole_records(path, index + 1) == index:
-            return damaged(path, index, begin)
+        sentence = offset in (begin, begin + framing.HEADER_BYTES) and of_shard(path, index + 1)
+        if sentence:
+            return sentence
     return ("A record at byte %d of one of the %d shards such as %s is truncated or corrupt: fetch them again."
             % (offset, len(paths), paths[0]))
-
-
-def _whole_records(path, at_most):
-    """Number of records of a shard before the first that does not read."""
-    count = 0
-    with contextlib.suppress(tf.errors.DataLossError):
-        for count, _ in enumerate(tf.compat.v1.io.tf_record_iterator(path), 1):
-            if count == at_most:
-                break
-    return count
 
 
 def _no_tfrecord(path):

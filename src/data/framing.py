@@ -8,6 +8,7 @@ import struct
 import tensorflow as tf
 
 BYTES = 16  # per record
+HEADER_BYTES = 12  # a record's length and its checksum
 _LENGTH = "<Q"
 _CUT_OFF = b"\xff"  # a length that is cut off reads as a huge one
 
@@ -17,25 +18,57 @@ def num_bytes(serialized):
     return tf.cast(tf.strings.length(serialized), tf.int64) + BYTES
 
 
+def opened(path):
+    """A shard, open for `end_of_record`; on this machine without a buffer, as only lengths are read."""
+    return open(path, "rb", buffering=0) if os.path.isfile(path) else tf.io.gfile.GFile(path, "rb")
+
+
 def end_of_record(stream, offset):
     """The offset at which a record ends, by its length alone; far beyond the file if the length is cut off.
 
     Args:
-      stream: a file of this machine, open for reading.
+      stream: of `opened`.
       offset: of the record's first byte.
     """
-    length = os.pread(stream.fileno(), 8, offset).ljust(8, _CUT_OFF)
+    stream.seek(offset)
+    length = stream.read(8).ljust(8, _CUT_OFF)
     return offset + BYTES + struct.unpack(_LENGTH, length)[0]
 
 
 def locate(path, offset):
     """(Index, offset) of the last record of a shard that begins at `offset` or before; reads lengths only."""
-    with tf.io.gfile.GFile(path, "rb") as stream:
-        begin = index = 0
-        while begin + 8 <= min(offset, stream.size()):
-            stream.seek(begin)
-            end = begin + BYTES + struct.unpack(_LENGTH, stream.read(8))[0]
+    index = begin = 0
+    size = tf.io.gfile.stat(path).length
+    with opened(path) as stream:
+        while begin < min(offset, size):
+            end = end_of_record(stream, begin)
             if end > offset:
                 break
             begin, index = end, index + 1
     return index, begin
+
+
+def records(path):
+    """Yields (offset, serialized) of the records of a shard, and (offset, None) instead of the first damaged one.
+
+    A record is damaged if it is cut off, or if the checksum of its length or of its data is wrong. A wrong length never
+    takes more memory than the size of the file.
+    """
+    size, iterator = tf.io.gfile.stat(path).length, tf.compat.v1.io.tf_record_iterator(path)
+    with opened(path) as stream:
+        offset = 0
+        while offset < size:
+            end = end_of_record(stream, offset)
+            serialized = _next(iterator) if end <= size else None
+            yield offset, serialized
+            if serialized is None:
+                return
+            offset = end
+
+
+def _next(iterator):
+    """The next record; None if it is corrupt."""
+    try:
+        return next(iterator, None)
+    except tf.errors.DataLossError:
+        return None

@@ -154,8 +154,12 @@ def _name_both(name, lines, video, first_path, first_index, path, index):
 @sentences.for_graph
 def _end(name, paths, counts, purpose):
     paths, counts = [path.decode() for path in paths], dict(zip(COUNTS, counts.tolist()))
-    if counts["bytes"] != files.total_bytes(paths):
+    sizes = files.sizes(paths)
+    if counts["bytes"] != sum(sizes):
         tfrecord.check_ends(paths)
+    if 0 in sizes:
+        _say(name, "%d of %d shards are empty, such as %s: if they were downloaded, fetch them again"
+             % (sizes.count(0), len(paths), paths[sizes.index(0)]))
     if counts["twice"] > MAX_LINES:
         _say(name, "%d records in all are of videos that occurred before: the first of each is kept"
              % counts["twice"])

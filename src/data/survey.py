@@ -42,12 +42,14 @@ class Shard(typing.NamedTuple):
     labels: collections.Counter  # videos per class
     rated: collections.Counter  # ratings per class
     lengths: collections.Counter  # videos per number of frames
+    levels: collections.Counter  # records per level, True for frame-level and False for video-level
 
 
 def read_shards(paths, form=FRAME_LEVEL):
-    """Yields the `Shard`s of paths, in any order, read by two threads per core.
+    """List of the `Shard`s of paths, read by two threads per core.
 
-    A record without frames may be video-level, with the means of the features of `form`.
+    The records of a partition are frame-level, or they all are video-level, with the means of the features of `form`.
+    Those of the rarer level are unusable; their shards are read twice.
 
     With two threads per core, some compute checksums while one of them runs Python code on a record. Memory: one record
     per thread, and the `Shard`s. Shards in a bucket are first copied to the temporary folder, one per thread.
@@ -57,24 +59,51 @@ def read_shards(paths, form=FRAME_LEVEL):
         futures = [executor.submit(read_shard, path, form) for path in paths]
         try:
             for future in concurrent.futures.as_completed(futures):
-                shard = future.result()
-                read += shard.num_bytes
+                read += future.result().num_bytes
                 progress.add(1, share=read / max(total, 1))
-                yield shard
+            found = [future.result() for future in futures]
+            for position, frame_level in _of_rarer_level(found):
+                futures[position] = executor.submit(read_shard, paths[position], form, frame_level)
+            found = [future.result() for future in futures]
         finally:
             for future in futures:  # stops those that have not begun
                 future.cancel()
     progress.finish()
+    return found
 
 
-def read_shard(path, form):
-    """The `Shard` at a path, local or gs://; each record is read once."""
-    shard = Shard(path, 0, None, [], [], *(collections.Counter() for _ in range(4)))
+def _of_rarer_level(found):
+    """Yields (position, level of its partition) of each Shard with records of the other level."""
+    levels = collections.defaultdict(collections.Counter)
+    for shard in found:
+        levels[_partition(shard.path)].update(shard.levels)
+    for position, shard in enumerate(found):
+        of_partition = levels[_partition(shard.path)]
+        frame_level = of_partition[True] >= of_partition[False]
+        if shard.levels[not frame_level]:
+            yield position, frame_level
+
+
+def _partition(path):
+    """What the shards of a partition have in common; the path itself if it is not named like YouTube-8M's."""
+    name = shards.parse(path)
+    return (os.path.dirname(path),) + name[:2] if name else path
+
+
+def read_shard(path, form, frame_level=None):
+    """The `Shard` at a path, local or gs://; each record is read once.
+
+    Args:
+      path: of the shard.
+      form: the `forms.Form` of frame-level records.
+      frame_level: whether records must be frame-level or video-level; None: each record may be either.
+    """
+    shard = Shard(path, 0, None, [], [], *(collections.Counter() for _ in range(5)))
     try:
         with files.reading(path):
             shard = shard._replace(num_bytes=tf.io.gfile.stat(path).length)
         for index, serialized in enumerate(_records(path)):
-            fault = _add(shard, serialized, form)
+            fault = _add(shard, serialized, form, frame_level)
             if fault and len(shard.faults) < MAX_FAULTS:
                 shard.faults.append("%s, record %d, %s" % (path, index, fault))
     except InputError as error:
@@ -82,26 +111,28 @@ def read_shard(path, form):
     return shard._replace(ids=np.array(shard.ids, "S1" if not shard.ids else "S"))
 
 
-def _add(shard, serialized, form):
+def _add(shard, serialized, form, frame_level):
     """Adds a record to a Shard whose `ids` are still a list; returns the record's fault, or None."""
+    means = form._replace(frame_level=False, features=[("mean_" + name, size) for name, size in form.features])
     try:
         found = contents.read_quickly(serialized, form)
     except DecodeError:
-        shard.ids.append(b"")
+        fault = faults.fault_of(serialized, means if frame_level is False else form)
+    else:
+        has_means = any(name in found.context for name, _ in means.features)
+        if found.frames or has_means:
+            shard.levels[bool(found.frames)] += 1
+        if frame_level is None:
+            frame_level = bool(found.frames) or not has_means
+        fault = faults.fault(found, form if frame_level else means)
+    if fault:
         shard.counts["unusable"] += 1
-        return faults.fault_of(serialized, form)
-    means = [("mean_" + name, size) for name, size in form.features]
-    if not found.frames and any(name in found.context for name, _ in means):
-        form = form._replace(frame_level=False, features=means)
-    fault = faults.fault(found, form)
-    if not fault:
-        _add_content(shard, found)
-        shard.counts["videos"] += 1
-        shard.ids.append(contents.values(found.context, "id")[0])
-        return None
-    shard.counts["unusable"] += 1
-    shard.ids.append(b"")
-    return fault
+        shard.ids.append(b"")
+        return fault
+    _add_content(shard, found)
+    shard.counts["videos"] += 1
+    shard.ids.append(contents.values(found.context, "id")[0])
+    return None
 
 
 def _add_content(shard, found):
@@ -127,26 +158,19 @@ def _records(path):
     """Yields the serialized records of a shard.
 
     Raises:
-      InputError: it does not read to its end. A wrong length never makes it allocate more memory than the file's size.
+      InputError: it holds no record, or does not read to its end.
     """
-    with _on_this_machine(path) as local, open(local, "rb") as stream:
-        size, serialized = os.fstat(stream.fileno()).st_size, tf.compat.v1.io.tf_record_iterator(local)
-        offset = index = 0
-        while offset < size:
-            end = framing.end_of_record(stream, offset)
-            record = _next(serialized) if end <= size else None
-            if record is None:
+    sentence = damage.no_file(path)
+    if sentence:
+        raise InputError(sentence)
+    with _on_this_machine(path) as local:
+        index = -1
+        for index, (offset, serialized) in enumerate(framing.records(local)):
+            if serialized is None:
                 raise InputError(damage.damaged(path, index, offset))
-            yield record
-            offset, index = end, index + 1
-
-
-def _next(serialized):
-    """The next record; None if it is corrupt."""
-    try:
-        return next(serialized)
-    except tf.errors.DataLossError:
-        return None
+            yield serialized
+    if index < 0:
+        raise InputError("%s is empty: fetch the shard again or leave it out." % path)
 
 
 @contextlib.contextmanager

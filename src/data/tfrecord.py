@@ -46,12 +46,12 @@ def _of_shard(path, number):
 
 
 def checked_ahead(shards, num_ahead):
-    """A dataset of (path, number) of shards whose lengths are checked, `num_ahead` shards before they are needed.
+    """A dataset of (path, number) of shards that are checked `num_ahead` shards before they are needed.
 
-    See `_check_lengths`, which also has the system read these shards ahead.
+    See `_check_shard`, which also has the system read these shards ahead.
     """
     def check(path, number):
-        with tf.control_dependencies([tf.numpy_function(_check_lengths, [path], tf.bool)]):
+        with tf.control_dependencies([tf.numpy_function(_check_shard, [path], tf.bool)]):
             return tf.identity(path), number
 
     return shards.map(plain(check), num_parallel_calls=num_ahead)
@@ -71,36 +71,35 @@ def check_ends(paths):
       InputError: a shard ends within a record.
     """
     with contextlib.closing(multiprocessing.pool.ThreadPool(16)) as pool:
-        for path, cut in zip(paths, pool.imap(_cut_record, paths)):
-            if cut:
-                raise InputError(damage.damaged(path, *cut))
+        for sentence in pool.imap(_cut_record, paths):
+            if sentence:
+                raise InputError(sentence)
 
 
 def _cut_record(path):
-    """(Index, offset) of the record within which a shard ends; None if it ends where a record does."""
+    """The sentence about a shard that ends within a record; None if it ends where a record does."""
     size = tf.io.gfile.stat(path).length
-    index, offset = framing.locate(path, size)
-    return None if offset == size else (index, offset)
+    return damage.of_shard(path) if framing.locate(path, size)[1] != size else None
 
 
 @sentences.for_graph
-def _check_lengths(path):
-    """Checks the lengths of a shard's records against its size, as far as that costs nothing.
+def _check_shard(path):
+    """Checks that a path leads to a file, and the lengths of its records against its size, as far as that costs nothing.
 
     TensorFlow ends the process when a length passes its checksum and exceeds the memory. Of a small shard on this
     machine all lengths are checked, while the system reads ahead the bytes that will be needed anyway; of a larger one
     on this machine the first length is.
     """
     path = path.decode()
-    if not os.path.isfile(path):
-        return
-    with contextlib.suppress(OSError), open(path, "rb") as stream:  # TensorFlow says more about errors
-        size = os.fstat(stream.fileno()).st_size
-        if size <= WALKED_BYTES:
-            os.posix_fadvise(stream.fileno(), 0, size, os.POSIX_FADV_WILLNEED)
-        offset = index = 0
-        while offset < (size if size <= WALKED_BYTES else 1):
-            end = framing.end_of_record(stream, offset)
-            if end > size:
-                raise InputError(damage.damaged(path, index, offset))
-            offset, index = end, index + 1
+    sentence = damage.no_file(path)
+    if not sentence and os.path.isfile(path):
+        with contextlib.suppress(OSError), framing.opened(path) as stream:  # TensorFlow says more about errors
+            size = os.fstat(stream.fileno()).st_size
+            if size <= WALKED_BYTES:
+                os.posix_fadvise(stream.fileno(), 0, size, os.POSIX_FADV_WILLNEED)
+            offset = 0
+            while offset < (size if size <= WALKED_BYTES else 1):
+                offset = framing.end_of_record(stream, offset)
+            sentence = damage.of_shard(path) if offset > size else None
+    if sentence:
+        raise InputError(sentence)

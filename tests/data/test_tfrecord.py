@@ -30,10 +30,13 @@ def test_a_shard_cut_within_a_record_header_is_named_by_every_reader(tmp_path, m
 
 
 @pytest.mark.parametrize("reads", sorted(complaints.EVERY_READER))
-def test_an_empty_shard_among_others_is_fine(tmp_path, reads):
+def test_an_empty_shard_among_others_is_told_of(tmp_path, caplog, reads):
     paths = records.write_shards(tmp_path, num_shards=3, videos=2, rated=True)
     os.truncate(paths[1], 0)
-    assert complaints.EVERY_READER[reads](paths) is None
+    with caplog.at_level("INFO", "yt8m"):
+        assert complaints.EVERY_READER[reads](paths) is None
+    told = "1 of 3 shards are empty, such as %s: if they were downloaded, fetch them again" % paths[1]
+    assert caplog.messages.count(told) == 1
 
 
 def test_a_cut_shard_is_named_where_records_are_video_level(tmp_path):
@@ -63,15 +66,15 @@ def test_a_cut_shard_is_named_by_the_pass_that_meets_it(tmp_path, monkeypatch):
 
 def test_a_shard_that_is_replaced_while_it_is_read_is_no_damage(tmp_path, monkeypatch):
     paths = records.write_shards(tmp_path, num_shards=2, videos=3)
-    total = files.total_bytes(paths)
-    monkeypatch.setattr(files, "total_bytes", lambda paths: total + 1)
+    sizes = files.sizes(paths)
+    monkeypatch.setattr(files, "sizes", lambda paths: [sizes[0] + 1] + sizes[1:])
     assert complaints.of_evaluation(paths) is None
 
 
 def test_a_shard_that_vanishes_while_it_is_read_is_named(tmp_path, monkeypatch):
     paths = records.write_shards(tmp_path, num_shards=2, videos=3)
-    total_bytes = files.total_bytes
-    monkeypatch.setattr(files, "total_bytes", lambda paths: os.remove(paths[1]) or total_bytes(paths))
+    sizes = files.sizes
+    monkeypatch.setattr(files, "sizes", lambda paths: os.remove(paths[1]) or sizes(paths))
     told = complaints.of_evaluation(paths)
     assert told == "%s; No such file or directory: check the path and your permissions." % paths[1]
 

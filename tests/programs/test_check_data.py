@@ -98,6 +98,8 @@ def test_damage_is_named_and_listed(folder, tmp_path):
         record % (parts["cut"], 2, sizes[2]), record % (parts["header"], 3, sizes[3]),
         record % (parts["corrupt"], 0, 0), record % (parts["forged"], 3, sizes[3]),
         parts["gzip"] + " is compressed with gzip and no TFRecord: unpack it."])
+    empty = paths["10"] + " is empty: fetch the shard again or leave it out."
+    assert train["damaged_shards"] == [empty]
     assert others["stem"] is None and others["expected_shards"] is None
     replace = ": replace the shard or remove the record."
     told = [(20, 1, 'has the id "a,b", which is not 1 to 64 bytes without comma, colon, blank and control characters'
@@ -112,9 +114,9 @@ def test_damage_is_named_and_listed(folder, tmp_path):
     assert train["unusable_records"] == ["%s, record %d, %s" % (paths[str(suffix)], index, sentence)
                                          for suffix, index, sentence in told]
     assert (train["shards"], train["videos"], train["unusable"]) == (5, 6, 8)
-    for line in others["damaged_shards"] + train["unusable_records"]:
+    for line in others["damaged_shards"] + [empty] + train["unusable_records"]:
         assert line in output
-    damaged = sorted(parts.values()) + [paths["20"], paths["40"]]
+    damaged = sorted(parts.values()) + [paths["10"], paths["20"], paths["40"]]
     assert found["damaged_or_unusable"] == damaged
     code, output, _ = check(data_pattern=folder + "/train/*", list_damaged=True)
     assert (code, output) == (1, "".join(path + "\n" for path in damaged))
@@ -149,3 +151,31 @@ def test_features_and_classes_may_be_your_own(tmp_path):
     classes = next(line for line in output.splitlines() if line.startswith("videos of a class"))
     assert output.splitlines()[output.splitlines().index(classes) + 1].split()[1:3] == ["4", "2"]  # none, one video
     assert check(data_pattern=path, num_classes=7, feature_names="rgb", feature_sizes="6")[0] == 0
+
+
+def test_records_of_the_other_level_are_named(tmp_path):
+    """Those of which a partition has fewer, in a shard of the others or in one of their own."""
+    frame_level, video_level = ([records.random_record(seed, is_frame_level=is_frame_level) for seed in range(4)]
+                                for is_frame_level in (True, False))
+    for level, partition in (frame_level, "frames"), (video_level, "videos"):
+        others = video_level if level is frame_level else frame_level
+        (tmp_path / partition).mkdir()
+        records.write(tmp_path / partition / "train0000.tfrecord", others[:1])
+        records.write(tmp_path / partition / "train0001.tfrecord", level)
+        records.write(tmp_path / partition / "train0002.tfrecord", level[:2] + others[2:3] + level[3:])
+        records.write(tmp_path / partition / "other.tfrecord", others)  # of no partition
+    code, _, _ = check(data_pattern="%s/*/*" % tmp_path, output_file=tmp_path / "data.json")
+    with open(str(tmp_path / "data.json")) as stream:
+        found = json.load(stream)["partitions"]
+    told = {"frames": "is not a frame-level SequenceExample with id, rgb, audio (it holds id, labels, mean_audio (128 "
+                      "floats), mean_rgb (1024 floats)): check --feature_names and --frame_features.",
+            "videos": "is not a video-level Example with id and mean_rgb (1024 floats), mean_audio (128 floats) (it "
+                      "holds audio (12 frames), id, labels, rgb (12 frames)): check --feature_names, --feature_sizes "
+                      "and --frame_features."}
+    assert code == 1
+    assert [(os.path.basename(each["folder"]), each["stem"], each["videos"], each["frames"], each["unusable_records"])
+            for each in found] == [row for name, frames in (("frames", 12), ("videos", 0)) for row in (
+                (name, None, 4, 48 - 4 * frames, []),
+                (name, "train", 7, 7 * frames, ["%s/%s/train%04d.tfrecord, record %d, %s" % (
+                    tmp_path, name, shard, record, told[name]) for shard, record in ((0, 0), (2, 2))]))]
+    assert check(data_pattern="%s/*/other*" % tmp_path)[0] == 0
