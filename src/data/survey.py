@@ -54,13 +54,12 @@ def read_shards(paths, form=FRAME_LEVEL):
     With two threads per core, some compute checksums while one of them runs Python code on a record. Memory: one record
     per thread, and the `Shard`s. Shards in a bucket are first copied to the temporary folder, one per thread.
     """
-    total, read, progress = files.total_bytes(paths), 0, Progress("check", "shards", len(paths))
+    progress = Progress("check", "shards", len(paths))
     with concurrent.futures.ThreadPoolExecutor(2 * os.cpu_count()) as executor:
         futures = [executor.submit(read_shard, path, form) for path in paths]
         try:
-            for future in concurrent.futures.as_completed(futures):
-                read += future.result().num_bytes
-                progress.add(1, share=read / max(total, 1))
+            for _ in concurrent.futures.as_completed(futures):
+                progress.add(1)
             found = [future.result() for future in futures]
             for position, frame_level in _of_rarer_level(found):
                 futures[position] = executor.submit(read_shard, paths[position], form, frame_level)
