@@ -48,7 +48,8 @@ def of_training(paths, kind="frame", **changes):
     def train():
         reader = reader_of(kind, **changes)
         with damage.explained(paths, reader.form):
-            records.fetch(pipeline.training_batches(reader, paths, 4, lambda num_frames: num_frames - [1], 2, 2))
+            records.fetch(pipeline.training_batches(
+                reader, paths, 4, lambda num_frames: num_frames[:, tf.newaxis] - 1, 2, 2))
     return sentence(train)
 
 

@@ -6,6 +6,7 @@ from absl import flags
 NUM_CLASSES = 3862  # of YouTube-8M
 MAX_CLASSES = 1 << 16
 MAX_FRAMES = 300  # of a video of YouTube-8M
+FRAME_BYTES = 1152  # of its frames: rgb and audio
 RATINGS = ("segment_start_times", "segment_labels", "segment_scores")
 
 
@@ -21,6 +22,12 @@ def define_flags():
     """The flag that says how many classes there are."""
     flags.DEFINE_integer("num_classes", NUM_CLASSES, "Number of classes: labels run from 0 to num_classes - 1.",
                          lower_bound=1, upper_bound=MAX_CLASSES)
+
+
+def usual_bytes(form):
+    """Bytes in the features of a record: of a long video, if frame-level; of YouTube-8M's, if the Form names none."""
+    size = sum(size for _, size in form.features) or FRAME_BYTES
+    return size * max(form.max_frames, MAX_FRAMES) if form.frame_level else 4 * size
 
 
 def described(form):

@@ -1,4 +1,4 @@
-"""Records -> tensors, with the checks that a record is usable.
+"""Groups of records -> tensors, with the checks that each record is usable.
 
 The checks are few and quick, as every record of every pass goes through them. `faults` says what is wrong with a record
 that does not pass. Both go by the same Form.
@@ -12,20 +12,46 @@ from src.common import sentences
 from src.data import forms
 from src.data import framing
 from src.data import segment_ids
+from src.data import tfrecord
+
+GROUP_BYTES = 6 << 20  # of features that are parsed together; more than that takes no less time per record
+MAX_GROUP = 256  # records that are parsed together
 
 # Context features with one entry per rating.
 RATINGS = collections.OrderedDict(zip(forms.RATINGS, (tf.int64, tf.int64, tf.float32)))
 
 
 class RatingTensors(typing.NamedTuple):
-    """A video's ratings, [ratings] each; of a start and class rated several times, the last."""
+    """The ratings of a group's videos, [ratings] each; of those of one video, start and class, the last."""
+    rows: tf.Tensor  # int64, of the videos, ascending
     starts: tf.Tensor  # int64, seconds
     labels: tf.Tensor  # int64
     scores: tf.Tensor  # float32, 0 or 1
 
 
+class Lists(typing.NamedTuple):
+    """A list of byte strings of each record of a group."""
+    strings: tf.Tensor  # string [n, longest list], padded with empty strings
+    lengths: tf.Tensor  # int32 [n]
+
+
+def in_groups(records, form, parse):
+    """Dataset of what is in a dataset of `tfrecord.Record`s, which are parsed in groups, on all cores, in order.
+
+    Memory: each core parses two groups, of at most GROUP_BYTES each if no video is longer than YouTube-8M's.
+
+    Args:
+      records: the dataset.
+      form: the `forms.Form` of the records.
+      parse: function from a Record whose fields are [n] to a structure of tensors, whose rows become elements.
+    """
+    size = max(1, min(MAX_GROUP, GROUP_BYTES // forms.usual_bytes(form)))
+    groups = tfrecord.parallel_map(records.batch(size), lambda *fields: parse(tfrecord.Record(*fields)))
+    return groups.apply(tf.data.experimental.unbatch())
+
+
 def unusable(record, form):
-    """The marked sentence about an unusable Record; `damage.explained` completes it with what is wrong."""
+    """The marked sentence about each unusable record of a group; `damage.explained` completes it with what is wrong."""
     return sentences.marked([record.path, ", record ", tf.strings.as_string(record.index), ", ", forms.mismatch(form)])
 
 
@@ -40,6 +66,16 @@ def are_video_ids(ids):
 def are_labels(labels, form):
     """bool of the shape of an int tensor: which numbers are classes."""
     return (labels >= 0) & (labels < form.num_classes)
+
+
+def counts(rows, num_rows):
+    """int32 [num_rows]: how often each row is among `rows`, int64 [values]."""
+    return tf.math.unsorted_segment_sum(tf.ones_like(rows, tf.int32), rows, num_rows)
+
+
+def all_in_row(good, rows, num_rows):
+    """bool [num_rows]: whether `good` [values] is true for all values of each row; `rows` [values] are their rows."""
+    return tf.math.unsorted_segment_min(tf.cast(good, tf.int32), rows, num_rows) > 0
 
 
 def parse_sequence_example(serialized, record_sentences, context, lists=()):
@@ -57,20 +93,20 @@ def parse_sequence_example(serialized, record_sentences, context, lists=()):
       lists: names of lists of byte strings; a record may not lack them.
 
     Returns:
-      {name: SparseTensor [n, values]} of the context, {name: string [n, frames]} of the lists.
+      {name: SparseTensor [n, values]} of the context, list of `Lists`.
     """
     sizes, _ = tf.io.decode_proto(serialized, "tensorflow.SequenceExample", ["context"], [tf.string])
     with tf.control_dependencies([_evaluated(tf.reduce_min(sizes))]):
         serialized = tf.identity(serialized)
     wanted = {name: tf.io.VarLenFeature(kind) for name, kind in context.items()}
     wanted_strings = {name: wanted.pop(name) for name, kind in context.items() if kind == tf.string}
-    parsed, strings, _ = tf.io.parse_sequence_example(
+    parsed, strings, lengths = tf.io.parse_sequence_example(
         serialized, wanted or {"": tf.io.VarLenFeature(tf.int64)},
         {name: tf.io.FixedLenSequenceFeature([], tf.string) for name in lists} or None, record_sentences)
     with tf.control_dependencies([_evaluated(tf.size(next(iter(parsed.values())).values))]):
         serialized = tf.identity(serialized)
     parsed.update(tf.io.parse_example(serialized, wanted_strings, example_names=record_sentences))
-    return parsed, strings
+    return parsed, [Lists(strings[name], tf.cast(lengths[name], tf.int32)) for name in lists]
 
 
 def _evaluated(number):
@@ -78,66 +114,94 @@ def _evaluated(number):
     return tf.raw_ops.Assert(condition=number >= 0, data=[""], summarize=1)
 
 
-def one_id(ids):
-    """Conditions on the values [n] of `id`."""
-    return [tf.equal(tf.size(ids), 1), tf.reduce_all(are_video_ids(ids))]
+def have_one_id(ids):
+    """bool [n]: which records of a group have one id that may be one; `ids` is a SparseTensor [n, values]."""
+    rows, num_rows = ids.indices[:, 0], ids.dense_shape[0]
+    return tf.equal(counts(rows, num_rows), 1) & all_in_row(are_video_ids(ids.values), rows, num_rows)
 
 
-def whole_frames(frames, form):
-    """Conditions on a list of strings [frames] of the features."""
-    counts = [tf.size(strings) for strings in frames]
-    conditions = [counts[0] > 0] + [tf.equal(count, counts[0]) for count in counts[1:]]
-    return conditions + [tf.reduce_all(tf.equal(tf.strings.length(strings), size))
-                         for strings, (_, size) in zip(frames, form.features)]
+def have_labels(labels, form):
+    """bool [n]: which records of a group have no label that is no class; `labels` is a SparseTensor [n, values]."""
+    return all_in_row(are_labels(labels.values, form), labels.indices[:, 0], labels.dense_shape[0])
 
 
-def are_ratings(context, form):
-    """Conditions on a context parsed with RATINGS."""
+def have_frames(frames, form):
+    """bool [n]: which records of a group have frames of the right sizes, as many of each feature.
+
+    Args:
+      frames: list of the `Lists` of the features of `form`.
+      form: `forms.Form`.
+    """
+    usable = frames[0].lengths > 0
+    for (strings, lengths), (_, size) in zip(frames, form.features):
+        whole = tf.reduce_sum(tf.cast(tf.equal(tf.strings.length(strings), size), tf.int32), axis=1)
+        usable &= tf.equal(lengths, frames[0].lengths) & tf.equal(lengths, whole)
+    return usable
+
+
+def have_ratings(context, form):
+    """bool [n]: which records of a group, parsed with RATINGS, have ratings that can be."""
     starts, labels, scores = (context[name] for name in RATINGS)
-    return [tf.equal(tf.size(starts), tf.size(labels)), tf.equal(tf.size(starts), tf.size(scores)),
-            tf.reduce_all((starts >= 0) & (starts < form.max_frames)), tf.reduce_all(are_labels(labels, form)),
-            tf.reduce_all(tf.equal(scores, 0) | tf.equal(scores, 1))]
+    num_rows = starts.dense_shape[0]
+    numbers = [counts(each.indices[:, 0], num_rows) for each in (starts, labels, scores)]
+    return (tf.equal(numbers[0], numbers[1]) & tf.equal(numbers[0], numbers[2]) & have_labels(labels, form)
+            & all_in_row((starts.values >= 0) & (starts.values < form.max_frames), starts.indices[:, 0], num_rows)
+            & all_in_row(tf.equal(scores.values, 0) | tf.equal(scores.values, 1), scores.indices[:, 0], num_rows))
+
+
+def identity(context):
+    """A parsed context again, {name: SparseTensor}, which waits for the control dependencies around it."""
+    return {name: tf.SparseTensor(tf.identity(each.indices), tf.identity(each.values), each.dense_shape)
+            for name, each in context.items()}
 
 
 def last_ratings(context, form):
-    """`RatingTensors` of a context for which `are_ratings` holds."""
-    starts, labels, scores = (context[name] for name in RATINGS)
-    pairs, pair = tf.unique(starts * form.num_classes + labels)
+    """`RatingTensors` of a context for which `have_ratings` holds."""
+    starts, labels, scores = (context[name].values for name in RATINGS)
+    rows = context[forms.RATINGS[0]].indices[:, 0]
+    pairs, pair = tf.unique((rows * form.max_frames + starts) * form.num_classes + labels)
     last = tf.math.unsorted_segment_max(tf.range(tf.size(pair)), pair, tf.size(pairs))
-    return RatingTensors(tf.gather(starts, last), tf.gather(labels, last), tf.gather(scores, last))
+    return RatingTensors(*(tf.gather(each, last) for each in (rows, starts, labels, scores)))
 
 
 def rating_counts(ratings, num_frames, record):
-    """Counts of `passes.COUNTS`, as a dict of scalars, for a video's `RatingTensors`."""
-    return {"bytes": framing.num_bytes(record.serialized), "ratings": tf.size(ratings.scores),
-            "labels": tf.math.count_nonzero(ratings.scores),
-            "beyond": tf.math.count_nonzero(ratings.starts >= tf.cast(num_frames, tf.int64))}
+    """Counts of `passes.COUNTS`, as a dict of scalars, for the `RatingTensors` of a group.
+
+    Args:
+      ratings: RatingTensors.
+      num_frames: int32 [n], of the videos.
+      record: the group.
+    """
+    after = ratings.starts >= tf.cast(tf.gather(num_frames, ratings.rows), tf.int64)
+    return {"bytes": tf.reduce_sum(framing.num_bytes(record.serialized)), "ratings": tf.size(ratings.scores),
+            "labels": tf.math.count_nonzero(ratings.scores), "beyond": tf.math.count_nonzero(after)}
 
 
 def parse_ratings(record, form):
-    """The rated segments of a record, whatever its frames are.
+    """The rated segments of a group of records, whatever their frames are.
 
     Returns:
-      The video's id, `RatingTensors`, and its number of frames; max_frames if the record has no lists at all.
+      The ids of the videos, `RatingTensors`, and the videos' numbers of frames; max_frames of a record without lists.
     """
-    sentence = unusable(record, form)
-    context, _ = parse_sequence_example([record.serialized], [sentence], dict(RATINGS, id=tf.string))
-    context = {name: sparse.values for name, sparse in context.items()}
-    with tf.control_dependencies([context["id"]]):  # which shows that the record parses
-        lists, length = _lists(tf.identity(record.serialized))
-    conditions = one_id(context["id"]) + are_ratings(context, form) + [tf.equal(lists, 0) | (length > 0)]
-    with tf.control_dependencies([sentences.stop_unless(conditions, sentence)]):
-        context = {name: tf.identity(values) for name, values in context.items()}
-    return context["id"][0], last_ratings(context, form), tf.where(lists > 0, length, form.max_frames)
+    told = unusable(record, form)
+    context, _ = parse_sequence_example(record.serialized, told, dict(RATINGS, id=tf.string))
+    with tf.control_dependencies([context["id"].values]):  # which shows that the records parse
+        lists, lengths = _lists(tf.identity(record.serialized))
+    usable = have_one_id(context["id"]) & have_ratings(context, form) & (tf.equal(lists, 0) | (lengths > 0))
+    with tf.control_dependencies([sentences.stop_at_first(~usable, told)]):
+        context = identity(context)
+    return context["id"].values, last_ratings(context, form), tf.where(
+        lists > 0, lengths, tf.fill(tf.shape(lists), form.max_frames))
 
 
 def _lists(serialized):
-    """int32 scalars: number of lists of a SequenceExample, whatever their names, and frames of the longest."""
+    """int32 [n] each: number of lists of SequenceExamples [n], whatever their names, and frames of the longest."""
     levels = [("tensorflow.SequenceExample", "feature_lists"), ("tensorflow.FeatureLists", "feature_list"),
               ("tensorflow.FeatureLists.FeatureListEntry", "value"), ("tensorflow.FeatureList", "feature")]
-    messages, sizes = tf.reshape(serialized, [1]), []
+    messages, sizes = serialized[:, tf.newaxis], []
     for message, field in levels:
         size, (values,) = tf.io.decode_proto(messages, message, [field], [tf.string])
-        messages = tf.reshape(values, [-1])  # an empty message where the field is missing
+        # An empty message where the field is missing.
+        messages = tf.reshape(values, [tf.size(serialized), tf.reduce_prod(tf.shape(values)[1:])])
         sizes.append(size)
-    return tf.reduce_sum(sizes[1]), tf.reduce_max(sizes[3])
+    return tf.reduce_sum(sizes[1], axis=[1, 2]), tf.reduce_max(sizes[3], axis=[1, 2])

@@ -68,12 +68,11 @@ class Pass(object):
 
     def first_of_each_video(self, records):
         """The first Record of each video in this pass; a line names the shards and records of the others."""
-        def identify(*fields):
-            record = tfrecord.Record(*fields)
-            sentence = parsing.unusable(record, self._form)
-            context, _ = parsing.parse_sequence_example([record.serialized], [sentence], {"id": tf.string})
-            with tf.control_dependencies([sentences.stop_unless(parsing.one_id(context["id"].values), sentence)]):
-                return fields + (tf.identity(context["id"].values)[0],)
+        def identify(record):
+            told = parsing.unusable(record, self._form)
+            context, _ = parsing.parse_sequence_example(record.serialized, told, {"id": tf.string})
+            with tf.control_dependencies([sentences.stop_at_first(~parsing.have_one_id(context["id"]), told)]):
+                return tuple(record) + (tf.identity(context["id"].values),)
 
         def compare(*fields):
             record, video = tfrecord.Record(*fields[:-1]), fields[-1]
@@ -90,7 +89,7 @@ class Pass(object):
             with tf.control_dependencies([entered, left_out]):
                 return tuple(record) + (tf.identity(kept),)
 
-        identified = tfrecord.parallel_map(records, identify)
+        identified = parsing.in_groups(records, self._form, identify)
         compared = identified.map(tfrecord.plain(compare)).filter(tfrecord.plain(lambda *fields: fields[-1]))
         return compared.map(tfrecord.plain(lambda *fields: fields[:-1]))
 

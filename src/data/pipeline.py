@@ -148,16 +148,15 @@ def read_ratings(paths, num_readers=8, num_classes=forms.NUM_CLASSES):
     form = forms.Form(True, [], num_classes, forms.MAX_FRAMES)
     reading = passes.Pass(paths, form)
 
-    def parse(*fields):
-        record = tfrecord.Record(*fields)
-        video, ratings, num_frames = parsing.parse_ratings(record, form)
+    def parse(record):
+        videos, ratings, num_frames = parsing.parse_ratings(record, form)
         with tf.control_dependencies([reading.count(**parsing.rating_counts(ratings, num_frames, record))]):
-            return tf.strings.join([video, ":", tf.strings.as_string(ratings.starts)]), ratings.labels, ratings.scores
+            rated = tf.gather(videos, ratings.rows)
+            return tf.strings.join([rated, ":", tf.strings.as_string(ratings.starts)]), ratings.labels, ratings.scores
 
     with tf.Graph().as_default(), damage.explained(paths, form):
         records = reading.first_of_each_video(_records(reading, num_readers))
-        of_videos = reading.to_its_end(tfrecord.parallel_map(records, parse))
-        each = of_videos.apply(tf.data.experimental.unbatch())
+        each = reading.to_its_end(parsing.in_groups(records, form, parse))
         chunk = tf.compat.v1.data.make_one_shot_iterator(each.batch(4096)).get_next()
         chunks = []
         with tf.compat.v1.Session() as session:

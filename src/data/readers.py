@@ -19,7 +19,6 @@ from src.data import segments
 from src.data import tfrecord
 
 MAX_FEATURE_SIZE = 65536  # far above 1024
-VIDEO_LEVEL_GROUP = 256  # records that are parsed together
 
 
 def define_flags():
@@ -78,17 +77,14 @@ def create(feature_names, feature_sizes, frame_features, segment_labels=False, m
 
 
 def _presence(labels, num_classes):
-    """SparseTensor [classes] with 1 at each of `labels` [n]."""
-    return tf.SparseTensor(labels[:, tf.newaxis], tf.ones_like(labels, tf.float32), [num_classes])
+    """SparseTensor [n, classes] with 1 at each of the labels, a SparseTensor [n, values] of classes."""
+    pairs = tf.sort(tf.unique(labels.indices[:, 0] * num_classes + labels.values)[0])
+    return tf.SparseTensor(tf.stack([pairs // num_classes, pairs % num_classes], axis=1),
+                           tf.ones_like(pairs, tf.float32), tf.stack([labels.dense_shape[0], num_classes]))
 
 
 def _shard_bytes(record):
     return tf.cast(framing.num_bytes(record.serialized), tf.float32)
-
-
-def _counts(rows, num_rows):
-    """int32 [num_rows]: how often each row is in `rows` [n]."""
-    return tf.math.bincount(tf.cast(rows, tf.int32), minlength=num_rows)
 
 
 class YT8MAggregatedFeatureReader(object):
@@ -115,44 +111,30 @@ class YT8MAggregatedFeatureReader(object):
           records: Dataset of Record.
           frame_indices: ignored, as there are no frames.
         """
-        def parse(*fields):
-            record = tfrecord.Record(*fields)
+        def parse(record):
             group = self.parse(record)
             with tf.control_dependencies([reading.count(
                     bytes=tf.reduce_sum(framing.num_bytes(record.serialized)), examples=tf.size(group["id"]),
                     labels=tf.size(group["labels"].values))]):
                 return dict(group, id=tf.identity(group["id"]))
 
-        groups = tfrecord.parallel_map(records.batch(VIDEO_LEVEL_GROUP), parse)
-        return groups.apply(tf.data.experimental.unbatch())
+        return parsing.in_groups(records, self.form, parse)
 
     def parse(self, record):
-        """Parses a batch of records; see `examples`."""
+        """Parses a group of records; see `examples`."""
         told = parsing.unusable(record, self.form)
         wanted = {"id": tf.io.FixedLenFeature([], tf.string), "labels": tf.io.VarLenFeature(tf.int64)}
         for name, size in self.form.features:
             wanted[name] = tf.io.FixedLenFeature([size], tf.float32)
-        with tf.control_dependencies([self._one_id_check(record.serialized, told)]):
+        # parse_example would end the process at a record that is no protocol buffer.
+        ids, _ = parsing.parse_sequence_example(record.serialized, told, {"id": tf.string})
+        with tf.control_dependencies([sentences.stop_at_first(~parsing.have_one_id(ids["id"]), told)]):
             parsed = tf.io.parse_example(tf.identity(record.serialized), wanted, example_names=told)
-        wrong_labels = tf.boolean_mask(parsed["labels"].indices[:, 0],
-                                       ~parsing.are_labels(parsed["labels"].values, self.form))
-        wrong = ~parsing.are_video_ids(parsed["id"]) | (_counts(wrong_labels, tf.size(told)) > 0)
-        with tf.control_dependencies([sentences.stop_at_first(wrong, told)]):
-            pairs = tf.sort(tf.unique(parsed["labels"].indices[:, 0] * self.num_classes + parsed["labels"].values)[0])
-        labels = tf.SparseTensor(tf.stack([pairs // self.num_classes, pairs % self.num_classes], axis=1),
-                                 tf.ones_like(pairs, tf.float32),
-                                 tf.stack([tf.size(told, out_type=tf.int64), self.num_classes]))
-        return {"id": parsed["id"], "features": tf.concat([parsed[name] for name in self.feature_names], axis=1),
-                "labels": labels, "bytes": tf.cast(framing.num_bytes(record.serialized), tf.float32)}
-
-    def _one_id_check(self, serialized, told):
-        """Op that stops at a record that is no protocol buffer, or has no id or several.
-
-        parse_example would end the process at the first kind; see `parsing.parse_sequence_example`.
-        """
-        context, _ = parsing.parse_sequence_example(serialized, told, {"id": tf.string})
-        ids = _counts(context["id"].indices[:, 0], tf.size(told))
-        return sentences.stop_at_first(tf.not_equal(ids, 1), told)
+        usable = parsing.have_labels(parsed["labels"], self.form)
+        with tf.control_dependencies([sentences.stop_at_first(~usable, told)]):
+            return {"id": tf.identity(parsed["id"]), "labels": _presence(parsed["labels"], self.num_classes),
+                    "features": tf.concat([parsed[name] for name in self.feature_names], axis=1),
+                    "bytes": _shard_bytes(record)}
 
     def model_input_raw(self, batch):
         """[batch, sum of sizes], not normalised."""
@@ -196,82 +178,85 @@ class YT8MFrameFeatureReader(object):
         Args:
           reading: the `passes.Pass` that counts them.
           records: Dataset of Record.
-          frame_indices: function from a frame count (int32 scalar) to the int32 [frames] that the model sees; only
-            these frames are decoded. None, or a function that returns None: all frames, zero-padded to max_frames.
+          frame_indices: function from frame counts, int32 [n], to the frames that the model sees, int32 [n, frames];
+            only these are decoded. None, or a function that returns None: all frames, zero-padded to max_frames.
             Segments always keep their 5 frames.
 
         Returns:
           Dataset of dict: `id` (segments: VIDEOID:START), `frames` uint8 [frames, bytes], `frame_valid` bool [frames],
           `num_frames` int32, `labels` sparse [classes] (of segments: the scores of rated classes, also zeros), `bytes`.
         """
-        if self.segment_labels:
-            parsed = tfrecord.parallel_map(
-                records, lambda *fields: self.parse_segments(tfrecord.Record(*fields), reading))
-            return parsed.apply(tf.data.experimental.unbatch())
-        return tfrecord.parallel_map(
-            records, lambda *fields: self.parse_video(tfrecord.Record(*fields), frame_indices, reading))
+        def parse(record):
+            if self.segment_labels:
+                return self.parse_segments(record, reading)
+            return self.parse_videos(record, frame_indices, reading)
 
-    def parse_video(self, record, frame_indices=None, reading=None):
-        """One video as one example; see `examples`."""
-        context, frames, num_frames, conditions, sentence = self._parse(record, {"labels": tf.int64})
-        conditions += [tf.reduce_all(parsing.are_labels(context["labels"], self.form))]
-        counts = [reading.count(bytes=framing.num_bytes(record.serialized), examples=1,
-                                labels=tf.size(context["labels"]))] if reading else []
-        with tf.control_dependencies([sentences.stop_unless(conditions, sentence)] + counts):
-            labels, ids, num_frames = (tf.identity(each) for each in (context["labels"], context["id"], num_frames))
+        return parsing.in_groups(records, self.form, parse)
+
+    def parse_videos(self, record, frame_indices=None, reading=None):
+        """The videos of a group as one example each; see `examples`."""
+        context, strings, num_frames = self._parse(record, rated=False)
+        with tf.control_dependencies(reading and [reading.count(
+                bytes=tf.reduce_sum(framing.num_bytes(record.serialized)), examples=tf.size(num_frames),
+                labels=tf.size(context["labels"].values))]):
+            ids = tf.identity(context["id"].values)
         chosen = frame_indices(num_frames) if frame_indices else None
         if chosen is None:
-            decoded = self._decode([strings[:num_frames] for strings in frames])
-            decoded = tf.pad(decoded, [[0, self.max_frames - num_frames], [0, 0]])
-            decoded.set_shape([self.max_frames, sum(self.feature_sizes)])
-            valid = tf.range(self.max_frames) < num_frames
+            frames = self._decode([each[:, :self.max_frames] for each in strings])
+            frames = tf.pad(frames, [[0, 0], [0, self.max_frames - tf.shape(frames)[1]], [0, 0]])
+            frames.set_shape([None, self.max_frames, None])
+            valid = tf.sequence_mask(num_frames, self.max_frames)
         else:
-            decoded = self._decode([tf.gather(strings, chosen) for strings in frames])
-            decoded.set_shape([chosen.shape[0], sum(self.feature_sizes)])
+            frames = self._frames_at(strings, tf.range(tf.size(num_frames)), chosen)
             valid = tf.ones_like(chosen, tf.bool)
-        return {"id": ids[0], "frames": decoded, "frame_valid": valid, "num_frames": num_frames,
-                "labels": _presence(labels, self.num_classes), "bytes": _shard_bytes(record)}
+        return {"id": ids, "frames": frames, "frame_valid": valid, "num_frames": num_frames,
+                "labels": _presence(context["labels"], self.num_classes), "bytes": _shard_bytes(record)}
 
     def parse_segments(self, record, reading):
-        """One video's rated segments, in order of first rating, stacked along the first axis."""
-        context, frames, num_frames, conditions, sentence = self._parse(record, parsing.RATINGS)
-        conditions += parsing.are_ratings(context, self.form)
-        with tf.control_dependencies([sentences.stop_unless(conditions, sentence)]):
-            context = {name: tf.identity(values) for name, values in context.items()}
+        """The rated segments of a group's videos, in order of first rating of each video."""
+        context, strings, num_frames = self._parse(record, rated=True)
         ratings = parsing.last_ratings(context, self.form)
-        starts, segment = tf.unique(tf.cast(ratings.starts, tf.int32))
+        pairs, segment = tf.unique(ratings.rows * self.max_frames + ratings.starts)
+        rows, starts = tf.cast(pairs // self.max_frames, tf.int32), tf.cast(pairs % self.max_frames, tf.int32)
         with tf.control_dependencies([reading.count(examples=tf.size(starts),
                                                     **parsing.rating_counts(ratings, num_frames, record))]):
             chosen = starts[:, tf.newaxis] + tf.range(segments.SEGMENT_FRAMES)
-        inside = tf.reshape(tf.minimum(chosen, num_frames - 1), [-1])
-        decoded = self._decode([tf.gather(strings, inside) for strings in frames])
+        lengths = tf.gather(num_frames, rows)[:, tf.newaxis]
         rated = tf.sparse.reorder(tf.SparseTensor(
             tf.stack([tf.cast(segment, tf.int64), ratings.labels], axis=1), ratings.scores,
             tf.stack([tf.size(starts, out_type=tf.int64), self.num_classes])))
+        shares = _shard_bytes(record) / tf.cast(parsing.counts(rows, tf.size(num_frames)), tf.float32)
         return {
-            "id": tf.strings.join([context["id"][0], ":", tf.strings.as_string(starts)]),
-            "frames": tf.reshape(decoded, [-1, segments.SEGMENT_FRAMES, sum(self.feature_sizes)]),
-            "frame_valid": chosen < num_frames,
+            "id": tf.strings.join([tf.gather(context["id"].values, rows), ":", tf.strings.as_string(starts)]),
+            "frames": self._frames_at(strings, rows, tf.minimum(chosen, lengths - 1)),
+            "frame_valid": chosen < lengths,
             "num_frames": tf.fill(tf.shape(starts), segments.SEGMENT_FRAMES),
             "labels": rated,
-            "bytes": tf.fill(tf.shape(starts), _shard_bytes(record) / tf.cast(tf.size(starts), tf.float32)),
+            "bytes": tf.gather(shares, rows),
         }
 
-    def _parse(self, record, context_features):
-        """Parses a record -> context, list of strings [frames] of the features, num_frames (at most max_frames),
-        conditions of a usable record, and the sentence about an unusable one."""
-        sentence = parsing.unusable(record, self.form)
-        context, lists = parsing.parse_sequence_example(
-            [record.serialized], [sentence], dict(context_features, id=tf.string), self.feature_names)
-        context = {name: sparse.values for name, sparse in context.items()}
-        frames = [lists[name][0] for name in self.feature_names]
-        conditions = parsing.one_id(context["id"]) + parsing.whole_frames(frames, self.form)
-        return context, frames, tf.minimum(tf.size(frames[0]), self.max_frames), conditions, sentence
+    def _parse(self, record, rated):
+        """Parses a group of usable records -> context, list of strings [n, frames] of the features, int32 numbers [n]
+        of frames, at most max_frames. The context has ratings if `rated`, else labels."""
+        told = parsing.unusable(record, self.form)
+        wanted = parsing.RATINGS if rated else {"labels": tf.int64}
+        context, frames = parsing.parse_sequence_example(
+            record.serialized, told, dict(wanted, id=tf.string), self.feature_names)
+        usable = parsing.have_one_id(context["id"]) & parsing.have_frames(frames, self.form) & (
+            parsing.have_ratings(context, self.form) if rated else parsing.have_labels(context["labels"], self.form))
+        with tf.control_dependencies([sentences.stop_at_first(~usable, told)]):
+            return (parsing.identity(context), [tf.identity(each.strings) for each in frames],
+                    tf.minimum(frames[0].lengths, self.max_frames))
 
-    def _decode(self, frames):
-        """[n] byte strings of each feature -> uint8 [n, bytes]."""
-        return tf.concat([tf.reshape(tf.io.decode_raw(strings, tf.uint8), [-1, size])
-                          for size, strings in zip(self.feature_sizes, frames)], axis=1)
+    def _frames_at(self, strings, rows, positions):
+        """uint8 [m, frames, bytes]: the frames `positions` [m, frames] of the videos `rows` [m]; see `_parse`."""
+        flat = rows[:, tf.newaxis] * tf.shape(strings[0])[1] + positions
+        return self._decode([tf.gather(tf.reshape(each, [-1]), flat) for each in strings])
+
+    def _decode(self, strings):
+        """[n, frames] byte strings of each feature -> uint8 [n, frames, bytes], zeros for empty strings."""
+        return tf.concat([tf.raw_ops.DecodePaddedRaw(input_bytes=each, fixed_length=size, out_type=tf.uint8)
+                          for each, size in zip(strings, self.feature_sizes)], axis=2)
 
     def model_input_raw(self, batch):
         """[batch, frames, bytes] dequantized, zero beyond the video, not normalised."""
@@ -291,13 +276,8 @@ class YT8MFrameFeatureReader(object):
 
     def serving_batch(self, serialized):
         """Batch of serialized SequenceExamples, a string [batch] tensor, for a SavedModel; whole videos."""
-        wanted = {"id": tf.string, "frames": tf.uint8, "frame_valid": tf.bool, "num_frames": tf.int32}
-
-        def parse(one):
-            video = self.parse_video(tfrecord.Record(one[0], "request", one[1], 0))
-            return {name: video[name] for name in wanted}
-
-        return tf.map_fn(parse, (serialized, tf.range(tf.size(serialized))), wanted)
+        batch = self.parse_videos(tfrecord.Record(serialized, "request", tf.range(tf.size(serialized)), 0))
+        return {name: batch[name] for name in ("id", "frames", "frame_valid", "num_frames")}
 
 
 def dequantize(frames, valid):

@@ -84,7 +84,7 @@ def _cut_record(path):
 
 @sentences.for_graph
 def _check_shard(path):
-    """Checks that a path leads to a file, and the lengths of its records against its size, as far as that costs nothing.
+    """Checks that a path leads to a file, and the lengths of its records against its size, as far as it costs nothing.
 
     TensorFlow ends the process when a length passes its checksum and exceeds the memory. Of a small shard on this
     machine all lengths are checked, while the system reads ahead the bytes that will be needed anyway; of a larger one

@@ -67,7 +67,7 @@ def test_training_without_num_epochs_does_not_end(tmp_path):
 def test_training_batches_hold_just_the_frames_asked_for(tmp_path):
     paths = records.write_shards(tmp_path, num_shards=1, videos=3)
     batches = records.fetch(pipeline.training_batches(
-        reader_of("frame"), paths, 3, lambda num_frames: tf.stack([num_frames - 1, 0]), 1, 1))
+        reader_of("frame"), paths, 3, lambda num_frames: num_frames[:, tf.newaxis] * [1, 0] - [1, 0], 1, 1))
     for video_id, frames in zip(batches[0]["id"], batches[0]["frames"]):
         expected = np.concatenate(records.random_frames(int(video_id[1:]), 12), axis=1)
         np.testing.assert_array_equal(frames, expected[[11, 0]])
@@ -105,7 +105,7 @@ from src.data import pipeline, readers
 tf.compat.v1.logging.set_verbosity("ERROR")
 reader = readers.create("rgb,audio", "1024,128", frame_features=True)
 batches = tf.compat.v1.data.make_initializable_iterator(pipeline.training_batches(
-    reader, sys.argv[1:], 4, lambda num_frames: num_frames - [1], num_epochs=None, num_readers=8))
+    reader, sys.argv[1:], 4, lambda num_frames: num_frames[:, None] - 1, num_epochs=None, num_readers=8))
 batch = batches.get_next()
 for _ in range(30):
     with tf.compat.v1.Session() as session:

@@ -74,7 +74,7 @@ def test_frames_without_labels_have_none(tmp_path):
 def test_frame_indices_pick_exactly_these_frames(tmp_path, picked):
     rgb, audio = records.random_frames(1, 12)
     batch = read(tmp_path, frame_reader(), [records.frame_level(b"v", rgb, audio, [1])],
-                 frame_indices=lambda num_frames: tf.constant(picked))
+                 frame_indices=lambda num_frames: tf.constant([picked]))
     assert batch["num_frames"].tolist() == [12]
     np.testing.assert_allclose(batch["input"], dequantized(rgb[picked], audio[picked])[np.newaxis], atol=1e-6)
 
@@ -83,7 +83,7 @@ def test_frame_indices_are_asked_with_the_frames_of_each_video_at_most_max_frame
     features = [records.random_frames(length, length) for length in (7, 12, 33)]
     batch = read(tmp_path, frame_reader(), [records.frame_level(b"v%d" % number, *each)
                                             for number, each in enumerate(features)],
-                 frame_indices=lambda num_frames: num_frames - tf.constant([1, 2]))
+                 frame_indices=lambda num_frames: num_frames[:, tf.newaxis] - [1, 2])
     expected = [dequantized(*each)[[last, last - 1]] for each, last in zip(features, (6, 11, 19))]
     np.testing.assert_allclose(batch["input"], expected, atol=1e-6)
 

@@ -52,7 +52,7 @@ def test_a_cut_shard_is_named_by_the_pass_that_meets_it(tmp_path, monkeypatch):
     monkeypatch.setattr(tfrecord, "WALKED_BYTES", 0)
     reader = complaints.reader_of("frame")
     batch = tf.compat.v1.data.make_one_shot_iterator(pipeline.training_batches(
-        reader, paths, 1, lambda num_frames: num_frames - [1], None, 2)).get_next()
+        reader, paths, 1, lambda num_frames: num_frames[:, tf.newaxis] - 1, None, 2)).get_next()
 
     def train():
         with tf.compat.v1.Session() as session, damage.explained(paths, reader.form):

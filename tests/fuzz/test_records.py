@@ -64,8 +64,8 @@ def parse(request):
     """Function from a serialized record to NumPy; its graph is built once."""
     with tf.Graph().as_default():
         serialized = tf1.placeholder(tf.string, [])
-        record = tfrecord.Record(serialized, "SHARD", 7, 0)
-        fetches = FRAMES.parse_video(record) if request.param == "videos" else RATED.parse_segments(record, Uncounted())
+        record = tfrecord.Record(serialized[tf.newaxis], "SHARD", [7], [0])
+        fetches = FRAMES.parse_videos(record) if request.param == "videos" else RATED.parse_segments(record, Uncounted())
         with tf1.Session(config=tf1.ConfigProto(device_count={"GPU": 0})) as session:
             yield lambda content: session.run(fetches, {serialized: content})
 
