@@ -33,13 +33,14 @@ def training_batches(reader, paths, batch_size, frame_indices, num_epochs, num_r
     reading = passes.Pass(paths, reader.form, passes.TRAINING)
     records = _records(reading, num_readers, shuffle=True)
     examples = reading.to_its_end(reader.examples(reading, records, frame_indices)).repeat(num_epochs)
-    return examples.shuffle(_shuffle_size(examples, batch_size)).batch(batch_size).prefetch(2)
+    return reader.batches(examples.shuffle(_shuffle_size(examples, batch_size)), batch_size).prefetch(2)
 
 
 def _shuffle_size(examples, batch_size):
     """Number of examples in a shuffle buffer."""
-    shapes = tf.compat.v1.data.get_output_shapes(examples)
-    example_bytes = shapes["frames"].num_elements() if "frames" in shapes else 4 * shapes["features"].num_elements()
+    shapes, types = tf.compat.v1.data.get_output_shapes(examples), tf.compat.v1.data.get_output_types(examples)
+    name = "frames" if "frames" in shapes else "features"
+    example_bytes = shapes[name].num_elements() * types[name].size
     return max(1, min(SHUFFLE_BATCHES * batch_size, SHUFFLE_BYTES // example_bytes))
 
 
@@ -71,7 +72,8 @@ def evaluation_batches(reader, paths, batch_size, frame_indices, num_readers, pu
     """One pass over the shards in a fixed order, each video once; see the reader's `examples` and `passes.Pass`."""
     reading = passes.Pass(paths, reader.form, purpose)
     records = reading.first_of_each_video(_records(reading, num_readers))
-    return reading.to_its_end(reader.examples(reading, records, frame_indices)).batch(batch_size).prefetch(2)
+    examples = reading.to_its_end(reader.examples(reading, records, frame_indices))
+    return reader.batches(examples, batch_size).prefetch(2)
 
 
 def _records(reading, num_readers, shuffle=False):
@@ -88,8 +90,8 @@ def video_batches(reader, reading, batch_size, frame_indices, num_readers):
       frame_indices: see `examples`.
       num_readers: shards looked at ahead.
     """
-    return _in_groups(reading, num_readers, lambda records: reader.examples(
-        reading, records, frame_indices).batch(batch_size))
+    return _in_groups(reading, num_readers, lambda records: reader.batches(
+        reader.examples(reading, records, frame_indices), batch_size))
 
 
 def segment_batches(reader, reading, shifts, batch_size, num_readers):
@@ -112,8 +114,8 @@ def segment_batches(reader, reading, shifts, batch_size, num_readers):
         every = tf.data.Dataset.from_tensor_slices((list(range(len(shifts))), shifts))
         return every.map(tfrecord.plain(lambda index, shift: dict(segments.cut(batch, shift), shift=index)))
 
-    return _in_groups(reading, num_readers, lambda records: reader.examples(reading, records).batch(videos).flat_map(
-        tfrecord.plain(at_each_shift)))
+    return _in_groups(reading, num_readers, lambda records: reader.batches(
+        reader.examples(reading, records), videos).flat_map(tfrecord.plain(at_each_shift)))
 
 
 def _in_groups(reading, num_readers, batches_of):

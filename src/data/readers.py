@@ -120,6 +120,10 @@ class YT8MAggregatedFeatureReader(object):
 
         return parsing.in_groups(records, self.form, parse)
 
+    def batches(self, examples, batch_size):
+        """Batches of the Dataset that `examples` returns."""
+        return examples.batch(batch_size)
+
     def parse(self, record):
         """Parses a group of records; see `examples`."""
         told = parsing.unusable(record, self.form)
@@ -183,15 +187,21 @@ class YT8MFrameFeatureReader(object):
             Segments always keep their 5 frames.
 
         Returns:
-          Dataset of dict: `id` (segments: VIDEOID:START), `frames` uint8 [frames, bytes], `frame_valid` bool [frames],
-          `num_frames` int32, `labels` sparse [classes] (of segments: the scores of rated classes, also zeros), `bytes`.
+          Dataset of dict: `id` (segments: VIDEOID:START), `frames` uint8 [frames, bytes], packed until `batches`,
+          `frame_valid` bool [frames], `num_frames` int32, `labels` sparse [classes] (of segments: the scores of rated
+          classes, also zeros), `bytes`.
         """
         def parse(record):
-            if self.segment_labels:
-                return self.parse_segments(record, reading)
-            return self.parse_videos(record, frame_indices, reading)
+            group = (self.parse_segments(record, reading) if self.segment_labels else
+                     self.parse_videos(record, frame_indices, reading))
+            return dict(group, frames=packed(group["frames"]))
 
         return parsing.in_groups(records, self.form, parse)
+
+    def batches(self, examples, batch_size):
+        """Batches of the Dataset that `examples` returns."""
+        return examples.batch(batch_size).map(tfrecord.plain(lambda batch: dict(
+            batch, frames=unpacked(batch["frames"], sum(self.feature_sizes)))))
 
     def parse_videos(self, record, frame_indices=None, reading=None):
         """The videos of a group as one example each; see `examples`."""
@@ -278,6 +288,24 @@ class YT8MFrameFeatureReader(object):
         """Batch of serialized SequenceExamples, a string [batch] tensor, for a SavedModel; whole videos."""
         batch = self.parse_videos(tfrecord.Record(serialized, "request", tf.range(tf.size(serialized)), 0))
         return {name: batch[name] for name in ("id", "frames", "frame_valid", "num_frames")}
+
+
+def packed(frames):
+    """uint8 [n, frames, bytes] -> [n, words] of the widest integers that fit.
+
+    tf.data copies an example into a batch and out of a group number by number: wide ones are several times as fast.
+    """
+    _, num_frames, frame_bytes = frames.shape.as_list()
+    example_bytes = num_frames * frame_bytes
+    word = next(word for word in (tf.int64, tf.int32, tf.int16, tf.uint8) if example_bytes % word.size == 0)
+    shape = [-1, example_bytes // word.size] + [word.size] * (word.size > 1)
+    return tf.bitcast(tf.reshape(frames, shape), word)
+
+
+def unpacked(words, frame_bytes):
+    """The uint8 [n, frames, bytes] that `packed` packed."""
+    num_frames = words.shape.as_list()[1] * words.dtype.size // frame_bytes
+    return tf.reshape(tf.bitcast(words, tf.uint8), [-1, num_frames, frame_bytes])
 
 
 def dequantize(frames, valid):
