@@ -29,15 +29,14 @@ def fault(found, form):
 
 
 def _fault_of_features(found, form):
-    for name, kind in contents.KINDS.items():
-        if name in found.context and found.context[name].WhichOneof("kind") not in (kind, None):
-            return "holds %s as %s and not as %s: replace the shard." % (
-                name, found.context[name].WhichOneof("kind"), kind)
+    for name, feature in found.context.items():
+        kind = contents.KINDS.get(name)
+        if kind and feature.kind not in (kind, None):
+            return "holds %s as %s and not as %s: replace the shard." % (name, feature.kind, kind)
     if form.frame_level:
         there = [name in found.frames for name, _ in form.features]
     else:
-        there = [name in found.context and len(found.context[name].float_list.value) == size
-                 for name, size in form.features]
+        there = [len(_floats(found.context.get(name))) == size for name, size in form.features]
     return None if all(there) else forms.mismatch(form, _holding(found))
 
 
@@ -55,10 +54,15 @@ def _fault_of_id(found):
 
 def _holding(found):
     """What a record holds, in words."""
-    names = ["%s (%d floats)" % (_printable(name), len(feature.float_list.value)) if feature.float_list.value
-             else _printable(name) for name, feature in found.context.items()]
+    names = ["%s (%d floats)" % (_printable(name), len(_floats(feature))) if _floats(feature) else _printable(name)
+             for name, feature in found.context.items()]
     names += ["%s (%d frames)" % (_printable(name), count) for name, count in found.frames.items()]
     return "it holds " + (", ".join(sorted(names)) or "no feature")
+
+
+def _floats(feature):
+    """The floats of a `contents.Feature` or None; () if there are none."""
+    return feature.values if feature and feature.kind == "float_list" else ()
 
 
 def _printable(name):

@@ -34,7 +34,6 @@ COUNTS = ("videos", "unusable", "frames", "segments", "ratings", "positive_ratin
 class Shard(typing.NamedTuple):
     """What a shard holds."""
     path: str
-    num_bytes: int
     damage: str  # the sentence about a shard that does not read to its end, or None
     faults: list  # the first sentences about unusable records
     ids: np.ndarray  # bytes, of the records; empty for unusable records
@@ -51,18 +50,20 @@ def read_shards(paths, form=FRAME_LEVEL):
     The records of a partition are frame-level, or they all are video-level, with the means of the features of `form`.
     Those of the rarer level are unusable; their shards are read twice.
 
-    With two threads per core, some compute checksums while one of them runs Python code on a record. Memory: one record
-    per thread, and the `Shard`s. Shards in a bucket are first copied to the temporary folder, one per thread.
+    Python code reads each shard first; TensorFlow then reads it from the system's memory, and compares checksums.
+    With two threads per core, some do the one and some the other. Memory: one record per thread, and the `Shard`s.
+    Shards in a bucket are first copied to the temporary folder, one per thread.
     """
     progress = Progress("check", "shards", len(paths))
+    checksums = framing.Checksums()
     with concurrent.futures.ThreadPoolExecutor(2 * os.cpu_count()) as executor:
-        futures = [executor.submit(read_shard, path, form) for path in paths]
+        futures = [executor.submit(read_shard, path, form, checksums) for path in paths]
         try:
             for _ in concurrent.futures.as_completed(futures):
                 progress.add(1)
             found = [future.result() for future in futures]
             for position, frame_level in _of_rarer_level(found):
-                futures[position] = executor.submit(read_shard, paths[position], form, frame_level)
+                futures[position] = executor.submit(read_shard, paths[position], form, checksums, frame_level)
             found = [future.result() for future in futures]
         finally:
             for future in futures:  # stops those that have not begun
@@ -89,41 +90,61 @@ def _partition(path):
     return (os.path.dirname(path),) + name[:2] if name else path
 
 
-def read_shard(path, form, frame_level=None):
-    """The `Shard` at a path, local or gs://; each record is read once.
+def read_shard(path, form, checksums, frame_level=None):
+    """The `Shard` at a path, local or gs://.
 
     Args:
       path: of the shard.
       form: the `forms.Form` of frame-level records.
+      checksums: `framing.Checksums`.
       frame_level: whether records must be frame-level or video-level; None: each record may be either.
     """
-    shard = Shard(path, 0, None, [], [], *(collections.Counter() for _ in range(5)))
+    levels = {True: form, False: form._replace(
+        frame_level=False, features=[("mean_" + name, size) for name, size in form.features])}
+    shard = Shard(path, damage.no_file(path), [], np.array([], "S1"), *(collections.Counter() for _ in range(5)))
+    if shard.damage:
+        return shard
     try:
-        with files.reading(path):
-            shard = shard._replace(num_bytes=tf.io.gfile.stat(path).length)
-        for index, serialized in enumerate(_records(path)):
-            fault = _add(shard, serialized, form, frame_level)
-            if fault and len(shard.faults) < MAX_FAULTS:
-                shard.faults.append("%s, record %d, %s" % (path, index, fault))
+        with _on_this_machine(path) as local:
+            found = _read(path, framing.unchecked_records(local), levels, frame_level)
+            if found.damage or not checksums.hold(local):
+                found = _read(path, framing.records(local), levels, frame_level)
+            return found
     except InputError as error:
-        shard = shard._replace(damage=str(error))
-    return shard._replace(ids=np.array(shard.ids, "S1" if not shard.ids else "S"))
+        return shard._replace(damage=str(error))
 
 
-def _add(shard, serialized, form, frame_level):
-    """Adds a record to a Shard whose `ids` are still a list; returns the record's fault, or None."""
-    means = form._replace(frame_level=False, features=[("mean_" + name, size) for name, size in form.features])
+def _read(path, records, levels, frame_level):
+    """The `Shard` of records, which are as those of `framing.records`; for the others see `_add`."""
+    shard = Shard(path, None, [], [], *(collections.Counter() for _ in range(5)))
+    sentence = "%s is empty: fetch the shard again or leave it out." % path
+    for index, (offset, serialized) in enumerate(records):
+        sentence = damage.damaged(path, index, offset) if serialized is None else None
+        fault = None if sentence else _add(shard, serialized, levels, frame_level)
+        if fault and len(shard.faults) < MAX_FAULTS:
+            shard.faults.append("%s, record %d, %s" % (path, index, fault))
+    return shard._replace(damage=sentence, ids=np.array(shard.ids, "S1" if not shard.ids else "S"))
+
+
+def _add(shard, serialized, levels, frame_level):
+    """Adds a record to a Shard whose `ids` are still a list; returns the record's fault, or None.
+
+    Args:
+      shard: the Shard.
+      serialized: the record.
+      levels: {whether records are frame-level: their `forms.Form`}.
+      frame_level: see `read_shard`.
+    """
     try:
-        found = contents.read_quickly(serialized, form)
+        found = contents.read_quickly(serialized, levels[True])
     except DecodeError:
-        fault = faults.fault_of(serialized, means if frame_level is False else form)
+        fault = faults.fault_of(serialized, levels[frame_level is not False])
     else:
-        has_means = any(name in found.context for name, _ in means.features)
-        if found.frames or has_means:
+        if found.frames or any(name in found.context for name, _ in levels[False].features):
             shard.levels[bool(found.frames)] += 1
-        if frame_level is None:
-            frame_level = bool(found.frames) or not has_means
-        fault = faults.fault(found, form if frame_level else means)
+            fault = faults.fault(found, levels[bool(found.frames) if frame_level is None else frame_level])
+        else:
+            fault = faults.fault(found, levels[frame_level is not False])
     if fault:
         shard.counts["unusable"] += 1
         shard.ids.append(b"")
@@ -151,25 +172,6 @@ def _add_content(shard, found):
         shard.counts["replaced_ratings"] += len(starts) - len(rated)
         shard.counts["positive_ratings"] += sum(score > 0 for score in rated.values())
         shard.counts["ratings_after_the_video"] += sum(start >= num_frames for start, _ in rated)
-
-
-def _records(path):
-    """Yields the serialized records of a shard.
-
-    Raises:
-      InputError: it holds no record, or does not read to its end.
-    """
-    sentence = damage.no_file(path)
-    if sentence:
-        raise InputError(sentence)
-    with _on_this_machine(path) as local:
-        index = -1
-        for index, (offset, serialized) in enumerate(framing.records(local)):
-            if serialized is None:
-                raise InputError(damage.damaged(path, index, offset))
-            yield serialized
-    if index < 0:
-        raise InputError("%s is empty: fetch the shard again or leave it out." % path)
 
 
 @contextlib.contextmanager

@@ -21,8 +21,8 @@ def outcome(read, serialized):
         found = read(serialized, survey.FRAME_LEVEL)
     except DecodeError:
         return "no protocol buffer"
-    return ({name: feature.SerializeToString() for name, feature in found.context.items()}, found.frames,
-            found.wrong_frames)
+    return ({name: (feature.kind, np.array(feature.values).tolist()) for name, feature in found.context.items()},
+            found.frames, found.wrong_frames)
 
 
 def test_the_quick_reader_finds_what_protobuf_finds():
