@@ -65,7 +65,8 @@ def parse(request):
     with tf.Graph().as_default():
         serialized = tf1.placeholder(tf.string, [])
         record = tfrecord.Record(serialized[tf.newaxis], "SHARD", [7], [0])
-        fetches = FRAMES.parse_videos(record) if request.param == "videos" else RATED.parse_segments(record, Uncounted())
+        fetches = (FRAMES.parse_videos(record) if request.param == "videos" else
+                   RATED.parse_segments(record, Uncounted()))
         with tf1.Session(config=tf1.ConfigProto(device_count={"GPU": 0})) as session:
             yield lambda content: session.run(fetches, {serialized: content})
 
