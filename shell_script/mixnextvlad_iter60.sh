@@ -5,5 +5,5 @@ model_flags=(--model=MixNeXtVLAD --iterations=60 --mix_number=3 --cl_temperature
   --video_level_classifier_model=LogisticModel --l2_penalty=0.00001 --moe_l2=0.000001)
 inference_batch_size=128
 shifts=0,1,2
-source "$(dirname "${BASH_SOURCE[0]}")/model.sh"
+source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/model.sh"
 run_model "$@"

@@ -5,8 +5,8 @@ set -euo pipefail
 unset CDPATH PYTHONPATH PYTHONHOME
 
 : "${shifts:?} ${model_flags[0]:?}"
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-name=$(basename "$0" .sh)
+root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
+name=$(basename "$(readlink -f "${BASH_SOURCE[1]}")" .sh)
 steps=(pretrain finetune eval evaluate-best infer-oof infer-test)
 
 usage() {

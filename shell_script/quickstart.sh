@@ -7,7 +7,7 @@
 set -euo pipefail
 unset CDPATH
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
 out=$(mkdir -p "${1:-$root/quickstart}" && cd "${1:-$root/quickstart}" && pwd)
 bash "$root/shell_script/setup.sh"
 cd "$root"

@@ -5,7 +5,7 @@
 set -euo pipefail
 
 unset CDPATH PYTHONPATH PYTHONHOME
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
 bash "$root/shell_script/setup.sh" --tests
 cd "$root"
 exec .venv/bin/python -m pytest --durations=10 -n auto --maxprocesses=4 --dist loadfile "$@"

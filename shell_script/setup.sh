@@ -135,7 +135,7 @@ if [ -n "${PYTHON:-}" ]; then
         fail "PYTHON=$PYTHON is not a usable Python 3.7 or 3.6: $chosen"
 fi
 
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 # The stamp lists what is installed. It is written last: if it is missing, an installation was cut short.
 stamp=.venv/setup_stamp
 installed=$(cat "$stamp" 2> /dev/null) || true

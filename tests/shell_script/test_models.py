@@ -313,6 +313,22 @@ def test_extra_machines_rank(workplace, cloud_jobs, data_dir, small):
         assert stream.read() == expected
 
 
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_link_to_a_script_does_what_the_script_does(script, tmp_path):
+    own = os.path.join(runner.PROJECT, "shell_script")
+    bin_folder = tmp_path / "bin"
+    bin_folder.mkdir()
+    (bin_folder / (script + ".sh")).symlink_to(os.path.join(own, script + ".sh"))
+    (bin_folder / "mine").symlink_to(script + ".sh")
+    (tmp_path / "folder").symlink_to(own)
+    environment = dict(os.environ, PATH="%s:%s" % (bin_folder, os.environ["PATH"]), HOME=str(tmp_path))
+    expected, *others = (
+        subprocess.check_output(command + ["pretrain", "--dry_run"], cwd=str(tmp_path), env=environment)
+        for command in ([os.path.join(own, script + ".sh")], [script + ".sh"], ["mine"], ["bash", "mine"],
+                        ["bash", "bin/mine"], ["folder/%s.sh" % script]))
+    assert b"models/%s " % script.encode() in expected and others == 5 * [expected]
+
+
 def test_gs_bucket(workplace):
     output = workplace.run("bert_l2h12", "pretrain", "--on=vertex", "--dry_run", BUCKET="gs://mine/")[0]
     commands = printed_commands(output)[1]

@@ -39,7 +39,7 @@ class Checkout:
         shutil.copy(os.path.join(REPOSITORY, "shell_script", "setup.sh"), str(self.root / "shell_script"))
         (self.root / "requirements.txt").write_text("one\n")
         (self.root / "tests" / "requirements.txt").write_text("two\n")
-        for command in "bash cat cksum cp dirname mkdir rm sed sh".split():
+        for command in "bash cat cksum cp dirname mkdir readlink rm sed sh".split():
             (self.bin / command).symlink_to(shutil.which(command))
 
     def add_python(self, path, version=(3, 7, 99)):
@@ -52,12 +52,12 @@ class Checkout:
         path.write_text(text)
         path.chmod(0o755)
 
-    def run(self, *arguments, code=0, **environment):
+    def run(self, *arguments, code=0, script=None, **environment):
         """Runs the script from another folder; returns its messages and the logged calls of the Pythons."""
         if self.log.exists():
             self.log.unlink()
         done = subprocess.run(
-            ["bash", str(self.root / "shell_script" / "setup.sh")] + list(arguments), cwd=str(self.home),
+            ["bash", str(script or self.root / "shell_script" / "setup.sh")] + list(arguments), cwd=str(self.home),
             env=dict({"PATH": str(self.bin), "HOME": str(self.home)}, **environment),
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
         assert (done.returncode, done.stdout) == (code, ""), done.stderr
@@ -87,6 +87,24 @@ def test_makes_the_environment_then_has_nothing_to_do(checkout):
     assert "-m venv --clear .venv" in asked and "--requirement=requirements.txt" in asked
     assert "tests/requirements.txt" not in asked
     assert checkout.run() == ("", "")
+
+
+def test_a_link_to_the_script_sets_up_the_checkout(checkout):
+    checkout.add_python(checkout.bin / "python3.7")
+    (checkout.home / "first.sh").symlink_to(checkout.root / "shell_script" / "setup.sh")
+    (checkout.home / "folder").symlink_to(checkout.root / "shell_script")
+    (checkout.bin / "second").symlink_to("../home/first.sh")
+    checkout.run(script=checkout.bin / "second")
+    assert checkout.stamp.exists() and not (checkout.home / ".venv").exists()
+    assert checkout.run(script=checkout.home / "folder" / "setup.sh") == ("", "")
+
+
+@pytest.mark.parametrize("script", ["quickstart.sh", "run_tests.sh"])
+def test_a_link_to_another_script_sets_up_the_checkout_first(checkout, script):
+    shutil.copy(os.path.join(REPOSITORY, "shell_script", script), str(checkout.root / "shell_script"))
+    checkout.add_command(checkout.root / "shell_script" / "setup.sh", "echo 'set up' >&2\nexit 5\n")
+    (checkout.home / "link.sh").symlink_to(checkout.root / "shell_script" / script)
+    assert checkout.run(code=5, script=checkout.home / "link.sh")[0] == "set up\n"
 
 
 def test_tests_adds_the_test_packages(checkout):
