@@ -36,6 +36,11 @@ def canonical(name):
     return _ALIASES.get(name, name)
 
 
+def is_frame_level(name):
+    """Whether the model of one of `names()` takes frames, else whole videos."""
+    return _MODELS[canonical(name)].frame_level
+
+
 def _declared():
     """{name: Hparam} of all models."""
     return {hparam.name: hparam for model in _MODELS.values() for hparam in model.hparams_declared}

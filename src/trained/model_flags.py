@@ -1,4 +1,5 @@
 """model_flags.json: describes a trained model, so that later programs need no model flags."""
+import json
 import os
 
 from src import models
@@ -87,6 +88,13 @@ def read(train_dir):
     if not 1 <= recorded["num_classes"] <= forms.MAX_CLASSES:
         raise InputError("%s: num_classes is %s and not 1 to %d: restore it from the training run."
                          % (path(train_dir), text.shown(recorded["num_classes"]), forms.MAX_CLASSES))
+    if recorded["model"] in models.names() and models.is_frame_level(recorded["model"]) != recorded["frame_features"]:
+        raise InputError("%s: frame_features is %s, which does not fit the model %s: restore it from the training run."
+                         % (path(train_dir), json.dumps(recorded["frame_features"]), recorded["model"]))
+    try:
+        readers.features(recorded["feature_names"], recorded["feature_sizes"])
+    except InputError as error:
+        raise InputError("%s: %s" % (path(train_dir), error))
     return recorded
 
 

@@ -18,7 +18,8 @@ DEFAULTS = {"model": "LogisticModel", "feature_names": "mean_rgb", "feature_size
 
 def parse(*arguments):
     """A command line's flags."""
-    parsed, defaults = flags.FlagValues(), dict(DEFAULTS)
+    name = next((one[len("--model="):] for one in arguments if one.startswith("--model=")), DEFAULTS["model"])
+    parsed, defaults = flags.FlagValues(), dict(DEFAULTS, frame_features=name != "LogisticModel")
     for name in models.names():
         defaults.update(models.create(name).hparams)
     for name, default in defaults.items():
@@ -91,24 +92,24 @@ def test_an_alias_is_the_same_model(tmp_path):
 
 
 def test_blanks_in_lists_do_not_matter(tmp_path):
-    record(tmp_path, "--frame_features", "--feature_names=rgb, audio", "--feature_sizes=1024 ,128")
+    record(tmp_path, "--feature_names=rgb, audio", "--feature_sizes=1024 ,128")
     assert (read(tmp_path)["feature_names"], read(tmp_path)["feature_sizes"]) == ("rgb,audio", "1024,128")
     write(tmp_path, dict(read(tmp_path), feature_names="rgb , audio"))
     for given in "rgb,audio", " rgb, audio":
-        record(tmp_path, "--frame_features", "--feature_names=" + given, "--feature_sizes=1024,128")
+        record(tmp_path, "--feature_names=" + given, "--feature_sizes=1024,128")
         assert model_flags.adopt(str(tmp_path), parse("--feature_names=" + given))["feature_names"] == "rgb,audio"
     assert "--feature_names=rgb given" in refused(model_flags.adopt, tmp_path, "--feature_names=rgb")
 
 
 def test_features_are_identified_by_name(tmp_path):
-    record(tmp_path, "--frame_features", "--feature_names=audio, rgb", "--feature_sizes=128,1024")
+    record(tmp_path, "--feature_names=audio, rgb", "--feature_sizes=128,1024")
     for given in ["--feature_names=rgb,audio", "--feature_sizes=1024,128"], ["--feature_names=rgb,audio"], []:
         values = model_flags.adopt(str(tmp_path), parse(*given))
         assert (values["feature_names"], values["feature_sizes"]) == ("audio,rgb", "128,1024")
-    record(tmp_path, "--frame_features", "--feature_names=rgb,audio", "--feature_sizes=1024,128")
+    record(tmp_path, "--feature_names=rgb,audio", "--feature_sizes=1024,128")
     assert model_flags.create_model(values).features == [("audio", 128), ("rgb", 1024)]
     assert "--feature_names=rgb,audio given, audio,rgb recorded; pass" in refused(
-        model_flags.record, tmp_path, "--frame_features", "--feature_names=rgb,audio", "--feature_sizes=128,1024")
+        model_flags.record, tmp_path, "--feature_names=rgb,audio", "--feature_sizes=128,1024")
 
 
 def test_the_path_of_a_configuration_file_may_change(tmp_path):
@@ -182,6 +183,13 @@ def test_unknown_entries_are_ignored(tmp_path):
     (json.dumps(dict(DEFAULTS, frame_features=1)), ": frame_features is 1, not of type bool with at most"),
     (json.dumps(dict(DEFAULTS, num_classes=True)), ": num_classes is True, not of type int with at most"),
     (json.dumps(dict(DEFAULTS, num_classes=0)), ": num_classes is 0 and not 1 to 65536: restore it"),
+    (json.dumps(dict(DEFAULTS, model="Bert")), ": frame_features is false, which does not fit the model Bert: restore"),
+    (json.dumps(dict(DEFAULTS, model="NetVLADModelLF")), ": frame_features is false, which does not fit the model Net"),
+    (json.dumps(dict(DEFAULTS, frame_features=True)),
+     ": frame_features is true, which does not fit the model LogisticModel: restore it from the training run"),
+    (json.dumps(dict(DEFAULTS, feature_sizes="1024,128")),
+     ": --feature_names=mean_rgb and --feature_sizes=1024,128 must list as many distinct names as sizes"),
+    (json.dumps(dict(DEFAULTS, feature_sizes="-5")), ": --feature_sizes=-5 must hold positive sizes"),
     (json.dumps(dict(DEFAULTS, feature_sizes=5000 * "9")), ": feature_sizes is 9{60}..., not of type str with at most"),
     ("[]", "lacks feature_names, feature_sizes, frame_features, label_loss, model: restore"),
     (json.dumps(dict(DEFAULTS, model=None)).replace("model", "modell"),
