@@ -8,9 +8,9 @@ import sys
 
 if __name__ == "__main__":
     if not __package__:  # run as a file
-        sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    from src.common import interrupts
-    interrupts.end_quietly()  # while the modules below load
+        sys.path[0] = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+    from src.common import startup
+    startup.begin()  # before the modules below load
 
 import logging
 

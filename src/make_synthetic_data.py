@@ -11,9 +11,9 @@ import sys
 
 if __name__ == "__main__":
     if not __package__:  # run as a file
-        sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    from src.common import interrupts
-    interrupts.end_quietly()  # while the modules below load
+        sys.path[0] = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+    from src.common import startup
+    startup.begin()  # before the modules below load
 
 import collections
 import csv
@@ -27,6 +27,7 @@ import tensorflow as tf
 from src.common import atomic
 from src.common import files
 from src.common import program
+from src.common import system_errors
 from src.common.errors import InputError
 from src.common.progress import Progress
 from src.data import segment_ids
@@ -110,7 +111,8 @@ def claim(output_dir, planned, recorded):
         found = [(partition, path) for partition in synthetic.PARTITIONS
                  for path in files.glob(os.path.join(output_dir, partition.folder, "*.tfrecord"))]
     except tf.errors.OpError as error:
-        raise InputError("--output_dir=%s cannot hold the records: %s." % (output_dir, error.message))
+        raise InputError("--output_dir=%s cannot hold the records: %s."
+                         % (output_dir, system_errors.explained(error.message)))
     for partition, path in found:
         if not known or (partition, os.path.basename(path)) not in new:
             raise InputError("%s exists already and %s: give an --output_dir without it, or remove it." % (

@@ -9,6 +9,7 @@ from absl import app
 from absl import flags
 
 from src.common import sentences
+from src.common import startup
 from src.common import storage
 from src.common.errors import InputError
 
@@ -53,6 +54,16 @@ def _set_up_logging():
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     log.propagate = False
+
+
+def _parse(argv):
+    """Parses the flags; `argv`, with those in the files of --flagfile, becomes UTF-8, whatever the locale is."""
+    try:
+        argv[1:] = map(storage.as_path, flags.FLAGS.read_flags_from_files(argv[1:], force_gnu=False))
+    except (flags.Error, UnicodeError) as error:
+        sys.exit("error: --flagfile cannot be read (%s): check its path, and that its text has your locale's encoding."
+                 % error)
+    return app.parse_flags_with_usage(argv)
 
 
 def abort(code, message):
@@ -104,4 +115,10 @@ def run(define_flags, main):
         finally:
             signal.signal(signal.SIGINT, before)
 
-    app.run(guarded_main)
+    try:
+        app.run(guarded_main, flags_parser=_parse)
+    except SystemExit as end:
+        failure = startup.output_failure()
+        if failure:
+            print("error: " + failure, file=sys.stderr)
+        sys.exit(end.code or failure and 1)

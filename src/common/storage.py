@@ -1,4 +1,5 @@
 """Where paths lead: to the file systems of this machine, or to a bucket, gs://, which may not answer."""
+import os
 import re
 import threading
 
@@ -14,10 +15,20 @@ _answered = set()  # buckets
 
 
 def local(path):
-    """The path as the functions of `os` take it; None if it does not lead to this machine's file systems."""
+    """The path as the functions of `os` take it; None if it does not lead to this machine's file systems.
+
+    TensorFlow takes the names of files as UTF-8 everywhere, the functions of `os` in the encoding of the locale.
+    """
     if path.startswith("file://"):
-        return path[len("file://"):]
-    return None if _URL.match(path) else path
+        path = path[len("file://"):]
+    elif _URL.match(path):
+        return None
+    return os.fsdecode(path.encode("utf-8", "surrogateescape"))
+
+
+def as_path(name):
+    """A path for TensorFlow, from one that a function of `os` returns; the opposite of `local`."""
+    return os.fsencode(name).decode("utf-8", "surrogateescape")
 
 
 def check(path, name):

@@ -64,17 +64,18 @@ class Run(object):
       program: its module's name, such as train.
       *words: positional arguments.
       tf_config: the environment's TF_CONFIG, or None.
+      output_to: path that standard output goes to, instead of `output`.
       **flags: see `arguments`.
     """
 
-    def __init__(self, program, *words, tf_config=None, **flags):
+    def __init__(self, program, *words, tf_config=None, output_to=None, **flags):
         self._folder = tempfile.mkdtemp()
         self._output, self._errors, self._code = (
             os.path.join(self._folder, name) for name in ("output", "errors", "code"))
         for path in self._output, self._errors:
             open(path, "w").close()
-        self._process = start(_main, program, list(words) + arguments(flags), self._output, self._errors, self._code,
-                              tf_config)
+        self._process = start(_main, program, list(words) + arguments(flags), output_to or self._output, self._errors,
+                              self._code, tf_config)
         self.pid = self._process.pid
 
     def __enter__(self):
@@ -150,6 +151,7 @@ def output_of(program, **flags):
 def _main(program, words, output, errors, code, tf_config):
     os.dup2(os.open(output, os.O_WRONLY), 1)
     os.dup2(os.open(errors, os.O_WRONLY), 2)
+    importlib.import_module("src.common.startup").begin()
     multiprocessing.set_start_method("fork", force=True)  # as in a program that a user starts
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored if a shell started the tests in the background
     os.environ.pop("TF_CONFIG", None)

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from src.common import interrupts
 from src.common import program
+from src.common import startup
 from tests.programs import runner
 
 
@@ -41,10 +41,11 @@ def test_importing_src_leaves_ctrl_c_alone():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_program_in_the_background_ignores_ctrl_c_as_the_shell_wants():
+def test_a_program_in_the_background_ignores_ctrl_c_as_the_shell_wants(monkeypatch):
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     try:
-        interrupts.end_quietly()
+        startup.begin()
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
@@ -68,6 +69,6 @@ def test_what_a_library_makes_of_ctrl_c_is_no_error(monkeypatch, capsys):
 
     codes = []
     monkeypatch.setattr(program, "_set_up_logging", lambda: None)  # it would change the whole process
-    monkeypatch.setattr(program.app, "run", lambda guarded_main: codes.append(guarded_main(["program"])))
+    monkeypatch.setattr(program.app, "run", lambda guarded_main, **_: codes.append(guarded_main(["program"])))
     program.run(lambda: None, main)
     assert codes == [130] and capsys.readouterr().err == "interrupted.\n"
