@@ -23,6 +23,7 @@ from absl import flags
 import tensorflow as tf
 
 from src.common import atomic
+from src.common import files
 from src.common import program
 from src.common import tables
 from src.common.errors import InputError
@@ -80,11 +81,11 @@ def check_kept(inputs, outputs):
     Raises:
       InputError: one does.
     """
-    taken = set(map(os.path.realpath, inputs))
+    taken = set(map(files.real, inputs))
     for path in outputs:
-        if os.path.realpath(path) in taken:
+        if files.real(path) in taken:
             raise InputError("%s would be overwritten: give another --output_file or --log_file." % path)
-        taken.add(os.path.realpath(path))
+        taken.add(files.real(path))
 
 
 def combine_shifts(args):

@@ -18,22 +18,13 @@ from src.common import files
 from src.common import storage
 from src.common.errors import InputError
 
-
 _COMPRESSED = re.compile(r"(?<!\.tar)\.(gz|bz2|xz|zst|zip)$")
-
-
-@contextlib.contextmanager
-def _writing(path):
-    try:
-        yield
-    except tf.errors.OpError as error:
-        raise InputError("%s cannot be written: %s." % (path, error.message))
 
 
 def _target(path):
     """The path that is replaced: of a link, the file it points at."""
     local = storage.local(path)
-    return os.path.realpath(local) if local is not None and os.path.islink(local) else path
+    return files.real(path) if local is not None and os.path.islink(local) else path
 
 
 def _check_file(path):
@@ -52,7 +43,7 @@ def _check_file(path):
 
 def _start(path):
     """Prepares writing beside `path`; returns the temporary name."""
-    with _writing(path):
+    with files.writing(path):
         tf.io.gfile.makedirs(os.path.dirname(path) or ".")
         _remove_leftovers(path)
         return files.temporary_name(path)
@@ -76,7 +67,7 @@ def check_writable(path):
     path = _target(path)
     _check_file(path)
     temporary = _start(path)
-    with _writing(path):
+    with files.writing(path):
         with tf.io.gfile.GFile(temporary, "w") as stream:
             stream.write("")
         tf.io.gfile.remove(temporary)
@@ -90,7 +81,7 @@ def replacing_file(path):
     temporary = _start(path)
     try:
         yield temporary
-        with _writing(path):
+        with files.writing(path):
             tf.io.gfile.rename(temporary, path, overwrite=True)
     finally:
         if tf.io.gfile.exists(temporary):
@@ -114,7 +105,7 @@ def replacing(path, mode="w"):
       InputError: the target cannot be written.
     """
     with replacing_file(path) as temporary:
-        with _writing(path):
+        with files.writing(path):
             stream = tf.io.gfile.GFile(temporary, mode)
             stream.write(b"" if "b" in mode else "")  # opens it
         with contextlib.closing(stream):
@@ -135,7 +126,7 @@ def replacing_folder(path):
     files.remove(temporary)
     try:
         yield temporary
-        with _writing(path):
+        with files.writing(path):
             if storage.local(path) is None:
                 _replace_files(temporary, path)
             elif files.exists(path):
@@ -164,7 +155,7 @@ def extending_folder(path):
     files.remove(temporary)
     try:
         yield temporary
-        with _writing(path):
+        with files.writing(path):
             for name in sorted(files.names(temporary)):
                 if files.exists(os.path.join(path, name)):
                     raise InputError("%s exists already and would be overwritten: remove it, or give another folder."

@@ -12,12 +12,13 @@ import stat
 import tensorflow as tf
 
 from src.common import storage
+from src.common import system_errors
 from src.common.errors import InputError
 
 MAX_JSON_BYTES = 16 << 20  # the programs' own JSON files have some kilobytes
 _TEMPORARY = re.compile(r"(^|/)\.[^/]*\.\d+\.tmp(/|$)")  # see temporary_name
 _OF_GLOBS = re.compile(r"[*?[\\]")
-PROJECT_DIR = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+PROJECT_DIR = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 
 
 # Finding and reading.
@@ -67,8 +68,7 @@ def exists(path):
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             return False
-        raise InputError("%s cannot be looked up (%s): check the path and the permissions of its folder."
-                         % (path, error.strerror))
+        raise InputError("%s cannot be looked up: %s." % (path, system_errors.explained(error.strerror)))
 
 
 def names(folder):
@@ -80,11 +80,11 @@ def names(folder):
     if storage.local(folder) is None:
         return [name.rstrip("/") for name in tf.io.gfile.listdir(folder)] if tf.io.gfile.isdir(folder) else []
     try:
-        return os.listdir(storage.local(folder))
+        return list(map(storage.as_path, os.listdir(storage.local(folder))))
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise InputError("%s cannot be listed (%s): check the folder's permissions." % (folder, error.strerror))
+        raise InputError("%s cannot be listed: %s." % (folder, system_errors.explained(error.strerror)))
 
 
 def find(pattern, flag):
@@ -102,7 +102,7 @@ def find(pattern, flag):
     try:
         paths = glob(pattern)
     except tf.errors.OpError as error:
-        raise InputError("--%s=%s cannot be listed: %s." % (flag, pattern, error.message))
+        raise InputError("--%s=%s cannot be listed: %s." % (flag, pattern, system_errors.explained(error.message)))
     except UnicodeDecodeError:
         raise InputError("--%s=%s matches a name that is not UTF-8: rename the file." % (flag, pattern))
     if not paths:
@@ -182,7 +182,13 @@ def total_bytes(paths):
 def absolute(path):
     """The absolute path of a path on this machine; other paths as they are."""
     local = storage.local(path)
-    return path if local is None else os.path.abspath(local)
+    return path if local is None else storage.as_path(os.path.abspath(local))
+
+
+def real(path):
+    """The absolute path of a path on this machine, with all links followed; other paths as they are."""
+    local = storage.local(path)
+    return path if local is None else storage.as_path(os.path.realpath(local))
 
 
 def beside_project(path):
@@ -190,8 +196,8 @@ def beside_project(path):
 
     So the defaults (bert_config.json, segment_label_ids.csv) are found from any folder.
     """
-    own = os.path.join(PROJECT_DIR, path)
-    if not os.path.isabs(path) and not exists(path) and os.path.exists(own):
+    own = os.path.join(storage.as_path(PROJECT_DIR), path)
+    if not os.path.isabs(path) and not exists(path) and exists(own):
         return own
     return path
 
@@ -223,7 +229,17 @@ def reading(path):
     except tf.errors.NotFoundError:
         raise InputError("%s does not exist: check the path." % path)
     except tf.errors.OpError as error:
-        raise InputError("%s cannot be read: %s." % (path, error.message))
+        raise InputError("%s cannot be read: %s." % (path, system_errors.explained(error.message)))
+
+
+@contextlib.contextmanager
+def writing(path):
+    """Context in which errors about writing `path` become InputErrors."""
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        raise InputError("%s cannot be written: %s." % (path, system_errors.explained(
+            error.message if isinstance(error, tf.errors.OpError) else error.strerror or str(error))))
 
 
 def read(path, most_bytes):

@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 
+from src.common import system_errors
 from src.common.errors import InputError
 
 
@@ -50,6 +51,8 @@ def _value(pipe, slot, num_processes):
     """The function's value for an item; raises what the function raised."""
     with _a_kill_explained(num_processes):
         size = pipe.recv()
+    if isinstance(size, Exception):
+        raise size
     value = pickle.loads(os.pread(slot.fileno(), size, 0))
     if isinstance(value, Exception):
         raise value
@@ -92,15 +95,21 @@ def _work(function, slots, pipe, parent):
 
 
 def _write_value(function, item, slot):
-    """Writes the function's value, or what it raised, to the slot; returns the number of bytes."""
+    """Writes the function's value, or what it raised, to the slot; returns the number of bytes, or why it cannot."""
     try:
         value = function(item)
     except Exception as error:  # pylint: disable=broad-except
         value = error
-    with open(slot.fileno(), "wb", closefd=False) as stream:
-        stream.seek(0)
-        pickle.dump(value, stream, protocol=pickle.HIGHEST_PROTOCOL)
-        return stream.tell()
+    try:
+        with open(slot.fileno(), "wb", closefd=False) as stream:
+            stream.seek(0)
+            pickle.dump(value, stream, protocol=pickle.HIGHEST_PROTOCOL)
+            return stream.tell()
+    except OSError as error:
+        return InputError("The temporary folder %s cannot be written: %s, or name another one in TMPDIR." % (
+            tempfile.gettempdir(), system_errors.explained(error.strerror)))
+    except MemoryError as error:
+        return error
 
 
 def _end_with(parent):

@@ -8,6 +8,7 @@ import re
 import numpy as np
 import tensorflow as tf
 
+from src.common import system_errors
 from src.common.errors import InputError
 
 _MARKED = "<<%s>>"
@@ -41,7 +42,7 @@ def for_graph(function):
     def wrapped(*arguments):
         try:
             function(*arguments)
-        except (InputError, tf.errors.OpError) as error:
+        except (InputError, OSError, tf.errors.OpError) as error:
             raise ValueError(_MARKED % (of(error) or error)) from None
         return np.bool_(True)
 
@@ -59,16 +60,15 @@ def of(error):
     if isinstance(error, InputError):
         return str(error)
     if not isinstance(error, tf.errors.OpError):
-        return None
+        return system_errors.sentence(error)
     if in_graph(error):
         return in_graph(error)
     message = _GRAPH_DETAILS.split(error.message)[0]
-    if "No space left on device" in message:
-        return "%s: make room on the disk." % message
+    if system_errors.remedy(message):
+        return "%s." % system_errors.explained(message)
     if isinstance(error, tf.errors.ResourceExhaustedError):
         return "Out of memory: lower --batch_size (%s)." % message
-    if isinstance(error, (tf.errors.NotFoundError, tf.errors.PermissionDeniedError,
-                          tf.errors.UnauthenticatedError)) or "Is a directory" in message:
+    if isinstance(error, (tf.errors.NotFoundError, tf.errors.PermissionDeniedError, tf.errors.UnauthenticatedError)):
         return "%s: check the path and your permissions." % message
     if "gs://" in message:
         return "%s: check the network, and run again." % message

@@ -7,6 +7,8 @@ import struct
 
 import tensorflow as tf
 
+from src.common import storage
+
 BYTES = 16  # per record
 HEADER_BYTES = 12  # a record's length and its checksum
 _LENGTH = "<Q"
@@ -20,7 +22,8 @@ def num_bytes(serialized):
 
 def opened(path):
     """A shard, open for `end_of_record`; on this machine without a buffer, as only lengths are read."""
-    return open(path, "rb", buffering=0) if os.path.isfile(path) else tf.io.gfile.GFile(path, "rb")
+    local = storage.local(path)
+    return open(local, "rb", buffering=0) if os.path.isfile(local or "") else tf.io.gfile.GFile(path, "rb")
 
 
 def end_of_record(stream, offset):
@@ -79,7 +82,7 @@ def unchecked_records(path):
 
     Memory: the longest record.
     """
-    with open(path, "rb", buffering=0) as stream:
+    with open(storage.local(path), "rb", buffering=0) as stream:
         size, offset, buffer = os.fstat(stream.fileno()).st_size, 0, memoryview(b"")
         header = stream.read(HEADER_BYTES)
         while offset < size:

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from src.common import files
+from src.common import storage
 from src.common.errors import InputError
 from src.common.progress import Progress
 from src.data import contents
@@ -183,11 +184,11 @@ def _on_this_machine(path):
     """
     try:
         with files.reading(path):
-            if os.path.exists(path):
+            if storage.local(path) is not None:
                 yield path
                 return
             with tempfile.TemporaryDirectory() as folder:
-                copy = os.path.join(folder, "shard")
+                copy = os.path.join(storage.as_path(folder), "shard")
                 tf.io.gfile.copy(path, copy)
                 yield copy
     except OSError as error:

@@ -8,6 +8,7 @@ import typing
 import tensorflow as tf
 
 from src.common import sentences
+from src.common import storage
 from src.common.errors import InputError
 from src.data import damage
 from src.data import framing
@@ -92,7 +93,7 @@ def _check_shard(path):
     """
     path = path.decode()
     sentence = damage.no_file(path)
-    if not sentence and os.path.isfile(path):
+    if not sentence and os.path.isfile(storage.local(path) or ""):
         with contextlib.suppress(OSError), framing.opened(path) as stream:  # TensorFlow says more about errors
             size = os.fstat(stream.fileno()).st_size
             if size <= WALKED_BYTES:

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from src.common import atomic
+from src.common import system_errors
 from src.common.errors import InputError
 from src.data import segments
 
@@ -87,4 +88,4 @@ def _write(path, records, shown):
             for record in records:
                 writer.write(record)
     except tf.errors.OpError as error:
-        raise InputError("%s cannot be written: %s." % (shown, error.message))
+        raise InputError("%s cannot be written: %s." % (shown, system_errors.explained(error.message)))

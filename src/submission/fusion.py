@@ -12,6 +12,7 @@ import typing
 
 import numpy as np
 
+from src.common import files
 from src.common import processes
 from src.common.errors import InputError
 from src.common.progress import Progress
@@ -103,7 +104,7 @@ def fuse_files(paths, weights, w0, output, segment_max_pred=100000):
     check_weights(weights, w0, len(paths))
     _check_some_weight(weights)
     for path, other in itertools.combinations(paths, 2):
-        if os.path.realpath(path) == os.path.realpath(other):
+        if files.real(path) == files.real(other):
             raise InputError("%s is given twice: leave one of the two out." % path)
     ranked_csv.write(output, each_class(
         paths, lambda _, lists, names: _fuse(lists, names, weights, w0, segment_max_pred), "fusion"))

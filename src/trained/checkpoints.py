@@ -254,9 +254,9 @@ def reading(checkpoint):
     """Context of the name under which TensorFlow reads a checkpoint; turns TensorFlow's errors into InputErrors."""
     folder = None
     try:
-        if storage.local(checkpoint) == checkpoint and files.is_glob(checkpoint):
+        if storage.local(checkpoint) is not None and files.is_glob(checkpoint):
             # TensorFlow would read the name as a glob. So the name goes through the open folder's descriptor.
-            folder = os.open(os.path.dirname(checkpoint) or ".", os.O_RDONLY)
+            folder = os.open(os.path.dirname(storage.local(checkpoint)) or ".", os.O_RDONLY)
             yield "/proc/self/fd/%d/%s" % (folder, os.path.basename(checkpoint))
         else:
             yield checkpoint

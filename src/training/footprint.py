@@ -7,6 +7,8 @@ import typing
 
 import tensorflow as tf
 
+from src.common import storage
+
 tf1 = tf.compat.v1
 log = logging.getLogger("yt8m")
 GB = 2 ** 30  # bytes
@@ -111,7 +113,7 @@ def log_disk(graph, train_dir, plan):
 
 
 def _free_bytes(folder):
-    folder = os.path.abspath(folder)
+    folder = os.path.abspath(storage.local(folder))
     while not os.path.exists(folder):
         folder = os.path.dirname(folder)
     return shutil.disk_usage(folder).free

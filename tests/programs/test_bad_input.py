@@ -104,6 +104,8 @@ RECORDS = {  # the programs that read them, their pattern, and the case
         "{bad}/wide0000.tfrecord, record 1, holds rgb frames that are not 6 bytes long", "--feature_sizes")),
     "without audio": (ALL, "{bad}/silent*", case(
         "{bad}/silent0000.tfrecord, record 0,", "audio", "--feature_names")),
+    "a link to itself": (ALL, "{bad}/loop*", case(
+        "{bad}/loop0000.tfrecord; Too many levels of symbolic links: remove the symbolic link that leads to itself")),
     "without records": (ALL, "{bad}/empty*", case(" hold no ")),
     "an id that no CSV could hold": (("inference",), "{bad}/id*", case(
         '{bad}/id0000.tfrecord, record 1, has the id "a,b"', "without comma", "remove the record")),
@@ -259,7 +261,12 @@ INFERENCE = {
     "truncated records, probabilities": case("{bad}/truncated0000.tfrecord, record 2", output_prob=True,
                                              shift="0,1", input_data_pattern="{bad}/truncated*"),
     "segments of a video-level model": case("--segment_labels needs a frame-level model", "LogisticModel",
-                                            spoil=change_flags(model="LogisticModel")),
+                                            spoil=change_flags(model="LogisticModel", frame_features=False)),
+    "model flags that do not fit each other": case(
+        "{work}/model/model_flags.json: frame_features is false, which does not fit the model FrameLevelLogisticModel",
+        "restore it", spoil=change_flags(frame_features=False)),
+    "a name that is too long": case("cannot be written: ", "; File name too long: give a shorter name",
+                                    output_file="{work}/" + 250 * "a"),
     "shifted videos": case("--shift=1 needs --segment_labels", shift="1", segment_labels=False),
     "storage that programs cannot use": case(
         "--output_file=ftp://host/out.csv is neither on this machine nor in a bucket",
@@ -321,6 +328,7 @@ def bad_records(tmp_path_factory):
             "rating0000": second(serialized(videos[1]._replace(ratings=[(0, -1, 1)]), ratings=True))}.items():
         records.write(folder / (name + ".tfrecord"), content)
     (folder / "text0000.tfrecord").write_text("This is text and not a TFRecord.")
+    (folder / "loop0000.tfrecord").symlink_to("loop0000.tfrecord")
     starts = np.cumsum([0] + [len(record) + 16 for record in good])
     whole = (folder / "truncated0000.tfrecord").read_bytes()
     (folder / "truncated0000.tfrecord").write_bytes(whole[:starts[2] + 40])
