@@ -1,6 +1,7 @@
 """What a program needs while its modules load, which takes seconds, and until it ends."""
 import io
 import os
+import select
 import signal
 import sys
 
@@ -25,7 +26,11 @@ class _Stream(io.FileIO):
 
     def write(self, data):
         try:
-            return super(_Stream, self).write(data)
+            written = super(_Stream, self).write(data)
+            while written is None:  # the reader is slow, and another program made the descriptor non-blocking
+                select.select([], [self], [])
+                written = super(_Stream, self).write(data)
+            return written
         except OSError as error:
             if not isinstance(error, ConnectionError):
                 self.failure = self.failure or error
@@ -63,7 +68,7 @@ def output_failure():
 
 
 def _explain(kind, error, traceback):
-    message = system_errors.sentence_in(error)
+    message = system_errors.sentence_of_loading(error)
     if message is None:
         sys.__excepthook__(kind, error, traceback)
     else:

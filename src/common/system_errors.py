@@ -17,12 +17,16 @@ _REMEDIES = {os.strerror(number): remedy for remedy, numbers in {
     "check the disk or the file server": [errno.EIO, errno.ESTALE],
     "check the path and your permissions": [errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM],
 }.items() for number in numbers}
-_REMEDIES["failed to map segment from shared object"] = _REMEDIES[os.strerror(errno.ENOMEM)]  # the loader's words
+_REMEDIES.update({  # the words of the loader
+    "failed to map segment from shared object": _REMEDIES[os.strerror(errno.ENOMEM)],
+    "cannot open shared object file: No such file or directory":
+        "install the library, or name its folder in LD_LIBRARY_PATH"})
 
 
 def remedy(message):
     """The remedy for an error whose message ends in the system's words; None if it does not."""
-    return next((found for words, found in _REMEDIES.items() if message.endswith(words)), None)
+    known = [words for words in _REMEDIES if message.endswith(words)]
+    return _REMEDIES[max(known, key=len)] if known else None
 
 
 def explained(message):
@@ -46,12 +50,8 @@ def sentence(error):
     return "%s: %s." % (what, remedy(what) or "check the path, the disk and the network")
 
 
-def sentence_in(error):
-    """As `sentence`, also for an error that came of such a one, or quotes one, as those of loading modules do."""
-    while error is not None:
-        lines = str(error).strip().splitlines() if isinstance(error, ImportError) else []
-        quoted = [explained(line) + "." for line in lines if remedy(line)]
-        if sentence(error) or quoted:
-            return sentence(error) or quoted[-1]
-        error = error.__cause__ or error.__context__
-    return None
+def sentence_of_loading(error):
+    """As `sentence`, also for an ImportError that quotes an error of the system."""
+    lines = str(error).splitlines() if isinstance(error, ImportError) else []
+    quoted = [explained(line) + "." for line in lines if remedy(line)]
+    return quoted[-1] if quoted else sentence(error)

@@ -73,20 +73,29 @@ def test_output_that_is_lost_is_told_but_not_that_a_reader_left():
     assert python(code, "| true")[2] == python(code)[2] == b"None\n"
 
 
+def test_a_slow_reader_of_a_pipe_that_does_not_block_gets_everything():
+    code = "os.set_blocking(1, False); print(1000000 * 'a'); print(startup.output_failure(), file=sys.stderr)"
+    assert python(code, "| (sleep .2; wc -c)") == (0, b"1000001\n", b"None\n")
+
+
 @pytest.mark.parametrize("raised, sentence", [
     ('open("/none/file")', "/none/file; No such file or directory: check the path and your permissions."),
     ('raise FileNotFoundError(2, "No usable temporary directory found in [\'/tmp\']")', "No usable temporary directory "
      "found in ['/tmp']: make room there, or name a folder that can be written in TMPDIR."),
     ('raise ImportError("Traceback\\nImportError: libm.so: cannot open: Too many open files\\n\\nsee")',
      "ImportError: libm.so: cannot open: Too many open files: raise the limit on open files (ulimit -n 4096)."),
+    ('raise ImportError("libGL.so.1: cannot open shared object file: No such file or directory")',
+     "libGL.so.1: cannot open shared object file: No such file or directory: install the library, or name its folder "
+     "in LD_LIBRARY_PATH."),
     ("raise MemoryError", "Out of memory: free memory, or raise the limit on it (ulimit -v).")])
 def test_errors_of_the_system_while_modules_load_are_sentences(raised, sentence):
     assert python(raised) == (1, b"", ("error: %s\n" % sentence).encode())
 
 
 def test_other_errors_keep_their_traceback():
-    code, _, errors = python("[][1]")
-    assert code == 1 and b"IndexError: list index out of range" in errors
+    for code, words in ("[][1]", b"IndexError: list index"), ("import none", b"No module named 'none'"):
+        code, _, errors = python(code)
+        assert code == 1 and words in errors and b"Traceback" in errors
 
 
 def test_streams_that_somebody_else_replaced_stay():
