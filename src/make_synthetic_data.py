@@ -111,8 +111,7 @@ def claim(output_dir, planned, recorded):
         found = [(partition, path) for partition in synthetic.PARTITIONS
                  for path in files.glob(os.path.join(output_dir, partition.folder, "*.tfrecord"))]
     except tf.errors.OpError as error:
-        raise InputError("--output_dir=%s cannot hold the records: %s."
-                         % (output_dir, system_errors.explained(error.message)))
+        raise system_errors.input_error("--output_dir=%s cannot hold the records" % output_dir, error.message)
     for partition, path in found:
         if not known or (partition, os.path.basename(path)) not in new:
             raise InputError("%s exists already and %s: give an --output_dir without it, or remove it." % (

@@ -1,4 +1,4 @@
-"""The error that bad input raises."""
+"""The errors that bad input raises."""
 
 
 class InputError(ValueError):
@@ -6,3 +6,7 @@ class InputError(ValueError):
 
     Programs print the sentence and exit with code 1, without a traceback.
     """
+
+
+class MachineError(InputError):
+    """An input cannot be read, or an output not be written, for a limit of this machine: the input may be good."""

@@ -68,7 +68,7 @@ def exists(path):
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             return False
-        raise InputError("%s cannot be looked up: %s." % (path, system_errors.explained(error.strerror)))
+        raise system_errors.input_error("%s cannot be looked up" % path, error.strerror)
 
 
 def names(folder):
@@ -84,7 +84,7 @@ def names(folder):
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise InputError("%s cannot be listed: %s." % (folder, system_errors.explained(error.strerror)))
+        raise system_errors.input_error("%s cannot be listed" % folder, error.strerror)
 
 
 def find(pattern, flag):
@@ -102,7 +102,7 @@ def find(pattern, flag):
     try:
         paths = glob(pattern)
     except tf.errors.OpError as error:
-        raise InputError("--%s=%s cannot be listed: %s." % (flag, pattern, system_errors.explained(error.message)))
+        raise system_errors.input_error("--%s=%s cannot be listed" % (flag, pattern), error.message)
     except UnicodeDecodeError:
         raise InputError("--%s=%s matches a name that is not UTF-8: rename the file." % (flag, pattern))
     if not paths:
@@ -229,7 +229,7 @@ def reading(path):
     except tf.errors.NotFoundError:
         raise InputError("%s does not exist: check the path." % path)
     except tf.errors.OpError as error:
-        raise InputError("%s cannot be read: %s." % (path, system_errors.explained(error.message)))
+        raise system_errors.input_error("%s cannot be read" % path, error.message)
 
 
 @contextlib.contextmanager
@@ -238,8 +238,8 @@ def writing(path):
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
-        raise InputError("%s cannot be written: %s." % (path, system_errors.explained(
-            error.message if isinstance(error, tf.errors.OpError) else error.strerror or str(error))))
+        raise system_errors.input_error("%s cannot be written" % path, error.message if isinstance(
+            error, tf.errors.OpError) else error.strerror or str(error))
 
 
 def read(path, most_bytes):

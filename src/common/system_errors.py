@@ -2,6 +2,10 @@
 import errno
 import os
 
+from src.common.errors import InputError
+from src.common.errors import MachineError
+
+_LIMITS = [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM]
 # By the words of the system, which TensorFlow's errors quote, too.
 _REMEDIES = {os.strerror(number): remedy for remedy, numbers in {
     "make room on the disk": [errno.ENOSPC],
@@ -32,6 +36,12 @@ def remedy(message):
 def explained(message):
     """An error's message, with the remedy if it is known."""
     return "%s: %s" % (message, remedy(message)) if remedy(message) else message
+
+
+def input_error(what, message):
+    """The InputError that something cannot be done; a MachineError if the message names a limit of the machine."""
+    kind = MachineError if message.endswith(tuple(map(os.strerror, _LIMITS))) else InputError
+    return kind("%s: %s." % (what, explained(message)))
 
 
 def sentence(error):

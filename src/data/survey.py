@@ -12,7 +12,9 @@ import tensorflow as tf
 
 from src.common import files
 from src.common import storage
+from src.common import system_errors
 from src.common.errors import InputError
+from src.common.errors import MachineError
 from src.common.progress import Progress
 from src.data import contents
 from src.data import damage
@@ -111,6 +113,8 @@ def read_shard(path, form, checksums, frame_level=None):
             if found.damage or not checksums.hold(local):
                 found = _read(path, framing.records(local), levels, frame_level)
             return found
+    except MachineError:
+        raise
     except InputError as error:
         return shard._replace(damage=str(error))
 
@@ -192,7 +196,7 @@ def _on_this_machine(path):
                 tf.io.gfile.copy(path, copy)
                 yield copy
     except OSError as error:
-        raise InputError("%s cannot be read: %s." % (path, error.strerror))
+        raise system_errors.input_error("%s cannot be read" % path, error.strerror)
 
 
 def report(found):

@@ -7,7 +7,6 @@ import tensorflow as tf
 
 from src.common import atomic
 from src.common import system_errors
-from src.common.errors import InputError
 from src.data import segments
 
 
@@ -88,4 +87,4 @@ def _write(path, records, shown):
             for record in records:
                 writer.write(record)
     except tf.errors.OpError as error:
-        raise InputError("%s cannot be written: %s." % (shown, system_errors.explained(error.message)))
+        raise system_errors.input_error("%s cannot be written" % shown, error.message)

@@ -1,4 +1,5 @@
 """Errors of the operating system become sentences with the file's name and the right remedy, whoever raises them."""
+import contextlib
 import multiprocessing
 import os
 import pickle
@@ -13,6 +14,8 @@ from src.common import atomic
 from src.common import files
 from src.common import processes
 from src.common import sentences
+from src.data import survey
+from tests import records
 
 LOOP = "Too many levels of symbolic links: remove the symbolic link that leads to itself."
 LONG = "File name too long: give a shorter name."
@@ -82,6 +85,18 @@ def test_too_many_files_are_not_called_too_little_memory(tmp_path, opened):
     (tmp_path / "file").write_text("text")
     told = limited(resource.RLIMIT_NOFILE, 50, open_many, opened, str(tmp_path / "file"))
     assert told == "%s; %s" % (tmp_path / "file", FILES)
+
+
+def test_a_shard_is_not_blamed_for_the_limit_on_open_files(tmp_path):
+    def check():
+        kept = []
+        with contextlib.suppress(OSError):
+            while True:
+                kept.append(open(os.devnull))
+        survey.read_shard(path, survey.FRAME_LEVEL)
+
+    path = records.write(tmp_path / "train0000.tfrecord", [b"no record"])
+    assert limited(resource.RLIMIT_NOFILE, 50, check) == "%s cannot be read: %s" % (path, FILES)
 
 
 def test_a_file_that_is_too_large(tmp_path):
