@@ -244,8 +244,10 @@ def train(args, task, stop, model, reader):
         if task.is_chief:
             initialize, after_save = prepare_folder(args, graph, model, reader, start, validation)
         log.info("training %s on %d shards, %d examples per step", args.model, len(paths), run.examples_per_step)
-        trainer.train(graph, run, task, stop, start, initialize=initialize, after_save=after_save)
-    if task.is_chief and not stop.requested:
+        step = trainer.train(graph, run, task, stop, start, initialize=initialize, after_save=after_save)
+    if not task.is_chief:
+        tf_cluster.wait_for_save(stop, args.train_dir, step)
+    elif not stop.requested:
         tf_cluster.announce_end(task)
     return 128 + stop.signal if stop.signal else None
 
@@ -254,7 +256,7 @@ def main(args):
     """Trains, serves as a parameter server, or describes the model."""
     task = tf_cluster.Task(os.environ.get("TF_CONFIG"))
     if task.job == "ps" and task.server:
-        return tf_cluster.serve(task)
+        return tf_cluster.serve(task, args.train_dir, args.max_steps)
     losses.create(args.label_loss)  # fails early if it is unknown
     reader = readers.create(args.feature_names, args.feature_sizes, args.frame_features, args.segment_labels,
                             args.max_frames, args.num_classes)
@@ -267,7 +269,7 @@ def main(args):
     if set(args.train_dir) & set("*?[]"):
         raise InputError("--train_dir=%s holds a character of globs, and TensorFlow would expand it: rename the folder."
                          % args.train_dir)
-    watch = [tf_cluster.Watch(task)] if task.cluster_spec else []
+    watch = [tf_cluster.Watch(task, args.train_dir, args.max_steps)] if task.cluster_spec else []
     return stopping.run(lambda stop: train(args, task, stop, model, reader), *watch)
 
 

@@ -2,7 +2,8 @@
 
 Between-graph replication: parameter servers hold the variables, the chief and the workers train on them without waiting
 for each other, and the chief alone saves the model. TensorFlow 1.15's servers never end by themselves. Therefore the
-chief marks each parameter server when it is done, and the others check whether the chief still answers.
+chief marks each parameter server when it is done, and the others check whether the chief still answers. A worker that
+has made its last step waits until the chief has saved it: without that save the training is lost.
 """
 import contextlib
 import logging
@@ -14,6 +15,7 @@ import tensorflow as tf
 
 from src.common import tf_config
 from src.common.errors import InputError
+from src.trained import checkpoints
 
 tf1 = tf.compat.v1
 log = logging.getLogger("yt8m")
@@ -22,6 +24,7 @@ GONE_SECONDS = 60.0  # without an answer until the chief counts as gone, in case
 SAY_SECONDS = 30.0  # between log lines about missing tasks
 _CALL_SECONDS = 5.0  # a call to another task
 _WORKERS_SECONDS = 30.0  # for the workers to end before their parameter servers do
+_SAVE_SECONDS = 2.0  # between looks for the chief's last checkpoint
 
 
 class Task(object):
@@ -144,14 +147,17 @@ class Watch(object):
     It waits without end for a chief or a parameter server that never answered.
 
     Args:
+      task: this process's Task.
+      train_dir: where the chief saves.
+      max_steps: global step at which training ends; None: with the data.
       training: whether this task trains already. Then the chief was there, even if too shortly to answer.
 
     Raises:
-      InputError: the chief was there and has not answered for GONE_SECONDS.
+      InputError: the chief was there, has not answered for GONE_SECONDS, and has not saved the last step.
     """
 
-    def __init__(self, task):
-        self._task, self._said = task, time.time()
+    def __init__(self, task, train_dir, max_steps):
+        self._task, self._train_dir, self._max_steps, self._said = task, train_dir, max_steps, time.time()
         self._address, = task.others(*tf_config.CHIEFS)
         self._answered = None  # time of the chief's last answer
         self._done = threading.Event()
@@ -175,6 +181,9 @@ class Watch(object):
         if _answers(self._address) or (training and self._answered is None):
             self._answered = time.time()
         if self._answered is not None and time.time() - self._answered > GONE_SECONDS:
+            if self._max_steps is not None and _saved_step(self._train_dir) >= self._max_steps:
+                log.info("the chief at %s is gone: it has saved the last step", self._address)
+                return True
             raise InputError("The chief at %s is gone: training ends, its last checkpoint stays. Start all tasks again."
                              % self._address)
         return False
@@ -190,13 +199,43 @@ class Watch(object):
                 log.info("waiting for the %s", ", the ".join(missing))
 
 
-def serve(task):
+def _saved_step(train_dir):
+    """Step of the newest checkpoint; -1 if there is none, or if the folder cannot be listed at the moment."""
+    with contextlib.suppress(InputError, tf.errors.OpError):
+        return max(checkpoints.steps(train_dir), default=-1)
+    return -1
+
+
+def wait_for_save(stop, train_dir, step):
+    """Waits on a worker until the chief has saved a step or is done, or until this process should stop.
+
+    Meanwhile the Watch ends the process if the chief is gone.
+
+    Args:
+      stop: stopping.Stop.
+      train_dir: where the chief saves.
+      step: the last one of the training, as far as this worker knows.
+    """
+    said = None
+    while not stop.requested and _saved_step(train_dir) < step:
+        if said is None or time.time() - said >= SAY_SECONDS:
+            said = time.time()
+            log.info("step %d is done: waiting for the chief to save it", step)
+        time.sleep(_SAVE_SECONDS)
+
+
+def serve(task, train_dir, max_steps):
     """The work of a parameter server: returns when the chief is done and the workers have had time to end.
+
+    Args:
+      task: this process's Task.
+      train_dir: where the chief saves.
+      max_steps: global step at which training ends; None: with the data.
 
     Raises:
       InputError: the chief is gone.
     """
-    chief_is_done = Watch(task)
+    chief_is_done = Watch(task, train_dir, max_steps)
     log.info("parameter server at %s: serving until the chief is done", task.others("ps")[task.index])
     while not chief_is_done():
         time.sleep(1.0)

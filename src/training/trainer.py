@@ -124,13 +124,16 @@ def train(graph, run, task, stop, start, initialize=None, after_save=None):
       initialize: what `initializer` returns, for a run that begins at step 0, or None.
       after_save: called with (checkpoint, step) after each save, or None.
 
+    Returns:
+      The last step, at most max_steps: once a checkpoint of it is saved, the training is complete.
+
     Raises:
       InputError: the loss is not finite, the checkpoint does not fit, there is no data.
     """
     if run.max_steps is not None and start.step >= run.max_steps:
         log.info("%s is at step %d of --max_steps=%d: nothing left to train.",
                  start.checkpoint, start.step, run.max_steps)
-        return
+        return run.max_steps
     saver = tf1.train.Saver(max_to_keep=0)
     session_creator = _session_creator(graph, saver, run, task, start, initialize)
     saving = _CheckpointHook(saver, run, graph, after_save or (lambda *_: None))
@@ -144,6 +147,7 @@ def train(graph, run, task, stop, start, initialize=None, after_save=None):
         raise InputError("The training records hold no example: check the patterns, and with --segment_labels that "
                          "they are of 3/frame/validate.")
     report.finish()
+    return step if run.max_steps is None else min(step, run.max_steps)
 
 
 def _session_creator(graph, saver, run, task, start, initialize):

@@ -304,10 +304,10 @@ def test_master_worker_and_parameter_server_train_together(video_level, tmp_path
         master.wait_to_say("training: 1 ")
         os.kill(master.pid, signal.SIGSTOP)  # so that the worker makes the steps
         with start("worker") as worker:
-            assert worker.wait() == 0, worker.errors
-        os.kill(master.pid, signal.SIGCONT)
-        assert master.wait() == 0, master.errors
-        assert ps.wait() == 0, ps.errors  # once the chief is done
+            worker.wait_to_say("step 500 is done: waiting for the chief to save it")
+            os.kill(master.pid, signal.SIGCONT)
+            for task in worker, master, ps:
+                assert task.wait() == 0, task.errors
     step, = checkpoints.steps(str(tmp_path))
     assert step >= 500 and variables(str(tmp_path), step)["global_step"] == step
     assert os.listdir(str(tmp_path / "export")) == ["step_%d" % step]
@@ -324,10 +324,12 @@ program.run(train.define_flags, train.main)
 """
 
 
-def test_the_other_tasks_end_with_an_error_when_the_chief_is_gone(video_level, tmp_path):
+@pytest.mark.parametrize("moment, max_steps", [("training: ", None), ("waiting for the chief to save it", 300)],
+                         ids=["while it trains", "before it saves the last step"])
+def test_the_other_tasks_end_with_an_error_when_the_chief_is_gone(video_level, tmp_path, moment, max_steps):
     cluster = {job: [address] for job, address in zip(("chief", "worker", "ps"), runner.free_addresses(3))}
     flags = runner.arguments(dict(VIDEO_LEVEL, train_data_pattern=video_level, train_dir=tmp_path, num_epochs=0,
-                                  export_model_steps=10 ** 6))
+                                  max_steps=max_steps, export_model_steps=10 ** 6))
 
     def start(job):
         tf_config = json.dumps({"cluster": cluster, "task": {"type": job, "index": 0}})
@@ -335,11 +337,16 @@ def test_the_other_tasks_end_with_an_error_when_the_chief_is_gone(video_level, t
                                 env=dict(os.environ, TF_CONFIG=tf_config), stderr=subprocess.PIPE,
                                 universal_newlines=True)
 
-    tasks = {job: start(job) for job in cluster}
+    def wait_to_say(job, text):
+        assert any(text in line for line in tasks[job].stderr)
+
+    tasks = {job: start(job) for job in ("chief", "ps")}
     try:
-        for line in tasks["worker"].stderr:
-            if "training: " in line:
-                break
+        wait_to_say("chief", "training: ")
+        if max_steps:
+            tasks["chief"].send_signal(signal.SIGSTOP)  # so that the worker makes the last steps
+        tasks["worker"] = start("worker")
+        wait_to_say("worker", moment)
         tasks["chief"].kill()
         for job in "worker", "ps":
             errors = tasks[job].communicate(timeout=100)[1]

@@ -1,12 +1,15 @@
 """Valid and invalid TF_CONFIGs, and how the tasks of a cluster learn of each other's end."""
 import json
+import signal
 import socket
 import sys
 
 import pytest
+import tensorflow as tf
 
 from src.common.errors import InputError
 from src.common.tf_config import JOBS
+from src.training import stopping
 from src.training import tf_cluster
 from tests.programs import runner
 
@@ -91,7 +94,7 @@ def watched_chief(monkeypatch, clock):
     """A worker's Watch, a list that ends with whether the chief answers, and a list of the time."""
     answers = []
     monkeypatch.setattr(tf_cluster, "_answers", lambda address: answers[-1])
-    return tf_cluster.Watch(Task("worker")), answers, clock
+    return tf_cluster.Watch(Task("worker"), "nowhere", 500), answers, clock
 
 
 def test_the_chief_is_waited_for_then_missed(watched_chief):
@@ -115,7 +118,7 @@ def test_the_chief_is_waited_for_then_missed(watched_chief):
 def test_who_waits_says_for_whom(job, there, missing, monkeypatch, clock, caplog):
     monkeypatch.setattr(tf_cluster, "_answers", lambda address: address in there)
     monkeypatch.setattr(tf_cluster.log, "propagate", True)
-    watch = tf_cluster.Watch(Task(job))
+    watch = tf_cluster.Watch(Task(job), "nowhere", None)
     with caplog.at_level("INFO", "yt8m"):
         for _ in range(61):
             assert watch() is False
@@ -130,6 +133,61 @@ def test_a_chief_that_is_gone_before_it_answered_is_missed_by_those_who_train(wa
     now[0] += tf_cluster.GONE_SECONDS + 1
     with pytest.raises(InputError, match="The chief at chief:1 is gone"):
         watch(training=True)
+
+
+@pytest.mark.parametrize("saved, max_steps", [(None, 500), (499, 500), (500, 500), (512, 500), (512, None)])
+def test_a_chief_that_has_saved_the_last_step_may_go(saved, max_steps, monkeypatch, clock, tmp_path):
+    if saved is not None:
+        (tmp_path / ("model.ckpt-%d.index" % saved)).write_text("")
+    answers = [True]
+    monkeypatch.setattr(tf_cluster, "_answers", lambda address: answers[-1])
+    for job in "worker", "ps":
+        answers[:] = [True]
+        watch = tf_cluster.Watch(Task(job), str(tmp_path), max_steps)
+        assert watch() is False
+        answers.append(False)
+        clock[0] += tf_cluster.GONE_SECONDS + 1
+        if saved is not None and max_steps is not None and saved >= max_steps:
+            assert watch() is True
+        else:
+            with pytest.raises(InputError, match="The chief at chief:1 is gone"):
+                watch()
+
+
+@pytest.mark.parametrize("end", ["saved", "chief is done", "SIGTERM", "folder cannot be listed"])
+def test_a_worker_waits_until_its_last_step_is_saved(end, monkeypatch, clock, tmp_path, caplog):
+    stop, waited = stopping.Stop(), []
+    (tmp_path / "model.ckpt-499.index").write_text("")
+
+    def sleep(seconds):
+        waited.append(seconds)
+        clock[0] += seconds
+        if clock[0] < 50:
+            return
+        if end == "saved":
+            (tmp_path / "model.ckpt-501.index").write_text("")
+        elif end == "SIGTERM":
+            stop.signal = signal.SIGTERM
+        else:
+            stop.ended = True
+
+    def fail(folder):
+        raise tf.errors.UnavailableError(None, None, "the bucket does not answer")
+
+    monkeypatch.setattr(tf_cluster.time, "sleep", sleep)
+    monkeypatch.setattr(tf_cluster.log, "propagate", True)
+    if end == "folder cannot be listed":
+        monkeypatch.setattr(tf_cluster.checkpoints, "steps", fail)
+    with caplog.at_level("INFO", "yt8m"):
+        tf_cluster.wait_for_save(stop, str(tmp_path), 500)
+    assert 50 <= sum(waited) < 60 and max(waited) <= 5
+    assert caplog.messages == ["step 500 is done: waiting for the chief to save it"] * 2
+
+
+def test_a_worker_does_not_wait_for_what_is_saved(monkeypatch, tmp_path):
+    (tmp_path / "model.ckpt-500.index").write_text("")
+    monkeypatch.setattr(tf_cluster.time, "sleep", lambda seconds: pytest.fail("it waits"))
+    tf_cluster.wait_for_save(stopping.Stop(), str(tmp_path), 500)
 
 
 def _end(jobs):
