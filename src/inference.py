@@ -70,7 +70,7 @@ def define_flags():
                         "tcp://HOST:8786.")
     flags.DEFINE_integer("num_gpu", 1, "GPUs of this machine to score on, one process per GPU.", lower_bound=1)
     flags.DEFINE_integer("cluster_timeout_secs", 300, "Seconds to wait for --scheduler, and for its cluster to have a "
-                         "worker.", lower_bound=1)
+                         "worker that works.", lower_bound=1)
 
 
 def input_paths(args):

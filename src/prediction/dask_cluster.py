@@ -6,15 +6,12 @@ tasks.
 """
 import asyncio
 import collections
-import concurrent.futures
 import contextlib
 import logging
-import time
 import typing
 import uuid
 
 import distributed
-from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
 
 from src.common import files
@@ -22,7 +19,9 @@ from src.common import tf_config
 from src.common.errors import InputError
 from src.data import passes
 from src.data import pipeline
+from src.prediction import dask_scheduler
 from src.prediction import dask_tasks
+from src.prediction import dask_workers
 from src.prediction import predictions
 from src.trained import model_flags
 
@@ -33,9 +32,6 @@ BLOCK_BYTES = 1 << 27  # most bytes of the keys of a block of classes
 FAN_IN = 4  # rankings merged at a time
 SEGMENTS = 400000  # fetched per request: several classes up to this many segments, or one larger class
 WAITING = 8  # requests that the workers prepare in advance
-MOST_LOSSES = 10  # workers that one task may lose until the prediction stops
-_LOOK_SECONDS = 2.0  # between checks that the cluster is alive
-_GONE = (asyncio.CancelledError, concurrent.futures.CancelledError, CommClosedError, OSError)
 
 
 class Part(typing.NamedTuple):
@@ -46,43 +42,39 @@ class Part(typing.NamedTuple):
 
 
 @contextlib.contextmanager
-def connected(address, timeout):
+def connected(address, timeout, num_alive=None):
     """Context of a `Cluster` at the scheduler's address.
 
     Args:
-      address: tcp://HOST:PORT.
-      timeout: seconds to wait for it, and for a first worker.
+      address: tcp://HOST:PORT or tls://HOST:PORT.
+      timeout: seconds to wait for it, and for a worker that works.
+      num_alive: function that returns how many of its worker processes run, or None if others start them.
 
     Raises:
       InputError: no scheduler answers.
     """
+    client = dask_scheduler.client(address, timeout)
     try:
-        client = distributed.Client(address, timeout=timeout, set_as_default=False)
-    except (OSError, ValueError, asyncio.TimeoutError) as error:
-        raise InputError("No scheduler answers at %s (%.200s): start dask-scheduler there, or correct the "
-                         "address." % (address, error))
-    try:
-        yield Cluster(client, address, timeout)
+        yield Cluster(client, address, timeout, num_alive)
     finally:
-        with contextlib.suppress(*_GONE):
+        with contextlib.suppress(OSError, asyncio.TimeoutError, asyncio.CancelledError):
             client.close()
 
 
 @contextlib.contextmanager
 def of_gpus(num_gpu, timeout):
-    """Context of a `Cluster` on this machine: one worker process per GPU, which sees no other GPU."""
-    workers = {number: {"cls": distributed.Nanny, "options": {
-        "nthreads": 1, "host": "127.0.0.1", "dashboard": False, "env": {"CUDA_VISIBLE_DEVICES": str(number)},
-        "silence_logs": logging.ERROR}} for number in range(num_gpu)}
-    with _scheduler("127.0.0.1", 0, workers) as here, connected(here.scheduler_address, timeout) as cluster:
-        yield cluster
+    """Context of a `Cluster` on this machine: one worker process per GPU, which sees no other GPU.
 
-
-def _scheduler(host, port, workers):
-    """Context of a scheduler in this process and of its workers."""
-    options = {"host": host, "port": port, "dashboard": False}
-    return distributed.SpecCluster(workers, {"cls": distributed.Scheduler, "options": options},
-                                   silence_logs=logging.ERROR)
+    Raises:
+      InputError: the workers have no folder for their files, or Dask's configuration requires encryption.
+    """
+    with dask_scheduler.own_workers():
+        here = dask_scheduler.own("127.0.0.1", 0, num_gpu)
+        try:
+            with connected(here.scheduler_address, timeout, dask_scheduler.num_alive) as cluster:
+                yield cluster
+        finally:
+            dask_scheduler.close(here)
 
 
 @contextlib.contextmanager
@@ -96,15 +88,18 @@ def of_job(config, timeout):
         raise InputError("TF_CONFIG has a chief and no workers: add them.")
     (_, address), = config.chiefs
     try:
-        here = _scheduler(*tf_config.host_and_port(address), workers={})
+        here = dask_scheduler.own(*tf_config.host_and_port(address))
     except OSError as error:
         raise InputError("TF_CONFIG's chief cannot serve at %s (%.200s): is the port in use? Give another one." % (
             address, error))
-    with here, connected(here.scheduler_address, timeout) as cluster:
-        try:
-            yield cluster
-        finally:
-            cluster.say_done()
+    try:
+        with connected(here.scheduler_address, timeout) as cluster:
+            try:
+                yield cluster
+            finally:
+                cluster.say_done()
+    finally:
+        dask_scheduler.close(here)
 
 
 def work(config, timeout):
@@ -123,7 +118,8 @@ def work(config, timeout):
             await worker.finished()
 
     try:
-        asyncio.get_event_loop().run_until_complete(serve())
+        with dask_scheduler.own_workers():
+            asyncio.get_event_loop().run_until_complete(serve())
     except (OSError, asyncio.TimeoutError) as error:
         raise InputError("No chief answers at %s (%.200s): start it, or raise --cluster_timeout_secs." % (
             address, error))
@@ -135,8 +131,9 @@ def work(config, timeout):
 class Cluster(object):
     """Workers that predict; see `connected`."""
 
-    def __init__(self, client, address, timeout):
-        self._client, self._address, self._timeout, self._seen = client, address, timeout, time.time()
+    def __init__(self, client, address, timeout, num_alive=None):
+        self._client, self._address, self._timeout, self._num_alive = client, address, timeout, num_alive
+        self._workers = None  # dask_workers.Workers, while it predicts
 
     def predict(self, job, outputs):
         """Predicts as `predictions.predict`, but on the workers.
@@ -149,6 +146,8 @@ class Cluster(object):
         """
         job = job._replace(paths=list(map(files.absolute, job.paths)), checkpoint=files.absolute(job.checkpoint),
                            values=model_flags.absolute(job.values))  # workers run in other folders
+        self._workers = dask_workers.Workers(self._client, self._address, self._timeout, (
+            dask_tasks.VERSION, job.paths[0], job.checkpoint), self._num_alive)
         scored = self._scored(job)
         if job.output.ranked:
             self._write_ranked(job, outputs, scored)
@@ -158,8 +157,7 @@ class Cluster(object):
     def _scored(self, job):
         """Yields the future of each part's Scored, in order, and logs progress."""
         key, version = uuid.uuid4().hex, dask_tasks.VERSION
-        self._wait_for_workers()
-        self._check_workers(version, job)
+        self._workers.wait()
         parts = _parts(job)
 
         def submit(number, left_out):
@@ -180,7 +178,7 @@ class Cluster(object):
             for line in lines:
                 log.info("%s", line)
             read += part.num_bytes
-            progress.add(summary.num_predicted, "%d workers" % self._num_workers(), read / max(total, 1))
+            progress.add(summary.num_predicted, "%d workers" % self._workers.num_ready(), read / max(total, 1))
             yield scored
         predictions.check_any(job, progress.done)
         progress.finish()
@@ -215,21 +213,9 @@ class Cluster(object):
                 for shift, stream in enumerate(streams):
                     stream.write(self._result(self.submit(dask_tasks.lines_of, future, shift)))
 
-    @contextlib.contextmanager
-    def _answering(self):
-        """Context that turns errors into InputErrors if the scheduler is gone or a worker lacks code."""
-        try:
-            yield
-        except ImportError as error:
-            raise InputError("A worker lacks a part of the code (%s): start dask-worker with PYTHONPATH=. in a copy of "
-                             "this project, with its requirements.txt installed." % error)
-        except _GONE:
-            raise InputError("The scheduler at %s is gone: start it and its workers again, and run again."
-                             % self._address)
-
     def submit(self, function, *args, priority=0):
         """The future of a task; of several that are ready, the one with the highest priority runs first."""
-        with self._answering():
+        with dask_workers.answering(self._address):
             return self._client.submit(function, *args, priority=priority, pure=False)
 
     def _result(self, future):
@@ -241,47 +227,28 @@ class Cluster(object):
         losses = 0
         while True:
             try:
-                with self._answering():
-                    return future.result(timeout=_LOOK_SECONDS)
-            except asyncio.TimeoutError:
-                self._num_workers()
+                return self._workers.result(self._client.gather(future, asynchronous=True))
+            except InputError:
+                raise
             except KilledWorker:
                 losses += 1
-                if losses == MOST_LOSSES:
+                if losses == dask_workers.MOST_LOSSES:
                     raise InputError("The cluster has lost %d workers during one task, as happens when memory runs "
                                      "out: lower --batch_size, or give the workers more memory." % losses)
-                future.retry()
-
-    def _num_workers(self):
-        """Number of workers.
-
-        Raises:
-          InputError: there was none for too long, or the scheduler is gone.
-        """
-        with self._answering():
-            try:
-                workers = self._client.scheduler_info()["workers"]
-            except (KeyError, asyncio.TimeoutError) as error:
-                raise CommClosedError(error)
-        if workers:
-            self._seen = time.time()
-        elif time.time() - self._seen > self._timeout:
-            raise InputError("%s has had no worker for %d s: start dask-worker %s, or raise --cluster_timeout_secs." % (
-                self._address, self._timeout, self._address))
-        return len(workers)
-
-    def _wait_for_workers(self):
-        while not self._num_workers():
-            time.sleep(0.1)
-
-    def _check_workers(self, version, job):
-        with self._answering():
-            self._client.run(dask_tasks.check, version, job.paths[0], job.checkpoint)
+                with dask_workers.answering(self._address):
+                    future.retry()
+            except Exception as error:  # pylint: disable=broad-except
+                with dask_workers.answering(self._address):
+                    if future.status != "error":
+                        raise
+                self._workers.explain(error)
+                raise
 
     def say_done(self):
         """Tells the workers that the job is done, before the scheduler ends."""
-        with contextlib.suppress(*_GONE):
-            self._client.run(dask_tasks.set_done)
+        if self._workers:
+            with contextlib.suppress(InputError):  # the scheduler is gone
+                self._workers.tell(dask_tasks.set_done)
 
 
 class _Merging(object):

@@ -149,6 +149,11 @@ def _results(job, batches, classes_per_block):
     return list(map(b"".join, lines))
 
 
+def forget(address):
+    """Cuts this worker's connections to another one, which would wait for its answers for ever."""
+    distributed.get_worker().rpc.remove(address)
+
+
 def set_done():
     """Notes on a worker that the job is done."""
     _done.set()

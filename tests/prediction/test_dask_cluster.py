@@ -1,5 +1,4 @@
-"""How long a prediction waits for a Dask cluster; tests/programs/test_cluster.py runs real ones."""
-import asyncio
+"""How a prediction deals with tasks of a Dask cluster that fail; tests/programs/test_cluster.py runs real ones."""
 import types
 
 from distributed.scheduler import KilledWorker
@@ -7,28 +6,38 @@ import pytest
 
 from src.common.errors import InputError
 from src.prediction import dask_cluster
+from src.prediction import dask_workers
 
 
 class Future(object):
     """Raises errors one after the other, then has a result."""
 
     def __init__(self, *errors):
-        self._errors, self.retries, self.timeouts = list(errors), 0, []
-
-    def result(self, timeout):
-        self.timeouts.append(timeout)
-        if self._errors:
-            raise self._errors.pop(0)
-        return "done"
+        self.errors, self.retries, self.status = list(errors), 0, "error"
 
     def retry(self):
         self.retries += 1
 
 
-def cluster(workers, timeout=60):
-    """A Cluster whose scheduler has a number of workers."""
-    client = types.SimpleNamespace(scheduler_info=lambda: {"workers": dict.fromkeys(range(workers))})
-    return dask_cluster.Cluster(client, "tcp://10.0.0.1:8786", timeout)
+class Workers(object):
+    """Watches workers that have no problem."""
+
+    def result(self, future):
+        if future.errors:
+            raise future.errors.pop(0)
+        return "done"
+
+    def explain(self, error):
+        if isinstance(error, AttributeError):
+            raise InputError("The worker tcp://10.0.0.2:1 has other code.")
+
+
+def result(future):
+    """The result of a task on a Cluster."""
+    client = types.SimpleNamespace(gather=lambda future, asynchronous: future)
+    cluster = dask_cluster.Cluster(client, "tcp://10.0.0.1:8786", 60)
+    cluster._workers = Workers()
+    return cluster._result(future)
 
 
 def lost(times):
@@ -36,15 +45,26 @@ def lost(times):
 
 
 def test_a_task_that_lost_its_workers_is_tried_again_up_to_a_bound():
-    future = Future(*lost(dask_cluster.MOST_LOSSES - 1))
-    assert cluster(1)._result(future) == "done" and future.retries == dask_cluster.MOST_LOSSES - 1
+    future = Future(*lost(dask_workers.MOST_LOSSES - 1))
+    assert result(future) == "done" and future.retries == dask_workers.MOST_LOSSES - 1
     with pytest.raises(InputError, match="^The cluster has lost 10 workers during one task, as happens when memory"):
-        cluster(1)._result(Future(*lost(dask_cluster.MOST_LOSSES)))
+        result(Future(*lost(dask_workers.MOST_LOSSES)))
 
 
-def test_the_workers_are_looked_at_while_a_task_takes_its_time():
-    future = Future(asyncio.TimeoutError(), asyncio.TimeoutError())
-    assert cluster(1, timeout=0)._result(future) == "done"
-    assert len(future.timeouts) == 3 and all(0 < seconds <= 5 for seconds in future.timeouts)
-    with pytest.raises(InputError, match="^tcp://10.0.0.1:8786 has had no worker for 0 s: start dask-worker tcp://10"):
-        cluster(0, timeout=0)._result(Future(asyncio.TimeoutError()))
+def test_a_failed_task_is_explained_by_its_worker():
+    with pytest.raises(InputError, match="^The worker tcp://10.0.0.2:1 has other code.$"):
+        result(Future(AttributeError("score")))
+    with pytest.raises(InputError, match="^shard 3 is damaged$"):
+        result(Future(InputError("shard 3 is damaged")))
+    with pytest.raises(KeyError):  # of this project itself
+        result(Future(KeyError(7)))
+
+
+def test_only_a_scheduler_that_is_gone_is_said_to_be_gone():
+    future = Future(OSError("a worker's disk is full"))
+    with pytest.raises(OSError, match="disk"):
+        result(future)
+    future = Future(OSError("the connection is closed"))
+    future.status = "cancelled"
+    with pytest.raises(InputError, match="^The scheduler at tcp://10.0.0.1:8786 is gone: start it and its workers"):
+        result(future)

@@ -37,16 +37,18 @@ class Cluster(object):
             kill(process)
         shutil.rmtree(self._folder)
 
-    def add_worker(self, version=None, hidden=None, core=None):
+    def add_worker(self, version=None, hidden=None, core=None, memory_limit=0):
         """Starts a worker in a folder other than the programs'.
 
         Args:
           version: version of its code, if it differs.
           hidden: end of the name of a file that it cannot find.
           core: the only core that it runs on.
+          memory_limit: bytes, at 80 % of which it pauses; 0: none.
         """
         folder = os.path.join(self._folder, str(len(self.workers)))
-        self.workers.append(runner.start(_quietly, _work, self.address, folder, version, hidden, core))
+        self.workers.append(runner.start(_quietly, _work, self.address, folder, version, hidden, core,
+                                         memory_limit))
         return self.workers[-1]
 
 
@@ -73,7 +75,7 @@ def _schedule(path):
     asyncio.get_event_loop().run_until_complete(serve())
 
 
-def _work(address, folder, version, hidden, core):
+def _work(address, folder, version, hidden, core, memory_limit):
     if core is not None:
         os.sched_setaffinity(0, [core])
     if version:
@@ -85,7 +87,7 @@ def _work(address, folder, version, hidden, core):
 
     async def serve():
         async with distributed.Worker(address, host="127.0.0.1", nthreads=1, dashboard=False,
-                                      local_directory=folder) as worker:
+                                      memory_limit=memory_limit, local_directory=folder) as worker:
             await worker.finished()
 
     asyncio.get_event_loop().run_until_complete(serve())
@@ -97,6 +99,16 @@ def kill_after(seconds, cluster, scheduler=False):
     if scheduler:
         kill(cluster.scheduler)
         return
-    alive = [process for process in cluster.workers if process.is_alive()]
-    kill(random.choice(alive))
+    kill(_random_worker(cluster))
     cluster.add_worker()
+
+
+def stop_after(seconds, cluster):
+    """Stops a random worker, which keeps its connections but does not answer, and starts another one."""
+    time.sleep(seconds)
+    os.kill(_random_worker(cluster).pid, signal.SIGSTOP)
+    cluster.add_worker()
+
+
+def _random_worker(cluster):
+    return random.choice([process for process in cluster.workers if process.is_alive()])

@@ -2,9 +2,11 @@
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
 
+import distributed
 import numpy as np
 import pytest
 
@@ -116,7 +118,9 @@ def test_workers_are_started_and_stopped_as_dask_does(flags, alone, tmp_path):
 
 
 def test_one_worker_process_per_gpu(flags, alone, tmp_path):
+    before = os.listdir(".")
     assert outputs(tmp_path, num_gpu=2, **flags)[0] == alone[0]
+    assert os.listdir(".") == before  # Dask's own default leaves a folder here
 
 
 def test_killed_workers_change_nothing(flags, alone, tmp_path):
@@ -125,7 +129,7 @@ def test_killed_workers_change_nothing(flags, alone, tmp_path):
             folder = tmp_path / str(number)
             folder.mkdir()
             with runner.Run("inference", output_file=folder / "out.csv", scheduler=cluster.address, **flags) as run:
-                dask_processes.kill_after(random.Random(number).uniform(1, 4), cluster)
+                dask_processes.kill_after(random.Random(number).uniform(0, 4), cluster)
                 assert run.wait() == 0, run.errors
             assert {path.name: path.read_bytes() for path in folder.iterdir()} == alone[0]
 
@@ -170,6 +174,44 @@ def test_a_worker_of_another_version_or_without_the_files(flags, tmp_path):
         cluster.add_worker(hidden="test0000.tfrecord")
         assert re.search("worker tcp://.* cannot read a file that this process can [(].*test0000.tfrecord does not "
                          "exist.*[)] Give it the same files", sentence(tmp_path, scheduler=cluster.address, **flags))
+
+
+def test_a_worker_without_the_code_beside_another(flags, cluster, tmp_path):
+    worker = subprocess.Popen(
+        [os.path.join(os.path.dirname(sys.executable), "dask-worker"), cluster.address, "--nthreads", "1", "--no-nanny",
+         "--no-dashboard", "--local-directory", str(tmp_path)],
+        cwd=str(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
+    try:
+        assert any("Registered to:" in line for line in worker.stdout)
+        assert re.search("error: The worker tcp://.* cannot load the code [(]ModuleNotFoundError: No module named "
+                         "'src'[)]: start dask-worker with PYTHONPATH=. in a copy of this project",
+                         sentence(tmp_path / "out", scheduler=cluster.address, **flags))
+    finally:
+        worker.kill()
+        worker.wait()
+        worker.stdout.close()
+
+
+def test_a_paused_worker_is_named_and_not_waited_for_without_end(flags, tmp_path):
+    with dask_processes.Cluster() as cluster:
+        cluster.add_worker(memory_limit=200 * 10 ** 6)  # less than TensorFlow takes
+        assert re.search("error: No worker of %s has worked for 3 s: tcp://.* is paused, as it holds [0-9]+ MB of its "
+                         "memory limit of 200 MB. Give dask-worker a larger --memory-limit" % cluster.address,
+                         sentence(tmp_path, scheduler=cluster.address, cluster_timeout_secs=3, **flags))
+
+
+def test_a_worker_that_is_lost_before_it_is_ready_is_no_scheduler_that_is_gone(flags, alone, tmp_path):
+    with dask_processes.Cluster(num_workers=1) as cluster:
+        with distributed.Client(cluster.address, set_as_default=False) as client:
+            client.wait_for_workers(1, runner.TIMEOUT)
+        os.kill(cluster.workers[0].pid, signal.SIGSTOP)  # so that it is never ready
+        with runner.Run("inference", output_file=tmp_path / "out.csv", scheduler=cluster.address, **flags) as run:
+            run.wait_to_say("waiting for a worker of %s to load the code: it has 1" % cluster.address)
+            dask_processes.kill(cluster.workers[0])
+            run.wait_to_say("is gone: the cluster has 0")
+            cluster.add_worker()
+            assert run.wait() == 0, run.errors
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == alone[0]
 
 
 def test_a_scheduler_that_is_killed(flags, tmp_path):
