@@ -1,4 +1,7 @@
-"""Kills a worker of a Dask cluster at random moments of an inference, and compares the CSVs with a single process's.
+"""Kills or stops a worker of a Dask cluster at random moments of an inference, from its first second on.
+
+Each time the CSVs are compared with a single process's. A stopped worker (SIGSTOP) keeps its connections but does not
+answer; it loses its tasks to the others after some seconds.
 
   .venv/bin/python tests/faults/kill_workers.py --times=20
 
@@ -21,6 +24,7 @@ from tests.programs import dask_processes
 from tests.programs import runner
 
 SHARDS, VIDEOS = 40, 2
+TIMEOUT_SECS = 5  # of a stopped worker
 
 
 class Inference(scenarios.Inference):
@@ -42,11 +46,16 @@ class Inference(scenarios.Inference):
                 assert stream.read() == expected.read()
 
 
-def is_same(scenario, cluster, work, seconds):
-    """Whether an inference writes the same if a worker is killed after some seconds; None kills none."""
-    with runner.Run("inference", scheduler=cluster.address, **scenario.flags(work)) as run:
-        if seconds is not None:
-            dask_processes.kill_after(seconds, cluster)
+def is_same(scenario, cluster, work, fault=None, seconds=0):
+    """Whether an inference writes the same if a worker has a fault after some seconds.
+
+    Args:
+      fault: a function of the seconds and the cluster that kills or stops a worker, or None.
+    """
+    with runner.Run("inference", scheduler=cluster.address, cluster_timeout_secs=TIMEOUT_SECS,
+                    **scenario.flags(work)) as run:
+        if fault:
+            fault(seconds, cluster)
         if run.wait():
             print(run.errors)
             return False
@@ -56,7 +65,7 @@ def is_same(scenario, cluster, work, seconds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--times", type=int, default=20, help="workers to kill")
+    parser.add_argument("--times", type=int, default=20, help="workers to kill, and as many to stop")
     parser.add_argument("--seed", type=int, default=None, help="seed of the moments")
     arguments = parser.parse_args()
     folder, chance = tempfile.mkdtemp(), random.Random(arguments.seed)
@@ -64,15 +73,19 @@ def main():
         scenario = Inference(os.path.join(folder, "inference"))
         with dask_processes.Cluster(num_workers=2) as cluster:
             start = time.time()
-            assert is_same(scenario, cluster, scenario.new_work("timed"), None)
+            assert is_same(scenario, cluster, scenario.new_work("timed"))
             duration = time.time() - start
-            same = sum(is_same(scenario, cluster, scenario.new_work(str(number)), chance.uniform(0, duration))
-                       for number in range(arguments.times))
+        same = 0
+        for fault in dask_processes.kill_after, dask_processes.stop_after:
+            for number in range(arguments.times):
+                with dask_processes.Cluster(num_workers=2) as cluster:  # whose workers have to load the model, too
+                    same += is_same(scenario, cluster, scenario.new_work("%s%d" % (fault.__name__, number)), fault,
+                                    chance.uniform(0, duration))
     finally:
         shutil.rmtree(folder)
-    print("%d inferences of %.1f s, a worker killed in each: %d the same" % (
-        arguments.times, duration, same))
-    sys.exit(0 if same == arguments.times else 1)
+    print("%d inferences of %.1f s, a worker killed or stopped in each: %d the same" % (
+        2 * arguments.times, duration, same))
+    sys.exit(0 if same == 2 * arguments.times else 1)
 
 
 if __name__ == "__main__":
