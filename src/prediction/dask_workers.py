@@ -203,8 +203,7 @@ class Workers(object):
         if len(troubled) < len(self._workers):
             self._worked = now
         for address, worker in sorted(troubled.items()):
-            self._say(address, worker.since, "the worker %s %s", address, worker.problem + (
-                ": --memory-limit of dask-worker sets the limit, 0 none" if "paused" in worker.problem else ""))
+            self._say(address, worker.since, "the worker %s %s: %s", address, worker.problem, _remedy(worker.problem))
             if now - worker.since > self._timeout and len(troubled) < len(self._workers):
                 self._give_up(address)
         if now - self._worked > self._timeout:
@@ -235,9 +234,8 @@ class Workers(object):
             return "%s has had no worker for %d s: start dask-worker %s, or raise --cluster_timeout_secs." % (
                 self._address, self._timeout, self._address)
         first = ", ".join("%s %s" % (address, worker.problem) for address, worker in sorted(troubled.items())[:3])
-        remedy = "Give dask-worker a larger --memory-limit (0: none)" if "paused" in first else "Start other workers"
-        return "No worker of %s has worked for %d s: %s. %s, or raise --cluster_timeout_secs." % (
-            self._address, self._timeout, first, remedy)
+        return "No worker of %s has worked for %d s: %s. To go on, %s, or raise --cluster_timeout_secs." % (
+            self._address, self._timeout, first, _remedy(first))
 
     def _say(self, subject, since, line, *args):
         """Logs a line about a subject whose state has lasted since a time, unless one was logged shortly before."""
@@ -245,6 +243,10 @@ class Workers(object):
         if now - since >= _PATIENCE_SECONDS and now - self._said.get(subject, 0) >= _SAY_SECONDS:
             self._said[subject] = now
             log.info(line, *args)
+
+
+def _remedy(problem):
+    return "give dask-worker a larger --memory-limit (0: none)" if "paused" in problem else "start other workers"
 
 
 def _lacks_code(who, error):

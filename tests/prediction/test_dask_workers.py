@@ -93,8 +93,8 @@ def test_no_worker_is_waited_for_up_to_the_timeout(client):
 
 
 @pytest.mark.parametrize("trouble, problem, remedy", [
-    (paused, PAUSED, "Give dask-worker a larger --memory-limit"),
-    (lambda client, address: None, "does not answer", "Start other workers")], ids=["paused", "stopped"])
+    (paused, PAUSED, "give dask-worker a larger --memory-limit (0: none)"),
+    (lambda client, address: None, "does not answer", "start other workers")], ids=["paused", "stopped"])
 def test_workers_none_of_which_works_are_named_then_end_the_prediction(client, caplog, trouble, problem, remedy):
     client.add(A)
     workers = watch(client)
@@ -102,11 +102,11 @@ def test_workers_none_of_which_works_are_named_then_end_the_prediction(client, c
     trouble(client, A)
     beating = [A] if trouble is paused else []
     look(workers, client, 40, *beating)
-    assert any("the worker %s %s" % (A, problem) in message for message in caplog.messages)
+    assert "the worker %s %s: %s" % (A, problem, remedy) in caplog.messages
     with pytest.raises(InputError) as raised:
         look(workers, client, TIMEOUT, *beating)
-    assert str(raised.value) == "No worker of %s has worked for 60 s: %s %s. %s, or raise --cluster_timeout_secs." % (
-        ADDRESS, A, problem, remedy + " (0: none)" * (trouble is paused))
+    assert str(raised.value) == ("No worker of %s has worked for 60 s: %s %s. To go on, %s, or raise --cluster_timeout_"
+                                 "secs." % (ADDRESS, A, problem, remedy))
     assert 1 <= len(caplog.messages) <= 4 and not client.removed
 
 

@@ -196,7 +196,7 @@ def test_a_paused_worker_is_named_and_not_waited_for_without_end(flags, tmp_path
     with dask_processes.Cluster() as cluster:
         cluster.add_worker(memory_limit=200 * 10 ** 6)  # less than TensorFlow takes
         assert re.search("error: No worker of %s has worked for 3 s: tcp://.* is paused, as it holds [0-9]+ MB of its "
-                         "memory limit of 200 MB. Give dask-worker a larger --memory-limit" % cluster.address,
+                         "memory limit of 200 MB. To go on, give dask-worker a larger --memory-limit" % cluster.address,
                          sentence(tmp_path, scheduler=cluster.address, cluster_timeout_secs=3, **flags))
 
 
