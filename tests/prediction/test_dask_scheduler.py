@@ -2,9 +2,11 @@
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 
 import dask
@@ -12,6 +14,7 @@ import pytest
 
 from src.common.errors import InputError
 from src.prediction import dask_scheduler
+from tests.programs import runner
 
 TLS = "distributed.comm.tls."  # begins the keys of Dask's configuration
 
@@ -166,3 +169,28 @@ def test_workers_need_a_temporary_folder(monkeypatch):
     monkeypatch.setattr(dask_scheduler.tempfile, "tempdir", "/nowhere")
     with pytest.raises(InputError, match="^The workers' files need a temporary folder [(].*/nowhere.*set TMPDIR to"):
         dask_scheduler.own_workers().__enter__()
+
+
+def _close_beside_a_stopped_process():
+    """Exits with 0 if a worker process that is stopped while it starts has ended once its cluster is closed."""
+    with dask_scheduler.own_workers():
+        started = dask_scheduler.own("127.0.0.1", 0, 1)
+        runner.wait_until(lambda: dask_scheduler.num_alive() == 1)
+        nanny, = dask_scheduler._Nanny.started
+        pid = nanny.pid
+        os.kill(pid, signal.SIGSTOP)
+        dask_scheduler.close(started)
+    runner.wait_until(lambda: not os.path.exists("/proc/%d" % pid))
+    sys.exit(0)
+
+
+def test_a_stopped_worker_process_does_not_keep_the_cluster_from_its_end():
+    process = runner.start(_close_beside_a_stopped_process)
+    process.join(100)
+    assert process.exitcode == 0
+
+
+def test_a_worker_that_cannot_start_says_why_in_one_line():
+    with pytest.raises(SystemExit) as raised, dask.config.set({"temporary-directory": "/proc/nowhere"}):
+        dask_scheduler._Worker("tcp://127.0.0.1:1")
+    assert str(raised.value).startswith("a worker process cannot start ([Errno 2] No such file or directory: '/proc/")
