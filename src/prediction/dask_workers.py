@@ -19,6 +19,7 @@ LOOK_SECONDS = 2.0  # between looks at the workers
 SILENT_SECONDS = 15.0  # without a heartbeat until a worker counts as stopped; heartbeats come every 0.5 to 5 s
 MOST_LOSSES = 10  # workers that a cluster, or one task, may lose until the prediction stops
 _PATIENCE_SECONDS = 5.0  # until a line says what keeps a worker from its work
+_GAP_SECONDS = 60.0  # between looks, beyond which nothing counts as seen over that time
 _SAY_SECONDS = 30.0  # between two such lines
 _START_SECONDS = 300.0  # for worker processes of this machine to start
 _AGAIN_SECONDS = 15.0  # for Dask to start such a process again once it has ended
@@ -89,8 +90,8 @@ class Workers(object):
         self._workers, self._said = {}, {}  # {address: _Worker}; {subject of a line: its time}
         self._lost = 0  # workers that ended before they were ready, since one was
         self._num_alive = num_alive
-        # Times: of the start, of the last sign of the scheduler, of a worker that works, and of a worker process.
-        self._begun = self._heard = self._worked = self._alive = time.time()
+        # Times: of the start, the last look, and the last sign of the scheduler, a worker that works, a worker process.
+        self._begun = self._looked = self._heard = self._worked = self._alive = time.time()
 
     def wait(self):
         """Waits until a worker is ready."""
@@ -122,7 +123,12 @@ class Workers(object):
         Raises:
           InputError: the scheduler is gone, a worker has other code or lacks the files, or none has worked in time.
         """
-        told = self._told()
+        now = time.time()
+        if now - self._looked > _GAP_SECONDS:  # this process was busy with something else
+            self._heard = self._worked = self._alive = now
+            for worker in self._workers.values():
+                worker.since = now
+        self._looked, told = now, self._told()
         if told is None:
             return
         for address in set(self._workers) - set(told):

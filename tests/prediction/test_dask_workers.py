@@ -135,6 +135,18 @@ def test_a_worker_that_resumes_keeps_its_tasks(client):
     assert not client.removed
 
 
+def test_what_happens_while_nobody_looks_counts_from_the_next_look(client):
+    client.add(A), client.add(B)
+    workers = watch(client)
+    look(workers, client, 10, A, B)
+    client.now += 10 * TIMEOUT
+    paused(client, A), paused(client, B)
+    look(workers, client, TIMEOUT - 4, A, B)
+    assert not client.removed
+    with pytest.raises(InputError, match="^No worker of"):
+        look(workers, client, 10, A, B)
+
+
 def test_a_worker_that_loads_its_code_is_no_problem_and_one_that_is_idle_neither(client):
     client.add(A, status="pending"), client.add(B, executing=0)
     workers = watch(client)
