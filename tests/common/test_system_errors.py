@@ -14,6 +14,7 @@ from src.common import atomic
 from src.common import files
 from src.common import processes
 from src.common import sentences
+from src.data import framing
 from src.data import survey
 from tests import records
 
@@ -93,7 +94,7 @@ def test_a_shard_is_not_blamed_for_the_limit_on_open_files(tmp_path):
         with contextlib.suppress(OSError):
             while True:
                 kept.append(open(os.devnull))
-        survey.read_shard(path, survey.FRAME_LEVEL)
+        survey.read_shard(path, survey.FRAME_LEVEL, framing.Checksums())
 
     path = records.write(tmp_path / "train0000.tfrecord", [b"no record"])
     assert limited(resource.RLIMIT_NOFILE, 50, check) == "%s cannot be read: %s" % (path, FILES)
