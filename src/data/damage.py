@@ -19,7 +19,6 @@ SEARCH_SECONDS = 60.0  # for a record that an error does not name
 _CORRUPT = re.compile(r"(corrupted|truncated) record at (\d+)")
 _UNPARSED = re.compile(r"Failed (skipping|to consume)|Unsupported datatype")  # a protocol buffer
 _IN_RECORD = re.compile(r"(.*), record ([0-9]+), ", re.DOTALL)
-_COMPRESSIONS = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz"}
 _KINDS = {stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}  # the others are devices
 _BEGINNING_BYTES = 64  # enough to tell what a file is
 _SMALL_BYTES = 1 << 26  # a file up to this size may be parsed as a whole
@@ -127,9 +126,8 @@ def _no_tfrecord(path):
         beginning = stream.read(_BEGINNING_BYTES)
         is_message = (beginning[:1] == b"\x0a" and stream.size() < _SMALL_BYTES
                       and _is_message(beginning + stream.read()))
-    compressions = [name for magic, name in _COMPRESSIONS.items() if beginning.startswith(magic)]
-    if compressions:
-        return "%s is compressed with %s and no TFRecord: unpack it." % (path, compressions[0])
+    if text.compression(beginning):
+        return "%s is compressed with %s and no TFRecord: unpack it." % (path, text.compression(beginning))
     if re.fullmatch(rb"[\t\r\n -~\x80-\xff]+", beginning):
         return ("%s is no TFRecord but text, which begins with %s: fetch the shard itself, or correct the pattern."
                 % (path, text.quoted(beginning)))
