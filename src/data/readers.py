@@ -206,9 +206,10 @@ class YT8MFrameFeatureReader(object):
     def parse_videos(self, record, frame_indices=None, reading=None):
         """The videos of a group as one example each; see `examples`."""
         context, strings, num_frames = self._parse(record, rated=False)
-        with tf.control_dependencies(reading and [reading.count(
-                bytes=tf.reduce_sum(framing.num_bytes(record.serialized)), examples=tf.size(num_frames),
-                labels=tf.size(context["labels"].values))]):
+        counted = [reading.count(
+            bytes=tf.reduce_sum(framing.num_bytes(record.serialized)), examples=tf.size(num_frames),
+            labels=tf.size(context["labels"].values))] if reading else []
+        with tf.control_dependencies(counted):
             ids = tf.identity(context["id"].values)
         chosen = frame_indices(num_frames) if frame_indices else None
         if chosen is None:
@@ -286,8 +287,14 @@ class YT8MFrameFeatureReader(object):
 
     def serving_batch(self, serialized):
         """Batch of serialized SequenceExamples, a string [batch] tensor, for a SavedModel; whole videos."""
-        batch = self.parse_videos(tfrecord.Record(serialized, "request", tf.range(tf.size(serialized)), 0))
-        return {name: batch[name] for name in ("id", "frames", "frame_valid", "num_frames")}
+        wanted = {"id": tf.string, "frames": tf.uint8, "frame_valid": tf.bool, "num_frames": tf.int32}
+
+        def parse(one):
+            group = self.parse_videos(tfrecord.Record(one[0][tf.newaxis], "request", one[1][tf.newaxis], 0))
+            return {name: group[name][0] for name in wanted}
+
+        # One by one: TensorFlow's parsers refuse a request without records as a group.
+        return tf.map_fn(parse, (serialized, tf.range(tf.size(serialized))), wanted)
 
 
 def packed(frames):

@@ -88,6 +88,18 @@ def test_frame_indices_are_asked_with_the_frames_of_each_video_at_most_max_frame
     np.testing.assert_allclose(batch["input"], expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("size, max_frames", [(3, 5), (6, 3), (4, 5), (1024, 3)])
+def test_frames_of_any_size_come_out_as_they_were(tmp_path, size, max_frames):
+    """Those of 20 videos, which are parsed together and copied by words of 1, 2, 4 and 8 bytes."""
+    features = [np.random.RandomState(length).randint(0, 256, (length, size), np.uint8) for length in range(1, 21)]
+    batch = read(tmp_path, frame_reader(feature_names="rgb", feature_sizes=str(size), max_frames=max_frames), [
+        records.frame_level(b"v%d" % number, rgb, None) for number, rgb in enumerate(features)], batch_size=20)
+    expected = np.zeros((20, max_frames, size))
+    for row, rgb in zip(expected, features):
+        row[:len(rgb)] = dequantized(rgb)[:max_frames]
+    np.testing.assert_allclose(batch["input"], expected, atol=1e-6)
+
+
 def test_a_segment_example_for_each_distinct_start(tmp_path):
     rgb, audio = records.random_frames(1, 18)
     batch = read(tmp_path, frame_reader(segment_labels=True),
@@ -208,6 +220,12 @@ def test_a_request_to_a_saved_model_reads_like_a_shard(tmp_path):
     from_shard = read(tmp_path, reader, serialized)
     for name in "id", "num_frames", "input":
         np.testing.assert_array_equal(served[name], from_shard[name])
+
+
+def test_a_request_without_records_has_no_predictions():
+    served = frame_reader().serving_batch(tf.constant([], tf.string))
+    with tf.compat.v1.Session() as session:
+        assert [len(values) for values in session.run(served).values()] == [0, 0, 0, 0]
 
 
 @pytest.mark.parametrize("flags, told", [
