@@ -1,4 +1,4 @@
-"""Reads shards once and lists their contents and which are missing, damaged or unusable; exit code 1 if any is.
+"""Reads shards and lists their contents and which are missing, damaged or unusable; exit code 1 if any is.
 
   python src/check_data.py --data_pattern='2/frame/train/train*,3/frame/validate/validate*' --output_file=data.json
   python src/check_data.py --data_pattern='3/frame/test/test*' --list_damaged > fetch_again.txt

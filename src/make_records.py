@@ -114,15 +114,19 @@ def main(args):
                          cut=args.long_videos == "cut")
     ids_of = collections.defaultdict(list)
     for video in videos:
-        ids_of[zlib.crc32(video) % len(shard_files)].append(video)
+        ids_of[shard_files[zlib.crc32(video) % len(shard_files)]].append(video)
     writing.write_shards(args.output_dir.rstrip("/"), (
-        (name, maker.records(ids_of[number])) for number, name in enumerate(shard_files)))
+        (name, maker.records(ids_of[name])) for name in shard_files))
     maker.finish()
     if maker.clipped:
         log.info("clipped the %.2g %% of the floats that were beyond -2..2", 100 * maker.clipped)
     print_classes(maker, args.num_classes, names)
     log.info("written: %d shards, %s to %s", len(shard_files), os.path.join(args.output_dir, shard_files[0]),
              shard_files[-1])
+    num_empty = sum(not ids for ids in ids_of.values())
+    if num_empty:
+        log.info("%d of the shards are empty, which check_data.py will say, too: lower --num_shards for so few videos",
+                 num_empty)
 
 
 if __name__ == "__main__":

@@ -267,6 +267,13 @@ def test_shards_that_are_there_are_not_mixed_with_new_ones(folder):
         make(folder, partition="validate")
 
 
+def test_empty_shards_are_said_to_be_so(folder, caplog):
+    caplog.set_level("INFO", "yt8m")
+    make(folder, num_shards=5)
+    assert len(os.listdir(str(folder / "records"))) == 5
+    assert "4 of the shards are empty, which check_data.py will say, too: lower --num_shards" in caplog.text
+
+
 def test_a_part_that_has_the_name_of_another_video_is_refused(folder):
     for name, seconds in ("a", 301), ("a~300", 1):
         np.savez(str(folder / "features" / (name + ".npz")), **quantized(seconds))
