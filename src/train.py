@@ -270,7 +270,10 @@ def main(args):
         raise InputError("--train_dir=%s holds a character of globs, and TensorFlow would expand it: rename the folder."
                          % args.train_dir)
     watch = [tf_cluster.Watch(task, args.train_dir, args.max_steps)] if task.cluster_spec else []
-    return stopping.run(lambda stop: train(args, task, stop, model, reader), *watch)
+    try:
+        return stopping.run(lambda stop: train(args, task, stop, model, reader), *watch)
+    finally:
+        train_dir.unlock(args.train_dir)
 
 
 if __name__ == "__main__":

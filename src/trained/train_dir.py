@@ -22,7 +22,7 @@ _OUTPUTS = ("model.ckpt-*", "checkpoint", "checkpoint.tmp*", "graph.pbtxt", "mod
             "events.out.tfevents.*", "export/step_*", "eval/results.csv", "eval/classes_*.csv",
             "eval/events.out.tfevents.*", "eval/valid/events.out.tfevents.*", ".inference_model.*.tmp",
             "inference_model/inference_model*")
-_LOCK = "training.lock"  # says who trains; stays when the training ends
+_LOCK = "training.lock"  # says who trains; a killed training leaves it
 _held = {}  # {path: open file}: a lock lasts as long as its file is open
 
 
@@ -62,9 +62,10 @@ def check_usable(train_dir):
 
 
 def lock(train_dir):
-    """Locks a folder for this process, so that no other one trains there; the system unlocks it when the process ends.
+    """Locks a folder for this process, so that no other one trains there.
 
-    There are no locks in a bucket, and none on some network file systems.
+    `unlock` unlocks it, and so does the system when the process ends. There are no locks in a bucket, and none on some
+    network file systems.
 
     Args:
       train_dir: local or gs://; made if missing.
@@ -80,8 +81,10 @@ def lock(train_dir):
         return local in _held
     try:
         os.makedirs(local, exist_ok=True)
-        stream = open(os.path.join(local, _LOCK), "a+b")
-        _lock_or_stop(stream, fcntl.LOCK_EX, train_dir)
+        stream = None
+        while stream is None or not _is_there(stream):  # a training that ends removes the file
+            stream = open(os.path.join(local, _LOCK), "a+b")
+            _lock_or_stop(stream, fcntl.LOCK_EX, train_dir)
         stream.truncate(0)
         stream.write(json.dumps({"process": os.getpid(), "machine": socket.gethostname(),
                                  "since": time.strftime("%Y-%m-%d %H:%M:%S %Z")}).encode())
@@ -90,6 +93,23 @@ def lock(train_dir):
         return False
     _held[local] = stream
     return True
+
+
+def _is_there(stream):
+    """Whether an open file is still the one at its path."""
+    try:
+        return os.path.samestat(os.fstat(stream.fileno()), os.stat(stream.name))
+    except FileNotFoundError:
+        return False
+
+
+def unlock(train_dir):
+    """Unlocks a folder; one that is not locked is fine."""
+    stream = _held.pop(storage.local(train_dir), None)
+    if stream:
+        with contextlib.suppress(OSError):
+            os.remove(stream.name)
+        stream.close()
 
 
 def _lock_or_stop(stream, kind, train_dir):

@@ -36,8 +36,8 @@ def write(name, content):
     return spoil
 
 
-def remove(name):
-    return lambda work: os.remove(os.path.join(work, name))
+def remove(*names):
+    return lambda work: [os.remove(os.path.join(work, name)) for name in names]
 
 
 def make_folder(name):
@@ -223,7 +223,7 @@ EVAL = {
                                     spoil=write("model/best_checkpoint.json", "{}")),
     "damaged results": case("eval/results.csv is damaged", spoil=write("model/eval/results.csv", "step\n3,4\n")),
     "no best checkpoint": case("no checkpoint 'best'", "eval.py", checkpoint_file="best",
-                               spoil=remove("model/best_checkpoint.json")),
+                               spoil=remove("model/best_checkpoint.json", "model/eval/results.csv")),
     "no checkpoint in time": case("got no checkpoint within --checkpoint_timeout_secs=0", "train first",
                                   run_once=False, checkpoint_file="7", checkpoint_timeout_secs=0),
     "damaged checkpoint": case("{work}/model/model.ckpt-6 is not a readable checkpoint", "choose another one",

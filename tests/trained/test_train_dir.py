@@ -96,6 +96,10 @@ def test_who_trains_in_a_folder_is_told_until_that_process_ends(tmp_path):
         other.join()
     train_dir.check_usable(folder)
     assert train_dir.lock(folder) and train_dir.lock(folder)
+    train_dir.unlock(folder)
+    train_dir.unlock(folder)
+    assert os.listdir(folder) == [] and train_dir.lock(folder)
+    train_dir.unlock(folder)
 
 
 def test_without_locks_training_goes_on(tmp_path, monkeypatch):
