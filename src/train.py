@@ -217,7 +217,7 @@ def describe(args, task, model, reader):
     with tf.Graph().as_default():
         if pick_frames:
             picked = pick_frames(tf.constant(num_frames))
-            num_frames = num_frames if picked is None else picked.shape[0].value
+            num_frames = num_frames if picked is None else tf.compat.dimension_value(picked.shape[0])
         found = footprint.measure(build_graph(
             args, task, model, reader, lambda: reader.placeholder_batch(args.batch_size, num_frames),
             tower_devices=[None]))

@@ -20,6 +20,7 @@ from src.models import sampling
 from src.models.frame_level import FrameLevelModel
 from src.models.hparams import Hparam
 from src.models.hparams import MOST
+from src.models.layers import dimension
 
 
 class EncoderConfig(typing.NamedTuple):
@@ -68,9 +69,13 @@ def gelu(x):
 
 
 def _dense(x, units, name, config, activation=None):
-    return tf.compat.v1.layers.dense(
-        x, units, activation, name=name,
-        kernel_initializer=tf.compat.v1.truncated_normal_initializer(stddev=config.initializer_range))
+    with tf.compat.v1.variable_scope(name):
+        kernel = tf.compat.v1.get_variable(
+            "kernel", [dimension(x, -1), units], tf.float32,
+            tf.compat.v1.truncated_normal_initializer(stddev=config.initializer_range))
+        bias = tf.compat.v1.get_variable("bias", [units], tf.float32, tf.compat.v1.zeros_initializer())
+        outputs = tf.nn.bias_add(tf.matmul(x, kernel), bias)
+        return activation(outputs) if activation else outputs
 
 
 def _dropout(x, config, is_training):
@@ -97,7 +102,7 @@ def attention(x, positions, config, is_training):
     Returns:
       [batch * positions, width], the heads concatenated.
     """
-    width = x.shape[-1].value
+    width = dimension(x, -1)
     per_head = width // config.num_heads
 
     def heads(name):
@@ -114,7 +119,7 @@ def attention(x, positions, config, is_training):
 
 def layer(x, positions, config, is_training):
     """One post-layer-norm encoder layer over [batch * positions, width]."""
-    width = x.shape[-1].value
+    width = dimension(x, -1)
     with tf.compat.v1.variable_scope("attention"):
         attended = attention(x, positions, config, is_training)
         with tf.compat.v1.variable_scope("output"):
@@ -131,7 +136,7 @@ def encoder(x, scope, config, is_training):
     Raises:
       InputError: the heads do not divide the width.
     """
-    width = x.shape[-1].value
+    width = dimension(x, -1)
     if width % config.num_heads:
         raise InputError("--bert_attention_heads=%d does not divide the width %d of %s: choose a divisor."
                          % (config.num_heads, width, scope))
@@ -159,10 +164,10 @@ def add_positions(x, learned, config):
     Raises:
       InputError: there are more positions than config.max_positions.
     """
-    if (x.shape[1].value or 0) > config.max_positions:
+    if (dimension(x, 1) or 0) > config.max_positions:
         raise InputError("%d frames are more than the %d of max_position_embeddings in --bert_config_file: raise that, "
-                         "or leave out --use_position." % (x.shape[1].value, config.max_positions))
-    shape = [config.max_positions, x.shape[-1].value]
+                         "or leave out --use_position." % (dimension(x, 1), config.max_positions))
+    shape = [config.max_positions, dimension(x, -1)]
     if learned:
         table = tf.compat.v1.get_variable(
             "position_embeddings", shape, tf.float32,
@@ -174,7 +179,7 @@ def add_positions(x, learned, config):
 
 def attention_pooling(x):
     """Mean of [batch, positions, width] weighted by softmax(x . query / sqrt(width)), query learned."""
-    width = x.shape[-1].value
+    width = dimension(x, -1)
     with tf.compat.v1.variable_scope("pooler"):
         query = tf.compat.v1.get_variable("query", [1, width, 1], tf.float32,
                                           tf.compat.v1.truncated_normal_initializer(stddev=0.02))
@@ -187,7 +192,7 @@ POOLINGS = {
     "first": lambda x: x[:, 0],
     "last": lambda x: x[:, -1],
     "attn": attention_pooling,
-    "none": lambda x: tf.reshape(x, [-1, x.shape[1].value * x.shape[2].value]),
+    "none": lambda x: tf.reshape(x, [-1, dimension(x, 1) * dimension(x, 2)]),
 }
 
 HPARAMS = [

@@ -7,6 +7,7 @@ from src.models.hparams import Hparam
 from src.models.layers import Groups
 from src.models.layers import batch_norm
 from src.models.layers import dense
+from src.models.layers import dimension
 from src.models.layers import normal_weights
 
 LOGISTIC_HPARAMS = [
@@ -80,15 +81,15 @@ def moe_model(model_input, num_classes, is_training, hparams, classes=None):
 def _probability_gates(model_input, probabilities, is_training, hparams):
     """sigmoid(batch_norm(x W)), [batch, num_classes]; x = probabilities or the model's input."""
     source = probabilities if hparams["moe_prob_gating_input"] == "prob" else model_input
-    num_classes = probabilities.shape[-1].value
+    num_classes = dimension(probabilities, -1)
     weights = normal_weights("gating_prob_weights", [source.shape[-1], num_classes], num_classes)
     gates = tf.matmul(source, weights)
     if hparams["gating_remove_diag"]:
         # As in the original, the diagonal is multiplied by the probabilities even if the gate sees the input.
-        if source.shape[-1].value < num_classes:
+        if dimension(source, -1) < num_classes:
             raise InputError("--gating_remove_diag with --moe_prob_gating_input=input needs at least as many inputs as "
                              "classes, not %d for %d: leave out one of the two."
-                             % (source.shape[-1].value, num_classes))
+                             % (dimension(source, -1), num_classes))
         gates -= probabilities * tf.linalg.diag_part(weights)
     return tf.nn.sigmoid(batch_norm(gates, "gating_prob_bn", is_training))
 

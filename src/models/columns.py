@@ -1,6 +1,8 @@
 """Which columns of a model's input are image and which are sound: the features' names decide, not their order."""
 import tensorflow as tf
 
+from src.models.layers import dimension
+
 RGB_SIZE = 1024  # columns of image if no names are given; the rest is sound
 _RANKS = {"rgb": 0, "mean_rgb": 0, "audio": 2, "mean_audio": 2}  # all other features count as image and have rank 1
 
@@ -33,6 +35,6 @@ def has_sound(features):
 
 def split(x, features):
     """Splits what `in_order` returns into image and sound, each [.., columns], or None if it is missing."""
-    width = x.shape[-1].value
+    width = dimension(x, -1)
     image = min(width, RGB_SIZE) if features is None else sum(each[1] for each in features if _rank(each) < 2)
     return x[..., :image] if image else None, x[..., image:] if image < width else None

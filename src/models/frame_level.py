@@ -4,6 +4,7 @@ import tensorflow as tf
 from src.models import classifiers
 from src.models import columns
 from src.models import sampling
+from src.models.layers import dimension
 
 
 class FrameLevelModel(object):
@@ -61,8 +62,8 @@ class FrameLevelModel(object):
 
         Never in training, where every draw counts in the statistics of batch normalization.
         """
-        num_frames = model_input.shape[1].value
-        return self.merges_repeats and not is_training and num_frames and num_frames < indices.shape[1].value
+        num_frames = dimension(model_input, 1)
+        return self.merges_repeats and not is_training and num_frames and num_frames < dimension(indices, 1)
 
     def predict(self, frames, indices, num_classes, is_training, classes=None):
         """Pools and classifies frames: arguments as of `pool` and `create_model`, returns what `create_model` does."""

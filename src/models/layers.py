@@ -5,11 +5,23 @@ import numpy as np
 import tensorflow as tf
 
 
+_DECAY, _EPSILON = 0.999, 0.001  # of batch normalization
+_NORMALIZATION = [  # (name, initializer, whether it is trained) of its variables
+    ("gamma", tf.compat.v1.ones_initializer, True), ("beta", tf.compat.v1.zeros_initializer, True),
+    ("moving_mean", tf.compat.v1.zeros_initializer, False),
+    ("moving_variance", tf.compat.v1.ones_initializer, False)]
+
+
 class Groups(typing.NamedTuple):
     """Some of the equal groups of neighbouring units that make up a layer, such as the experts of some classes."""
 
     chosen: np.ndarray  # indices of the groups to compute
     count: int  # number of all groups
+
+
+def dimension(tensor, axis):
+    """The size of a tensor's axis as an int; None if the graph does not know it."""
+    return tf.compat.dimension_value(tensor.shape[axis])
 
 
 def normal_weights(name, shape, fan_in):
@@ -57,13 +69,27 @@ def _l2(penalty):
 
 
 def batch_norm(inputs, scope, is_training, fused=True):
-    """Batch normalization of [batch, features] with slim's defaults (decay 0.999, epsilon 0.001).
+    """Batch normalization of [batch, features] with slim's defaults.
 
     It is fused, as slim's is, unless told otherwise; the moving variance takes Bessel's
     correction only if fused. The UPDATE_OPS collection holds the updates of the moving
     statistics.
     """
-    rank_4 = inputs[:, tf.newaxis, tf.newaxis, :] if fused else inputs  # the fused kernel takes images only
-    outputs = tf.compat.v1.layers.batch_normalization(
-        rank_4, momentum=0.999, epsilon=0.001, training=is_training, fused=fused, name=scope)
-    return outputs[:, 0, 0, :] if fused else outputs
+    with tf.compat.v1.variable_scope(scope):
+        gamma, beta, mean, variance = (
+            tf.compat.v1.get_variable(name, [dimension(inputs, -1)], tf.float32, initializer(), trainable=is_trained)
+            for name, initializer, is_trained in _NORMALIZATION)
+        if fused:
+            images = inputs[:, tf.newaxis, tf.newaxis, :]  # which the kernel takes
+            outputs, batch_mean, batch_variance = tf.compat.v1.nn.fused_batch_norm(
+                images, gamma, beta, *(() if is_training else (mean, variance)), epsilon=_EPSILON,
+                is_training=is_training)
+            outputs = outputs[:, 0, 0, :]
+        else:
+            batch_mean, batch_variance = tf.nn.moments(inputs, axes=[0]) if is_training else (mean, variance)
+            outputs = tf.nn.batch_normalization(inputs, batch_mean, batch_variance, beta, gamma, _EPSILON)
+        if is_training:
+            for moving, of_batch in (mean, batch_mean), (variance, batch_variance):
+                tf.compat.v1.add_to_collection(tf.compat.v1.GraphKeys.UPDATE_OPS, tf.compat.v1.assign_sub(
+                    moving, (moving - of_batch) * (1 - _DECAY)).op)
+    return outputs

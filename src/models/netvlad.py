@@ -9,6 +9,7 @@ from src.models import classifiers
 from src.models import sampling
 from src.models.hparams import Hparam
 from src.models.layers import batch_norm
+from src.models.layers import dimension
 from src.models.layers import normal_weights
 from src.models.vlad import VLADModel
 
@@ -32,7 +33,7 @@ def netvlad(frames, num_clusters, is_training, counts=None):
     Returns:
       [batch, features * num_clusters], normalised within each cluster and as a whole.
     """
-    num_frames, width = tf.shape(frames)[1], frames.shape[2].value
+    num_frames, width = tf.shape(frames)[1], dimension(frames, 2)
     with tf.compat.v1.variable_scope("conv2"):
         weights = normal_weights("cluster_weights", [width, num_clusters], width)
     scores = batch_norm(tf.matmul(tf.reshape(frames, [-1, width]), weights), "cluster_bn", is_training)
@@ -49,7 +50,7 @@ def netvlad(frames, num_clusters, is_training, counts=None):
 
 def context_gating(x, is_training):
     """[batch, units] times sigmoid(batch_norm(x W))."""
-    units = x.shape[1].value
+    units = dimension(x, 1)
     with tf.compat.v1.variable_scope("gating_weights"):
         weights = normal_weights("gating_weights", [units, units], units)
     return x * tf.nn.sigmoid(batch_norm(tf.matmul(x, weights), "gating_bn", is_training))

@@ -11,6 +11,7 @@ from src.models import sampling
 from src.models.hparams import Hparam
 from src.models.layers import batch_norm
 from src.models.layers import dense
+from src.models.layers import dimension
 from src.models.vlad import VLADModel
 
 HPARAMS = [
@@ -49,12 +50,12 @@ def nextvlad(frames, num_clusters, groups, expansion, is_training, counts=None):
     Raises:
       InputError: the groups do not divide the widened features.
     """
-    num_frames, width = tf.shape(frames)[1], expansion * frames.shape[2].value
+    num_frames, width = tf.shape(frames)[1], expansion * dimension(frames, 2)
     if groups < 1 or width % groups:
         raise InputError("--groups and --expansion split %d widened features into %d groups: choose groups (sound "
                          "takes half as many) that divide them." % (width, groups))
     part = width // groups
-    widened = _linear(tf.reshape(frames, [-1, frames.shape[2].value]), width, "fully_connected")
+    widened = _linear(tf.reshape(frames, [-1, dimension(frames, 2)]), width, "fully_connected")
     attention = tf.nn.sigmoid(_linear(widened, groups, "fully_connected_1"))
     if counts is not None:
         attention = tf.reshape(attention, [-1, num_frames, groups]) * counts
@@ -72,7 +73,7 @@ def nextvlad(frames, num_clusters, groups, expansion, is_training, counts=None):
 
 def squeeze_excite(x, reduction, is_training):
     """[batch, units] times sigmoid(relu(batch_norm(x W1)) W2), W1 narrowing by `reduction`."""
-    units = x.shape[1].value
+    units = dimension(x, 1)
     narrow = tf.matmul(x, _weights("gating_weights_1", [units, units // reduction]))
     narrow = tf.nn.relu(batch_norm(narrow, "gating_bn", is_training))
     return x * tf.nn.sigmoid(tf.matmul(narrow, _weights("gating_weights_2", [units // reduction, units])))
