@@ -1,5 +1,4 @@
 """Files are found by their exact names, and an unreadable file is not called missing."""
-import multiprocessing
 import os
 
 import pytest
@@ -8,6 +7,7 @@ from src.common import atomic
 from src.common import files
 from src.common.errors import InputError
 from src.common.text import lines
+from tests import forked
 
 NOBODY = 65534
 
@@ -89,18 +89,11 @@ def as_nobody(function, *arguments):
             os.setgid(NOBODY)
             os.setuid(NOBODY)
         try:
-            theirs.send(function(*arguments))
+            return function(*arguments)
         except InputError as error:
-            theirs.send(str(error))
+            return str(error)
 
-    ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("fork").Process(target=run)
-    process.start()
-    theirs.close()
-    try:
-        return ours.recv()
-    finally:
-        process.join()
+    return forked.call(run)
 
 
 @pytest.mark.skipif(bool(os.getuid()), reason="only root may become another user, to whom permissions apply")

@@ -1,6 +1,5 @@
 """Errors of the operating system become sentences with the file's name and the right remedy, whoever raises them."""
 import contextlib
-import multiprocessing
 import os
 import pickle
 import resource
@@ -16,6 +15,7 @@ from src.common import processes
 from src.common import sentences
 from src.data import framing
 from src.data import survey
+from tests import forked
 from tests import records
 
 LOOP = "Too many levels of symbolic links: remove the symbolic link that leads to itself."
@@ -38,16 +38,10 @@ def limited(limit, value, function, *arguments):
         try:
             function(*arguments)
         except Exception as error:  # pylint: disable=broad-except
-            theirs.send(sentences.of(error))
+            return sentences.of(error)
+        raise AssertionError("the limit does not matter")
 
-    ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("fork").Process(target=run)
-    process.start()
-    theirs.close()
-    try:
-        return ours.recv()
-    finally:
-        process.join()
+    return forked.call(run)
 
 
 def write(path, size=1):
