@@ -67,11 +67,13 @@ def best(rows, steps):
     """
     of_segments = [row for row in rows if row["segment_labels"] == "True"]
     metric = "map" if of_segments else "gap"
-    latest = (of_segments or rows)[-1:]
+    if not rows:
+        return None
+    latest = (of_segments or rows)[-1]
     value_of = {int(row["step"]): float(row[metric]) for row in rows
-                if latest and all(row[name] == latest[0][name] for name in KIND) and int(row["step"]) in steps}
+                if is_kind(row, {name: latest[name] for name in KIND}) and int(row["step"]) in steps}
     if not value_of:
         return None
     step = min(value_of, key=lambda one: (-value_of[one], one))
-    return dict(_typed_kind(latest[0]), step=step, checkpoint="model.ckpt-%d" % step, metric=metric,
+    return dict(_typed_kind(latest), step=step, checkpoint="model.ckpt-%d" % step, metric=metric,
                 value=value_of[step])
