@@ -91,8 +91,9 @@ def keep_newest(train_dir, count):
     """
     kept = steps(train_dir)[-count:]
     oldest = kept[0]
-    if best(train_dir):
-        kept.append(best(train_dir)["step"])
+    found = best(train_dir)
+    if found:
+        kept.append(found["step"])
     for doomed in removable(train_dir, kept, oldest):
         files.remove(doomed)
 
@@ -146,12 +147,9 @@ def resolve(train_dir, which):
     there = steps(train_dir)
     if which in ("", "latest") and there:
         return newest(train_dir)
-    if which == "best" and best(train_dir):
-        found = path(train_dir, best(train_dir)["step"])
-    elif named_step(which) is not None:
-        found = path(train_dir, named_step(which))
-    else:
-        found = which
+    known = best(train_dir) if which == "best" else None
+    step = known["step"] if known else named_step(which)
+    found = which if step is None else path(train_dir, step)
     if not exists(found):
         listed = "it has " + ", ".join("model.ckpt-%d" % one for one in there) if there else "it has none"
         if which == "best":
