@@ -21,6 +21,7 @@ from src.models.frame_level import FrameLevelModel
 from src.models.hparams import Hparam
 from src.models.hparams import MOST
 from src.models.layers import dimension
+from src.models.layers import dropout
 
 
 class EncoderConfig(typing.NamedTuple):
@@ -79,7 +80,7 @@ def _dense(x, units, name, config, activation=None):
 
 
 def _dropout(x, config, is_training):
-    return tf.nn.dropout(x, rate=config.dropout) if is_training and config.dropout else x
+    return dropout(x, config.dropout) if is_training and config.dropout else x
 
 
 def layer_norm(x):

@@ -68,6 +68,12 @@ def _l2(penalty):
     return (lambda weights: penalty * tf.nn.l2_loss(weights)) if penalty else None
 
 
+def dropout(x, rate):
+    """Sets a share of a tensor's numbers to 0 and scales the others by 1 / (1 - rate), with the same ops everywhere."""
+    kept = tf.random.uniform(tf.shape(x)) >= rate
+    return x * (1 / (1 - np.float32(rate))) * tf.cast(kept, x.dtype)
+
+
 def batch_norm(inputs, scope, is_training, fused=True):
     """Batch normalization of [batch, features] with slim's defaults.
 

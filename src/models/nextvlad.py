@@ -12,6 +12,7 @@ from src.models.hparams import Hparam
 from src.models.layers import batch_norm
 from src.models.layers import dense
 from src.models.layers import dimension
+from src.models.layers import dropout
 from src.models.vlad import VLADModel
 
 HPARAMS = [
@@ -100,7 +101,7 @@ class NeXtVLAD(VLADModel):
     def pool(self, frames, is_training, indices=None):
         hparams, descriptors = self.hparams, self.descriptors(frames, is_training, indices)
         if is_training and hparams["drop_rate"]:
-            descriptors = tf.nn.dropout(descriptors, rate=hparams["drop_rate"])
+            descriptors = dropout(descriptors, hparams["drop_rate"])
         weights = _weights("hidden1_weights", [descriptors.shape[1], hparams["nextvlad_hidden_size"]])
         hidden = batch_norm(tf.matmul(descriptors, weights), "hidden1_bn", is_training, fused=False)
         return squeeze_excite(hidden, hparams["gating_reduction"], is_training)
