@@ -8,6 +8,7 @@ import re
 import numpy as np
 import tensorflow as tf
 
+from src.common import runtime
 from src.common import system_errors
 from src.common.errors import InputError
 
@@ -51,7 +52,7 @@ def for_graph(function):
 
 def in_graph(error):
     """The marked sentence in a TensorFlow error, or None."""
-    found = _SENTENCE.search(error.message)
+    found = _SENTENCE.search(runtime.message(error))
     return found and found.group(1)
 
 
@@ -63,7 +64,7 @@ def of(error):
         return system_errors.sentence(error)
     if in_graph(error):
         return in_graph(error)
-    message = _GRAPH_DETAILS.split(error.message)[0]
+    message = _GRAPH_DETAILS.split(runtime.message(error))[0]
     if system_errors.remedy(message):
         return "%s." % system_errors.explained(message)
     if isinstance(error, tf.errors.ResourceExhaustedError):

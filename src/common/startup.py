@@ -5,6 +5,7 @@ import select
 import signal
 import sys
 
+from src.common import runtime
 from src.common import system_errors
 
 
@@ -77,5 +78,5 @@ def _explain(kind, error, traceback):
 
 def _end(number, frame):
     del number, frame
-    os.write(2, b"interrupted.\n")
+    os.write(runtime.terminal, b"interrupted.\n")
     os._exit(130)  # half-loaded modules would print tracebacks

@@ -1,7 +1,7 @@
 """Summaries for TensorBoard: numbers, and the flags of a run as text."""
 import sys
 
-from tensorboard import summary
+from tensorboard.plugins.text import summary
 import tensorflow as tf
 
 tf1 = tf.compat.v1
@@ -25,7 +25,7 @@ def flags_table(parsed, adopted=()):
 
 def text(tag, markdown):
     """A serialized summary for `tf.summary.FileWriter.add_summary`."""
-    return summary.text_pb(tag, markdown).SerializeToString()
+    return summary.pb(tag, markdown).SerializeToString()
 
 
 def numbers(prefix, values):

@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError
 import tensorflow as tf
 
 from src.common import files
+from src.common import runtime
 from src.common import sentences
 from src.common import text
 from src.common.errors import InputError
@@ -35,12 +36,13 @@ def explained(paths, form):
     try:
         yield
     except tf.errors.OpError as error:
-        corrupt, sentence = _CORRUPT.search(error.message), sentences.in_graph(error)
+        message, sentence = runtime.message(error), sentences.in_graph(error)
+        corrupt = _CORRUPT.search(message)
         if corrupt and isinstance(error, tf.errors.DataLossError):
             raise InputError(_corrupt_shard(paths, int(corrupt.group(2))))
         if sentence:
             raise InputError(_with_fault(sentence, paths, form))
-        if _UNPARSED.search(error.message):
+        if _UNPARSED.search(message):
             raise InputError(_unparsed_record(paths, form))
         raise
 

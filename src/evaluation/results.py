@@ -6,7 +6,7 @@ import os
 import zlib
 
 import numpy as np
-from tensorboard import summary
+from tensorboard.plugins.pr_curve import summary
 import tensorflow as tf
 
 from src.common import atomic
@@ -93,7 +93,7 @@ class Results(object):
 def _precision_recall(curve):
     """A serialized summary of a `metrics.Curve`."""
     right, wrong, rightly_left, wrongly_left = curve
-    return summary.pr_curve_raw_data_pb(
+    return summary.raw_data_pb(
         "eval/precision_recall", right, wrong, rightly_left, wrongly_left,
         precision=right / np.maximum(right + wrong, 1), recall=right / np.maximum(right + wrongly_left, 1),
         num_thresholds=len(right),

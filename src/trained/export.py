@@ -57,7 +57,7 @@ class SavedModelExporter(object):
             builder.add_meta_graph_and_variables(
                 session, [tf1.saved_model.tag_constants.SERVING],
                 {tf1.saved_model.signature_constants.DEFAULT_SERVING_SIGNATURE_DEF_KEY: signature},
-                saver=self._saver, clear_devices=True)
+                saver=self._saver, clear_devices=True, strip_default_attrs=True)  # so that older TensorFlow reads it
             builder.save()
 
 
@@ -90,4 +90,4 @@ class InferenceModelExporter(object):
             tf.io.gfile.makedirs(temporary)
             checkpoints.restorable(checkpoint, tf1.global_variables())
             checkpoints.restore(session, self._saver, checkpoint)
-            self._saver.save(session, os.path.join(temporary, name), write_state=False)
+            self._saver.save(session, os.path.join(temporary, name), write_state=False, strip_default_attrs=True)

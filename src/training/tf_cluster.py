@@ -13,6 +13,7 @@ import time
 
 import tensorflow as tf
 
+from src.common import runtime
 from src.common import tf_config
 from src.common.errors import InputError
 from src.trained import checkpoints
@@ -54,7 +55,7 @@ class Task(object):
                 self.server = tf.distribute.Server(self.cluster_spec, job_name=self.job, task_index=self.index)
             except tf.errors.OpError as error:
                 raise InputError("TF_CONFIG's task %s %d cannot serve at %s (%s): is the port in use? Give another one."
-                                 % (self.job, self.index, address, error.message.split("\n")[0]))
+                                 % (self.job, self.index, address, runtime.message(error).split("\n")[0]))
             self.target = self.server.target
 
     def others(self, *jobs):

@@ -77,12 +77,12 @@ def build(model, reader, next_batch, devices, objective, updates, frames_sampled
     """
     global_step = tf1.train.get_global_step()
     optimizer, learning_rate = updates.make_optimizer(global_step)
-    with tf.device("/cpu:0" if len(devices) > 1 else devices[0]):
+    with tf1.device("/cpu:0" if len(devices) > 1 else devices[0]):
         batch = next_batch()
         shares = _shares(batch, len(devices), objective.mask_unrated_labels)
     gradients, losses, regularizations, first = [], [], [], None
     for index, (device, (part, share)) in enumerate(zip(devices, shares)):
-        with tf.device(device), tf1.name_scope("tower_%d" % index):
+        with tf1.device(device), tf1.name_scope("tower_%d" % index):
             labels, weights = part.pop("dense_labels"), part.pop("label_weights", None)
             result = forward.build(model, reader, reader.model_input_raw(part), part.get("num_frames"),
                                    is_training=True, reuse=index > 0, frames_sampled=frames_sampled)

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from src.common import files
+from src.common import sentences
 from src.common import sessions
 from src.common import tensorboard
 from src.common.errors import InputError
@@ -56,7 +57,7 @@ class _CheckpointHook(tf1.train.SessionRunHook):
         try:
             self._save(self._session, self._session.run(self._step), lambda *_: None)
         except (InputError, tf.errors.OpError) as error:
-            log.info("no checkpoint could be saved: %s", error)
+            log.info("no checkpoint could be saved: %s", sentences.of(error) or error)
 
     def _save(self, session, step, after_save=None):
         with self._saving:
@@ -64,7 +65,8 @@ class _CheckpointHook(tf1.train.SessionRunHook):
                 return
             if not session.run(self._finite):
                 raise InputError(self._divergence("A variable is no longer finite at step %d" % step))
-            path = self._saver.save(session, checkpoints.path(self._train_dir, 0)[:-2], global_step=step)
+            path = self._saver.save(session, checkpoints.path(self._train_dir, 0)[:-2], global_step=step,
+                                    strip_default_attrs=True)  # so that older TensorFlow reads the graph
             self._saved = step
             log.info("checkpoint: %s", path)
         (after_save or self._after_save)(path, step)

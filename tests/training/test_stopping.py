@@ -14,8 +14,8 @@ from src.training import stopping
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # Work that waits within TensorFlow for what never comes; %s may set what saves it.
 STALLED = """
-import tensorflow as tf
 from src.training import stopping
+import tensorflow as tf
 stopping.GRACE_SECONDS, stopping.LAST_SECONDS = 1.0, 3.0
 
 def work(stop):

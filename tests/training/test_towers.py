@@ -170,7 +170,7 @@ def test_several_towers_share_variables_on_the_cpu_or_the_parameter_server(clust
     placed = []
     for index, device in enumerate(towers.tower_devices(num_gpu=4, gpus=2, cluster_spec=cluster,
                                                         job_prefix=prefix)):
-        with tf.device(device):
+        with tf1.device(device):
             variable, constant = tf1.get_variable("v%d" % index, [1]), tf.constant(0)
         placed.append((variable.device, constant.device))
     assert placed == expected
