@@ -119,7 +119,7 @@ def work(config, timeout):
 
     try:
         with dask_scheduler.own_workers():
-            asyncio.get_event_loop().run_until_complete(serve())
+            asyncio.new_event_loop().run_until_complete(serve())
     except (OSError, asyncio.TimeoutError) as error:
         raise InputError("No chief answers at %s (%.200s): start it, or raise --cluster_timeout_secs." % (
             address, error))

@@ -13,8 +13,8 @@ import time
 
 import dask
 import distributed
-from distributed.utils import silence_logging
 
+from src.common import runtime
 from src.common.errors import InputError
 
 log = logging.getLogger("yt8m")
@@ -52,7 +52,8 @@ def client(address, timeout):
 
 def _silence():
     """Silences the tracebacks that Dask logs of whatever ends or is not understood: this project has its own lines."""
-    silence_logging(_SILENT)
+    for handler in logging.getLogger("distributed").handlers:
+        handler.setLevel(_SILENT)
     logging.getLogger("asyncio").setLevel(_SILENT)
 
 
@@ -122,10 +123,10 @@ def _no_scheduler(address, scheme, host_and_port, error):
         return "What answers at %s speaks TLS: give --scheduler=tls://%s, with its certificates in %sCA_FILE, " \
             "%sCLIENT__CERT and %sCLIENT__KEY." % (address, address.split("://")[-1], _TLS, _TLS, _TLS)
     return "Something answers at %s, but not as a scheduler of distributed %s does%s (%.200s): correct %s, or start " \
-        "dask-scheduler there with this project's requirements.txt." % (
+        "dask-scheduler there with this project's %s." % (
             address, distributed.__version__, *(
                 (" by TLS", _reason(error), "the address or the certificates") if scheme == "tls"
-                else ("", _reason(error), "the address")))
+                else ("", _reason(error), "the address")), runtime.REQUIREMENTS)
 
 
 def _reason(error):

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from src.common import files
+from src.common import runtime
 from src.common import sentences
 from src.common.errors import InputError
 from src.prediction import predictions
@@ -79,7 +80,7 @@ def _in_one_sentence(function):
         try:
             return function(*args)
         except tf.errors.OpError as error:
-            raise InputError(sentences.of(error) or "TensorFlow: %s" % error.message) from None
+            raise InputError(sentences.of(error) or "TensorFlow: %s" % runtime.message(error)) from None
 
     return wrapped
 
@@ -149,9 +150,9 @@ def _results(job, batches, classes_per_block):
     return list(map(b"".join, lines))
 
 
-def forget(address):
-    """Cuts this worker's connections to another one, which would wait for its answers for ever."""
-    distributed.get_worker().rpc.remove(address)
+def forget(address, dask_worker=None):
+    """Cuts this worker, which `Client.run` passes, from another one, whose answers it would wait for for ever."""
+    dask_worker.rpc.remove(address)
 
 
 def set_done():

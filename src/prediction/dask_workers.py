@@ -10,6 +10,7 @@ import time
 from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
 
+from src.common import runtime
 from src.common.errors import InputError
 from src.prediction import dask_tasks
 
@@ -258,6 +259,6 @@ def _remedy(problem):
 def _lacks_code(who, error):
     """The InputError about a worker that cannot load this project's code."""
     found = _REASON.findall(str(error))  # TensorFlow's message may hold a whole traceback
+    reason = found[-1] if found else "%s: %s" % (type(error).__name__, str(error).split("\n")[0])
     return InputError("%s cannot load the code (%.300s): start dask-worker with PYTHONPATH=. in a copy of this "
-                      "project, with its requirements.txt installed." % (
-                          who, found[-1] if found else "%s: %s" % (type(error).__name__, str(error).split("\n")[0])))
+                      "project, with its %s installed." % (who, reason, runtime.REQUIREMENTS))

@@ -72,7 +72,7 @@ def _schedule(path):
             os.rename(path + ".new", path)
             await scheduler.finished()
 
-    asyncio.get_event_loop().run_until_complete(serve())
+    asyncio.new_event_loop().run_until_complete(serve())
 
 
 def _work(address, folder, version, hidden, core, memory_limit):
@@ -90,7 +90,7 @@ def _work(address, folder, version, hidden, core, memory_limit):
                                       memory_limit=memory_limit, local_directory=folder) as worker:
             await worker.finished()
 
-    asyncio.get_event_loop().run_until_complete(serve())
+    asyncio.new_event_loop().run_until_complete(serve())
 
 
 def kill_after(seconds, cluster, scheduler=False):
