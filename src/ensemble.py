@@ -59,7 +59,7 @@ def define_flags():
                        "Default: the published w0, or the JSON's.")
     flags.DEFINE_integer("segment_max_pred", 100000, "Segments to keep per class.", lower_bound=1,
                          upper_bound=ranked_csv.MAX_SEGMENTS)
-    flags.DEFINE_string("log_file", "", "tune: log of the points, JSON lines that bayes_opt reads; continued if it "
+    flags.DEFINE_string("log_file", "", "tune: log of the points, JSON lines that bayes_opt 1 reads; continued if it "
                         "exists. Empty: NAME_log.json beside --output_file.")
     flags.DEFINE_integer("init_points", 50, "tune: random points before the optimization.", lower_bound=1)
     flags.DEFINE_integer("n_iter", 150, "tune: points of the Bayesian optimization.", lower_bound=0)

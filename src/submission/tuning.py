@@ -1,5 +1,6 @@
 """Tunes the ensemble's w0 and weights: Bayesian optimization, then a local search from its best points."""
 import collections
+import contextlib
 import datetime
 import json
 import logging
@@ -14,6 +15,7 @@ import tensorflow as tf
 
 from src.common import atomic
 from src.common import files
+from src.common import runtime
 from src.common import text
 from src.common.errors import InputError
 from src.common.progress import Progress
@@ -47,7 +49,7 @@ def _point(values):
 
 
 class Log(object):
-    """Evaluated points as JSON lines, in the form of `bayes_opt`'s JSONLogger, which its `load_logs` reads.
+    """Evaluated points as JSON lines, in the form of the JSONLogger of `bayes_opt` 1, which its `load_logs` reads.
 
     Args:
       path: local or gs://; continued if it exists. Drops a last line that a kill cut short.
@@ -181,7 +183,7 @@ def _suggested(log, bounds, seed):
         optimizer.register(log.params(point), target)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about fits that could be closer
-        suggestion = optimizer.suggest(bayes_opt.UtilityFunction())
+        suggestion = runtime.suggestion(optimizer, bayes_opt)
     return [suggestion[key] for key in keys]
 
 
@@ -195,11 +197,9 @@ def refine(objective, starts):
     progress = Progress("local search", "starts", len(starts))
     for start in starts:
         search = _Search(objective, bounds, deadline)
-        try:
+        with contextlib.suppress(StopIteration, ValueError):  # SciPy 1.18 raises it when a round leads nowhere
             scipy.optimize.minimize(search, (start.w0,) + start.weights, method="Powell", bounds=bounds,
                                     options={"maxfev": REFINE_EVALUATIONS})
-        except StopIteration:
-            pass
         best = max(best, search.best, key=lambda point: objective(*point))
         progress.add(1, "best mAP %.6f" % objective(*best))
     progress.finish("best mAP %.6f" % objective(*best))
