@@ -21,7 +21,8 @@ _REMEDIES = {os.strerror(number): remedy for remedy, numbers in {
     "check the disk or the file server": [errno.EIO, errno.ESTALE],
     "check the path and your permissions": [errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM],
 }.items() for number in numbers}
-_REMEDIES.update({  # the words of the loader
+_REMEDIES.update({  # the words of TensorFlow 2 and of the loader
+    "is not a directory": _REMEDIES[os.strerror(errno.ENOTDIR)],
     "failed to map segment from shared object": _REMEDIES[os.strerror(errno.ENOMEM)],
     "cannot open shared object file: No such file or directory":
         "install the library, or name its folder in LD_LIBRARY_PATH"})

@@ -3,6 +3,7 @@ import functools
 import itertools
 import typing
 
+from google.protobuf.message import DecodeError
 import numpy as np
 import tensorflow as tf
 
@@ -42,9 +43,14 @@ def read(serialized, form):
       form: `forms.Form`, which gives the sizes of frames.
 
     Raises:
-      DecodeError: it is no protocol buffer.
+      DecodeError: it is no protocol buffer, though it begins as a record.
     """
-    parsed = _PARSED.FromString(bytes(serialized))  # an Example is a SequenceExample without lists
+    try:
+        parsed = _PARSED.FromString(bytes(serialized))  # an Example is a SequenceExample without lists
+    except DecodeError:
+        if serialized[:1] in (bytes([_FIRST]), bytes([_SECOND])):
+            raise
+        parsed = _PARSED()  # releases of protobuf differ in which bytes they take for fields of other messages
     frames, wrong_frames = {}, {}
     for name, of_list in parsed.feature_lists.feature_list.items():
         size = dict(form.features).get(name)

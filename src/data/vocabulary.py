@@ -124,9 +124,12 @@ def _rows(path):
         for number, line in text.lines(path):
             numbers.append(number)
             try:
-                yield line.decode() + "\n"
+                decoded = line.decode()
             except UnicodeDecodeError:
                 raise _malformed(path, number, "it is not UTF-8")
+            if "\0" in decoded:  # which later releases of Python take
+                raise _malformed(path, number, "it is no line of a CSV, as it holds a NUL byte")
+            yield decoded + "\n"
 
     reader = csv.reader(lines(), strict=True)
     while True:

@@ -8,12 +8,15 @@ import time
 import tensorflow as tf
 
 from src.common import files
+from src.common import runtime
 from src.common import storage
 from src.common.errors import InputError
 from src.trained import evaluations
 
 tf1 = tf.compat.v1
 _STEP = re.compile(r"model\.ckpt-(\d+)\.index$")
+_DAMAGE = (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.OutOfRangeError,
+           tf.errors.InvalidArgumentError)
 _POLL_SECONDS = 10.0
 _FILE = re.compile(r"model\.ckpt-(\d+)\.(index|data-.*|meta)$")
 _HALF_WRITTEN = re.compile(r"model\.ckpt-.*\.tempstate\d+|(model\.ckpt-\d+\.meta|checkpoint)\.tmp[0-9a-f]{32}")
@@ -258,10 +261,14 @@ def reading(checkpoint):
             yield "/proc/self/fd/%d/%s" % (folder, os.path.basename(checkpoint))
         else:
             yield checkpoint
-    except (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.OutOfRangeError,
-            tf.errors.InvalidArgumentError, ValueError) as error:
+    except (tf.errors.OpError, ValueError, RuntimeError, IndexError) as error:  # the latter from TensorFlow 2
+        message = str(error)
+        if isinstance(error, tf.errors.OpError):
+            if not isinstance(error, _DAMAGE) and type(error) is not tf.errors.OpError:
+                raise
+            message = runtime.message(error)
         raise InputError("%s is not a readable checkpoint (%s): choose another one, or delete it."
-                         % (checkpoint, re.split(r"\n|\. ", str(error))[0]))
+                         % (checkpoint, re.split(r"\n|\. ", message)[0]))
     finally:
         if folder is not None:
             os.close(folder)

@@ -323,7 +323,7 @@ def test_bad_flags_end_in_a_sentence_and_write_nothing(tmp_path, flags, sentence
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="^--output_dir=.*/data cannot hold the records: .*Not a directory"):
+    with pytest.raises(InputError, match="^--output_dir=.*/data cannot hold the records: .*[Nn]ot a directory"):
         make(tmp_path / "file" / "data")
 
 
