@@ -104,7 +104,7 @@ def _view(lists, met, ranks, ids, positive):
     return ClassView(
         heads=[one[:HEAD] for one in lists], lengths=met.lengths, precisions=precisions,
         found=ids[positive & (best < HEAD)], absent=ids[~positive & (best < HEAD)], ratings=len(ids),
-        positives=np.count_nonzero(positive), points=points, missed=shown, num_missed=len(missed))
+        positives=int(np.count_nonzero(positive)), points=points, missed=shown, num_missed=len(missed))
 
 
 def _rows(label, met, ranks, ids, videos, scores):
