@@ -7,65 +7,8 @@ import sys
 
 import pytest
 
-REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-# Answers the script's probe as a Python of the given version would, and logs its other calls.
-STAND_IN = """#!/bin/sh
-if [ "$2" = -c ]; then
-    exec '{real}' -I -c "
-import os, sys
-sys.version_info, sys.executable = {version}, os.path.abspath('$0')
-$3"
-fi
-echo "$0 $@" >> '{log}'
-case "$2" in
-venv) rm -rf "$4"; mkdir -p "$4/bin"; cp "$0" "$4/bin/python" ;;
-pip) test ! -e '{pip_fails}' ;;
-esac
-"""
-
-
-class Checkout:
-    """A copy of the script beside small requirements files, and a PATH with only basic commands."""
-
-    def __init__(self, folder):
-        self.root = folder / "check out"
-        self.bin = folder / "bin"
-        self.home = folder / "home"
-        self.log = folder / "log"
-        self.pip_fails = folder / "pip_fails"
-        for new in self.root / "shell_script", self.root / "tests", self.bin, self.home:
-            new.mkdir(parents=True)
-        shutil.copy(os.path.join(REPOSITORY, "shell_script", "setup.sh"), str(self.root / "shell_script"))
-        (self.root / "requirements.txt").write_text("one\n")
-        (self.root / "tests" / "requirements.txt").write_text("two\n")
-        for command in "bash cat cksum cp dirname mkdir readlink rm sed sh".split():
-            (self.bin / command).symlink_to(shutil.which(command))
-
-    def add_python(self, path, version=(3, 7, 99)):
-        self.add_command(path, STAND_IN.format(
-            real=sys.executable, version=version, log=self.log, pip_fails=self.pip_fails))
-
-    @staticmethod
-    def add_command(path, text):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        path.chmod(0o755)
-
-    def run(self, *arguments, code=0, script=None, **environment):
-        """Runs the script from another folder; returns its messages and the logged calls of the Pythons."""
-        if self.log.exists():
-            self.log.unlink()
-        done = subprocess.run(
-            ["bash", str(script or self.root / "shell_script" / "setup.sh")] + list(arguments), cwd=str(self.home),
-            env=dict({"PATH": str(self.bin), "HOME": str(self.home)}, **environment),
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
-        assert (done.returncode, done.stdout) == (code, ""), done.stderr
-        return done.stderr, self.log.read_text() if self.log.exists() else ""
-
-    @property
-    def stamp(self):
-        return self.root / ".venv" / "setup_stamp"
+from tests.shell_script.checkouts import Checkout
+from tests.shell_script.checkouts import REPOSITORY
 
 
 @pytest.fixture
@@ -101,7 +44,6 @@ def test_a_link_to_the_script_sets_up_the_checkout(checkout):
 
 @pytest.mark.parametrize("script", ["quickstart.sh", "run_tests.sh"])
 def test_a_link_to_another_script_sets_up_the_checkout_first(checkout, script):
-    shutil.copy(os.path.join(REPOSITORY, "shell_script", script), str(checkout.root / "shell_script"))
     checkout.add_command(checkout.root / "shell_script" / "setup.sh", "echo 'set up' >&2\nexit 5\n")
     (checkout.home / "link.sh").symlink_to(checkout.root / "shell_script" / script)
     assert checkout.run(code=5, script=checkout.home / "link.sh")[0] == "set up\n"
@@ -267,7 +209,7 @@ def test_where_that_fails_the_message_says_why(checkout, python3, reason, shown)
     kept.write_text("")
     if python3:
         add_python3(checkout, **python3)
-    messages, _ = checkout.run(code=1)
+    messages, _ = checkout.run(code=1, TENSORFLOW="1")
     assert messages.startswith("setup: installing uv, and Python 3.7 with it, into .uv\n%ssetup: found no " % shown)
     assert "or in pyenv, uv or conda, and %s; TensorFlow 1.15 runs on no other." % reason in messages
     check_ways(messages)
