@@ -5,7 +5,8 @@ set -euo pipefail
 unset CDPATH PYTHONPATH PYTHONHOME
 
 : "${shifts:?} ${model_flags[0]:?}"
-root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
+shell_script=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
+root=$(cd "$shell_script/.." && pwd)
 name=$(basename "$(readlink -f "${BASH_SOURCE[1]}")" .sh)
 steps=(pretrain finetune eval evaluate-best infer-oof infer-test)
 
@@ -28,6 +29,7 @@ Usage: shell_script/$name.sh STEP [--on local|ai-platform|vertex] [--dry_run]
 (ai-platform, which Google has shut down). --dry_run prints the commands and runs nothing.
 
 From the environment (default):
+  TENSORFLOW          1 for TensorFlow 1.15, 2 for TensorFlow 2 (1, or 2 where 1.15 cannot run)
   DATA_DIR            folder of 2/frame/train and so on (local: ~/yt8m, cloud: gs://youtube8m-ml)
   MODELS_DIR          folder of all models (local: ~/models, cloud: \$BUCKET/models)
   PREDICTIONS_DIR     folder of the ranked CSVs (local: ~/predictions, cloud: \$BUCKET/predictions)
@@ -40,7 +42,7 @@ From the environment (default):
   NUM_GPU             GPUs to train on, here or on the job's machine (1; ai-platform: 1 or 4)
   WORKERS, PARAMETER_SERVERS   extra machines for a cloud training, both or neither (0, 0); vertex: infer-oof and
                       infer-test score on the WORKERS, and the job's first machine has no GPU
-  EXECUTOR_IMAGE      vertex: container with TensorFlow 1.15 (tensorflow/tensorflow:1.15.0-gpu-py3)
+  EXECUTOR_IMAGE      vertex: container with TensorFlow (tensorflow/tensorflow:1.15.0-gpu-py3, 2.21.0-gpu)
 END
 }
 
@@ -196,12 +198,26 @@ submit_to_ai_platform() {
     -- "${flags[@]}"
 }
 
+# Makes a folder with what a job of TensorFlow 2 needs: gcloud installs the requirements.txt beside the package.
+make_package() {
+  run mkdir "$1"
+  run cp -R src "$1/src"
+  run cp requirements-tf2.txt "$1/requirements.txt"
+}
+
 submit_to_vertex() {
-  local IFS='|' gpus=1 gpu first pools
+  local IFS='|' gpus=1 gpu=NVIDIA_TESLA_P100 first pools=() package=. software code=0
+  software=executor-image-uri=${EXECUTOR_IMAGE:-tensorflow/tensorflow:1.15.0-gpu-py3}
+  if [ "$tensorflow" = 2 ]; then
+    gpu=NVIDIA_TESLA_T4  # today's cuDNN does not run on a P100
+    package=${TMPDIR:-/tmp}/$job
+    # The cuDNN in the image is reported not to fit its TensorFlow; and-cuda brings another.
+    software="executor-image-uri=${EXECUTOR_IMAGE:-tensorflow/tensorflow:2.21.0-gpu},$(
+      )requirements=tensorflow[and-cuda]==2.21.0"
+  fi
   [ "$program" != train ] || gpus=$num_gpu
-  gpu=,accelerator-type=NVIDIA_TESLA_P100,accelerator-count=$gpus
+  gpu=,accelerator-type=$gpu,accelerator-count=$gpus
   first=$gpu
-  pools=()
   case $program in
     train)
       check_machines
@@ -216,11 +232,14 @@ submit_to_vertex() {
       ;;
   esac
   # All pools use the first pool's image.
-  pools=("--worker-pool-spec=machine-type=n1-standard-8,replica-count=1$first,$(
-    )executor-image-uri=${EXECUTOR_IMAGE:-tensorflow/tensorflow:1.15.0-gpu-py3},local-package-path=.,$(
+  pools=("--worker-pool-spec=machine-type=n1-standard-8,replica-count=1$first,$software,local-package-path=$package,$(
     )python-module=src.$program" ${pools[@]+"${pools[@]}"})
+  [ "$package" = . ] || make_package "$package"
   # ^|^ makes | the separator of the list: --feature_names=rgb,audio holds a comma.
-  run gcloud ai custom-jobs create --region="$region" --display-name="$job" "${pools[@]}" --args="^|^${flags[*]}"
+  run gcloud ai custom-jobs create --region="$region" --display-name="$job" "${pools[@]}" --args="^|^${flags[*]}" ||
+    code=$?
+  [ "$package" = . ] || run rm -r "$package"
+  return "$code"
 }
 
 run_step() {
@@ -233,7 +252,7 @@ run_step() {
         latest=$(ask latest)
         [ -n "$latest" ] || fail "$train_dir holds no checkpoint to fine-tune: run the step pretrain first"
       fi
-      run .venv/bin/python "src/$program.py" "${flags[@]}"
+      run "$environment/bin/python" "src/$program.py" "${flags[@]}"
       ;;
     ai-platform)
       copy_files_to_bucket
@@ -247,11 +266,11 @@ run_step() {
 }
 
 # Prints the answer of src/checkpoints.py in a mode; nothing if the model has no folder. A --dry_run asks too, if there
-# is a .venv.
+# is a virtual environment.
 ask() {
   [ -d "$train_dir" ] || return 0
-  [ -z "$dry_run" ] || [ -x .venv/bin/python ] || return 0
-  .venv/bin/python src/checkpoints.py --mode="$1" --train_dir="$train_dir" "$holdout" \
+  [ -z "$dry_run" ] || [ -x "$environment/bin/python" ] || return 0
+  "$environment/bin/python" src/checkpoints.py --mode="$1" --train_dir="$train_dir" "$holdout" \
     --pretrain_max_steps="$pretrain_max_steps" --finetune_max_steps="$finetune_max_steps" ${dry_run:+--dry_run}
 }
 
@@ -294,8 +313,13 @@ is_done() {
 prune() {
   [ "$on" = local ] || fail "prune works on folders of this machine: leave out --on=$on"
   [ -d "$train_dir" ] || fail "prune works on folders of this machine, and $train_dir is not one: check MODELS_DIR"
-  bash shell_script/setup.sh
+  set_up
   ask prune
+}
+
+set_up() {
+  bash "$shell_script/setup.sh"
+  source "$shell_script/environment.sh"  # set-up may change its answer
 }
 
 run_model() {
@@ -320,6 +344,9 @@ run_model() {
     local | vertex | ai-platform) ;;
     *) fail "--on=$on is unknown: choose local, ai-platform or vertex" ;;
   esac
+  source "$shell_script/environment.sh"
+  [ "$on,$tensorflow" != ai-platform,2 ] ||
+    fail "AI Platform has no TensorFlow 2: take --on=vertex, or TENSORFLOW=1 for TensorFlow 1.15"
   set_paths
   cd "$root"
   if [ "$step" = prune ]; then
@@ -329,7 +356,7 @@ run_model() {
   if [ -n "$dry_run" ]; then
     run cd "$root"
   elif [ "$on" = local ]; then
-    bash shell_script/setup.sh
+    set_up
   else
     command -v gcloud > /dev/null || fail "gcloud is not on the PATH: install the Google Cloud CLI"
   fi

@@ -3,13 +3,15 @@
 # on video labels and then on segment labels, evaluates them, ranks the segments of the holdout and of the test
 # partition at frame shifts -2..1, combines each model's shifts, tunes the models' weights, blends them and writes pages
 # that show the holdout's rankings.
-# Usage: bash shell_script/quickstart.sh [FOLDER]   (default: quickstart)
+# Usage: [TENSORFLOW=2] bash shell_script/quickstart.sh [FOLDER]   (default: quickstart)
 set -euo pipefail
 unset CDPATH
 
-root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
+shell_script=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
+bash "$shell_script/setup.sh"
+source "$shell_script/environment.sh"
+root=$(cd "$shell_script/.." && pwd)
 out=$(mkdir -p "${1:-$root/quickstart}" && cd "${1:-$root/quickstart}" && pwd)
-bash "$root/shell_script/setup.sh"
 cd "$root"
 
 data=$out/data
@@ -27,7 +29,7 @@ gatednetvlad_small=(--model=GatedNetVLAD --netvlad_hidden_size=128 --netvlad_clu
   --video_level_classifier_model=LogisticModel --base_learning_rate=0.002)
 
 step() { printf '\n== %s (%d s since the start)\n' "$1" "$SECONDS"; }
-run() { .venv/bin/python "$@"; }
+run() { "$environment/bin/python" "$@"; }
 
 # Trains, evaluates and runs a model: NAME FLAGS..
 make_model() {
@@ -77,13 +79,13 @@ run src/ensemble.py --mode=blend --input_files="$out/combined/*_test.csv" --weig
   --output_file="$out/submission.csv"
 
 step "mAP on the holdout: chance; true video labels without times; each shift; TTA (combined); blend"
-(cd "$out" && "$root/.venv/bin/python" "$root/src/ensemble.py" --mode=report --label_cache=labels.csv \
+(cd "$out" && "$root/$environment/bin/python" "$root/src/ensemble.py" --mode=report --label_cache=labels.csv \
   --vocabulary_file=data/vocabulary.csv --output_file=report.csv \
   --input_files="$(printf '%s,' data/baseline_*.csv predictions/*_oof.csv predictions/*_oof_shift*.csv \
     combined/*_oof.csv)blend_oof.csv")
 
 step "pages: the classes, their best segments in each file, the videos over time"
-(cd "$out" && "$root/.venv/bin/python" "$root/src/explore.py" --label_cache=labels.csv --output_dir=explore \
+(cd "$out" && "$root/$environment/bin/python" "$root/src/explore.py" --label_cache=labels.csv --output_dir=explore \
   --vocabulary_file=data/vocabulary.csv --segment_scores=predictions/bert_mean_small_oof_segments.csv \
   --input_files="combined/*_oof.csv,blend_oof.csv")
 
