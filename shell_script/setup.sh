@@ -35,7 +35,7 @@ set_release() {
             install_with_uv=(uv tool run "uv@$uv_release" python install 3.7)
             ;;
         2)
-            environment=.venv-tf2 release="TensorFlow 2.21" megabytes=900 gigabytes=5
+            environment=.venv-tf2 release="TensorFlow 2.21" megabytes=750 gigabytes=4
             system="Linux on x86-64 or ARM, or macOS on ARM"
             pythons=(3.12 3.13 3.11 3.10) these_pythons="3.10 to 3.13" latest=3.12
             install_with_uv=(uv python install 3.12)
@@ -169,9 +169,10 @@ Or name one that is elsewhere:$names"
     set_release
 }
 
-# Whether the machine has an NVIDIA GPU: its driver or its device is there.
+# Whether TensorFlow 2 can use an NVIDIA GPU here: its driver or its device is there. The builds for ARM use none.
 has_gpu() {
-    [ -e /proc/driver/nvidia/version ] || [ -e /dev/nvidia0 ] || nvidia-smi &> /dev/null
+    [ "$(uname -m)" = x86_64 ] &&
+        { [ -e /proc/driver/nvidia/version ] || [ -e /dev/nvidia0 ] || nvidia-smi &> /dev/null; }
 }
 
 pip_install() {
@@ -180,6 +181,15 @@ pip_install() {
         fail "pip could not install the packages (its messages are above); check the network, pip's proxy" \
             "and index settings, that $gigabytes GB of disk are free, and that this is $system, as" \
             "$release needs"
+}
+
+# TensorFlow 2.21 looks for CUDA's libraries in the folders of pip's packages, but forgets cusolver's, and uses no GPU
+# if it lacks one library.
+link_cusolver() {
+    local folder
+    for folder in "$environment"/lib/python3*/site-packages/nvidia; do
+        ln -sf ../../cusolver/lib/libcusolver.so.11 "$folder/cublas/lib/"
+    done
 }
 
 # Says why TensorFlow 2 is taken, if the user did not choose it; only once.
@@ -236,9 +246,12 @@ requirements=("requirements${environment#.venv}.txt")
 [ -z "$*" ] || requirements+=("tests/requirements${environment#.venv}.txt")
 packages=("${requirements[@]/#/--requirement=}")
 wanted="Python $version"
+cuda=
+# What is installed stays: machines with and without a GPU may share the environment.
 if [ "$tensorflow" = 2 ] && { [[ $installed == *and-cuda* ]] || has_gpu; }; then
-    packages+=("tensorflow[and-cuda]")
-    wanted+=$'\ntensorflow[and-cuda]'
+    cuda="tensorflow[and-cuda]" megabytes=3400 gigabytes=9
+    packages+=("$cuda")
+    wanted+=$'\n'$cuda
 fi
 wanted+=$'\n'$(cksum "${requirements[@]}")
 # The stamp may list more than is wanted now: a run without --tests keeps the test packages.
@@ -249,6 +262,7 @@ if [ "${installed#"$wanted"}" = "$installed" ]; then
     # The pip that comes with Python 3.6 is too old for TensorFlow's wheel; this one is the last for Python 3.6.
     [ "$tensorflow" = 2 ] || pip_install --upgrade pip==21.3.1
     pip_install "${packages[@]}"
+    [ -z "$cuda" ] || link_cusolver
     echo "$wanted" > "$environment/setup_stamp"
     say "done"
 fi

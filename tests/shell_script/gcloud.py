@@ -2,8 +2,8 @@
 
   GCLOUD_JOBS=folder python gcloud.py ai custom-jobs create --region=us-central1 ..
 
-Anything that gcloud's documentation does not list is an error. The file holds the module, the arguments and the
-machines that the service would start.
+Anything that gcloud's documentation does not list is an error. The file holds the module, the arguments, the machines
+that the service would start and, for Vertex AI, the software in the container that gcloud would build.
 """
 import argparse
 import json
@@ -75,7 +75,11 @@ def vertex(words):
     for pool in pools[1:]:
         assert set(pool) <= MACHINE_KEYS, "only the first pool says what runs: %s" % pool
     check_module(pools[0]["local-package-path"], pools[0]["python-module"])
+    # gcloud installs the folder's requirements.txt, then each of the other requirements.
+    with open(os.path.join(pools[0]["local-package-path"], "requirements.txt")) as stream:
+        requirements = [stream.read()] + pools[0].get("requirements", "").split(";")
     return {"module": pools[0]["python-module"], "args": split_list(flags["args"][0]),
+            "software": [pools[0]["executor-image-uri"]] + requirements,
             "machines": [{key: value for key, value in pool.items() if key in MACHINE_KEYS} for pool in pools]}
 
 
