@@ -16,7 +16,12 @@ LIBRARIES = ["libcuda.so.1", "libcudart.so.10.0", "libcublas.so.10.0", "libcufft
 OLDEST_DRIVER = (410, 48)
 NEWEST_CAPABILITY = (7, 5)
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_..
+# TensorFlow 2 is built for CUDA 12, whose libraries are packages of pip, and runs on later GPUs, too.
+OLDEST_DRIVER_2 = (525, 60)
+_SET_UP_2 = "'TENSORFLOW=2 bash shell_script/setup.sh'"
 _REMEDY = "see 'GPUs' in docs/clusters.md"
+_UNSEEN = "this machine has an NVIDIA GPU, but TensorFlow sees none; %s; %s"
+_TOO_OLD = "its driver %d.%02d is too old: install %d.%d or later"
 
 
 class Machine(typing.NamedTuple):
@@ -81,18 +86,29 @@ def complaint(machine, usable):
     newer = [capability for capability in machine.capabilities if capability > NEWEST_CAPABILITY]
     if newer:
         return ("this machine has an NVIDIA GPU of compute capability %d.%d, and CUDA 10.0, which TensorFlow 1.15 is "
-                "built for, supports none above %d.%d: use NVIDIA's own build of TensorFlow 1.15, %s"
-                % (*newer[0], *NEWEST_CAPABILITY, _REMEDY))
+                "built for, supports none above %d.%d: set up TensorFlow 2 with %s, or use NVIDIA's own build of "
+                "TensorFlow 1.15, %s" % (*newer[0], *NEWEST_CAPABILITY, _SET_UP_2, _REMEDY))
     if not machine.gpu or usable:
         return None
     if machine.driver and machine.driver < OLDEST_DRIVER:
-        reason = "its driver %d.%02d is too old: install %d.%d or later" % (machine.driver + OLDEST_DRIVER)
+        reason = _TOO_OLD % (machine.driver + OLDEST_DRIVER)
     elif machine.missing:
         reason = "%s cannot be loaded: install CUDA 10.0 and cuDNN 7, and name their folder in LD_LIBRARY_PATH" % (
             ", ".join(machine.missing))
     else:
         reason = "all libraries load: check CUDA_VISIBLE_DEVICES, and that tensorflow-gpu is what is installed"
-    return "this machine has an NVIDIA GPU, but TensorFlow sees none; %s; %s" % (reason, _REMEDY)
+    return _UNSEEN % (reason, _REMEDY)
+
+
+def complaint_2(machine, usable):
+    """As `complaint`, for TensorFlow 2: a sentence about GPUs that it does not see, or None."""
+    if not machine.gpu or usable:
+        return None
+    if machine.driver and machine.driver < OLDEST_DRIVER_2:
+        reason = _TOO_OLD % (machine.driver + OLDEST_DRIVER_2)
+    else:
+        reason = "run %s on this machine, which installs CUDA, and check CUDA_VISIBLE_DEVICES" % _SET_UP_2
+    return _UNSEEN % (reason, _REMEDY)
 
 
 def count_gpus(num_gpu=None):
@@ -103,7 +119,7 @@ def count_gpus(num_gpu=None):
     """
     gpus = len(tf.config.experimental.list_physical_devices("GPU"))
     log.info("devices: %s", "%d of %d GPUs" % (min(num_gpu or 1, gpus), gpus) if gpus else "no GPU, the CPU")
-    found = complaint(look(), gpus)
+    found = (complaint if tf.__version__.startswith("1.") else complaint_2)(look(), gpus)
     if found:
         log.info("WARNING: %s", found)
     return gpus

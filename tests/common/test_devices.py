@@ -52,11 +52,29 @@ def machine(folder, gpu=True, driver="450.80.02", missing=(), capability=(7, 5))
     (dict(driver="396.54"), ["its driver 396.54 is too old: install 410.48 or later"]),
     (dict(driver="410.04"), ["its driver 410.04 is too old"]),
     (dict(), ["all libraries load: check CUDA_VISIBLE_DEVICES"]),
-    (dict(capability=(8, 6)), ["compute capability 8.6, and CUDA 10.0", "none above 7.5", "NVIDIA's own build"]),
+    (dict(capability=(8, 6)), [
+        "compute capability 8.6, and CUDA 10.0", "none above 7.5: set up TensorFlow 2 with 'TENSORFLOW=2 bash "
+        "shell_script/setup.sh', or use NVIDIA's own build"]),
 ])
 def test_what_keeps_tensorflow_from_the_gpu_is_named(tmp_path, shown, parts):
     sentence = devices.complaint(machine(tmp_path, **shown), usable=0)
     assert all(part in sentence for part in parts + ["docs/clusters.md"]), sentence
+
+
+@pytest.mark.parametrize("shown, part", [
+    (dict(driver="470.82"), "its driver 470.82 is too old: install 525.60 or later"),
+    (dict(driver="550.54", missing=devices.LIBRARIES), "run 'TENSORFLOW=2 bash shell_script/setup.sh' on this machine"),
+    (dict(driver=None), "check CUDA_VISIBLE_DEVICES"),
+])
+def test_what_keeps_tensorflow_2_from_the_gpu_is_named(tmp_path, shown, part):
+    sentence = devices.complaint_2(machine(tmp_path, **shown), usable=0)
+    assert "TensorFlow sees none; " in sentence and part in sentence and "CUDA 10.0" not in sentence
+
+
+def test_tensorflow_2_uses_new_gpus(tmp_path):
+    assert devices.complaint_2(machine(tmp_path, capability=(12, 0)), usable=1) is None
+    (tmp_path / "none").mkdir()
+    assert devices.complaint_2(machine(tmp_path / "none", gpu=False, driver=None), usable=0) is None
 
 
 def test_a_machine_without_a_gpu_is_not_complained_about(tmp_path):
