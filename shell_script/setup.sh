@@ -210,7 +210,8 @@ fits() {
 }
 
 case "$*" in
-    '' | --tests) ;;
+    '') ;;
+    --tests) ;;
     *) fail "unknown arguments '$*'; the only one is --tests" ;;
 esac
 

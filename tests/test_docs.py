@@ -13,6 +13,7 @@ REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 DOCS = sorted(os.path.relpath(path, REPOSITORY) for path in glob.glob(os.path.join(REPOSITORY, "docs", "*.md")))
 PAGES = ["README.md", "CONTRIBUTING.md"] + DOCS
 PROGRAMS = [os.path.basename(path)[:-3] for path in sorted(glob.glob(os.path.join(REPOSITORY, "src", "[a-z]*.py")))]
+ENVIRONMENTS = [".venv/bin/python", ".venv-tf2/bin/python"]
 # Prints {program: {flag: whether it is boolean}}.
 COLLECT = """
 import importlib, json, sys
@@ -68,7 +69,7 @@ def command_of(words):
             before == "-m" and re.fullmatch(r"src\.(\w+)", word))
         if own and (own.group(1) in PROGRAMS or word.startswith(("shell_script/", "tests/"))):
             return word if word.startswith("tests/") else own.group(1)
-        if not (re.match(r"\w+=", word) or word in ("bash", "python", ".venv/bin/python", "-m")):
+        if not (re.match(r"\w+=", word) or word in ("bash", "python", "-m", *ENVIRONMENTS)):
             return "" if word.startswith("--") else None
     return ""
 
@@ -117,6 +118,7 @@ def test_the_flags_that_a_page_names_exist(page, known):
     ("`--noshift`", 1),
     ("`docker run --gpus all`", 0),
     ("\n    .venv/bin/python src/eval.py --run_once \\\n      --shift=1\n", 1),
+    ("\n    TENSORFLOW=2 .venv-tf2/bin/python src/eval.py --shift=1\n", 1),
     ("\n    python -m src.eval --shift=1\n", 1),
     ("\n    rated=\"--train_dir=x --segment_label\"\n", 1),
     ("\n    curl --silent x | PYTHON=x bash shell_script/setup.sh --tests\n", 0),
