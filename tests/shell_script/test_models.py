@@ -26,6 +26,8 @@ STEPS = ["pretrain", "finetune", "eval", "evaluate-best", "infer-oof", "infer-te
 CLOUDS = ["ai-platform", "vertex"]
 SIZES = dict(HOLDOUT_SHARDS="1", BATCH_SIZE="2", PRETRAIN_MAX_STEPS="2", PRETRAIN_EXPORT_STEPS="2",
              FINETUNE_MAX_STEPS="4", FINETUNE_EXPORT_STEPS="2")
+# The TensorFlow of the environment that the tests run in.
+THIS_TENSORFLOW = "2" if os.path.basename(sys.prefix) == ".venv-tf2" else "1"
 # Flags that differ from those of the published runs, and why.
 DEPARTURES = {
     "model": "the models' own names; the published ones are aliases of them",
@@ -62,8 +64,9 @@ class Workplace(object):
             os.mkdir(new)
         write_command(os.path.join(bin_folder, "gcloud"), 'exec "%s" "%s" "$@"' % (
             sys.executable, os.path.join(os.path.dirname(__file__), "gcloud.py")))
-        self._environment = dict(SIZES, PATH=bin_folder + os.pathsep + os.environ["PATH"], GCLOUD_JOBS=self.jobs,
-                                 BUCKET=self.bucket, HOME=str(folder))
+        self._environment = dict(
+            SIZES, TENSORFLOW="1", PATH=bin_folder + os.pathsep + os.environ["PATH"], GCLOUD_JOBS=self.jobs,
+            BUCKET=self.bucket, HOME=str(folder))
 
     def run(self, script, *arguments, code=0, root=runner.PROJECT, **environment):
         """Runs a model's script from another folder; returns standard output and standard error."""
@@ -435,7 +438,7 @@ def checkpoint_steps(folder):
 
 
 def test_prune_keeps_the_best_the_last_of_the_pretraining_and_the_newest(workplace, many_checkpoints):
-    arguments = dict(MODELS_DIR=os.path.dirname(many_checkpoints), PRETRAIN_MAX_STEPS="4")
+    arguments = dict(MODELS_DIR=os.path.dirname(many_checkpoints), PRETRAIN_MAX_STEPS="4", TENSORFLOW=THIS_TENSORFLOW)
     printed, errors = workplace.run("bert_mean_l2h12", "prune", "--dry_run", **arguments)
     assert "removing 7 checkpoints frees 0.02 GB; model.ckpt-4 model.ckpt-7 model.ckpt-10 stay" in errors
     assert printed.startswith("rm -rf ") and len(checkpoint_steps(many_checkpoints)[0]) == 30
@@ -470,7 +473,8 @@ def test_a_damaged_file_stops_all_before_any_step(local, workplace, many_checkpo
 
 def test_prune_without_the_best_as_inference_model_removes_nothing(workplace, many_checkpoints):
     shutil.rmtree(os.path.join(many_checkpoints, "inference_model"))
-    errors = workplace.run("bert_mean_l2h12", "prune", code=1, MODELS_DIR=os.path.dirname(many_checkpoints))[1]
+    errors = workplace.run("bert_mean_l2h12", "prune", code=1, MODELS_DIR=os.path.dirname(many_checkpoints),
+                           TENSORFLOW=THIS_TENSORFLOW)[1]
     assert "run the step evaluate-best first" in errors and len(checkpoint_steps(many_checkpoints)[0]) == 30
 
 
