@@ -71,7 +71,7 @@ def test_a_chosen_python_that_does_not_fit_stops(checkout, python, reason):
     checkout.add_command(checkout.bin / "python-broken", "#!/bin/sh\necho cannot run >&2\nexit 127\n")
     checkout.add_command(
         checkout.bin / "python-bare",
-        "#!/bin/sh\nexec '%s' -I -c \"import sys; sys.path = []\n$3\"\n" % sys.executable)
+        "#!/bin/sh\nexec '%s' -I -c \"import sys; sys.path, sys.version_info = [], (3, 7, 1)\n$3\"\n" % sys.executable)
     messages, asked = checkout.run(code=1, PYTHON=python)
     assert messages.startswith("setup: PYTHON=%s is not a usable Python 3.7 or 3.6: " % python)
     assert reason in messages and messages.count("\n") == 1
