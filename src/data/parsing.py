@@ -98,15 +98,53 @@ def parse_sequence_example(serialized, record_sentences, context, lists=()):
     sizes, _ = tf.io.decode_proto(serialized, "tensorflow.SequenceExample", ["context"], [tf.string])
     with tf.control_dependencies([_evaluated(tf.reduce_min(sizes))]):
         serialized = tf.identity(serialized)
-    wanted = {name: tf.io.VarLenFeature(kind) for name, kind in context.items()}
-    wanted_strings = {name: wanted.pop(name) for name, kind in context.items() if kind == tf.string}
-    parsed, strings, lengths = tf.io.parse_sequence_example(
-        serialized, wanted or {"": tf.io.VarLenFeature(tf.int64)},
-        {name: tf.io.FixedLenSequenceFeature([], tf.string) for name in lists} or None, record_sentences)
+    numbers = {name: kind for name, kind in context.items() if kind != tf.string} or {"": tf.int64}
+    parsed, strings, lengths = _parsed_sequences(serialized, record_sentences, numbers, lists)
     with tf.control_dependencies([_evaluated(tf.size(next(iter(parsed.values())).values))]):
         serialized = tf.identity(serialized)
-    parsed.update(tf.io.parse_example(serialized, wanted_strings, example_names=record_sentences))
-    return parsed, [Lists(strings[name], tf.cast(lengths[name], tf.int32)) for name in lists]
+    parsed.update(parse_example(serialized, record_sentences, {
+        name: kind for name, kind in context.items() if kind == tf.string}))
+    return parsed, [Lists(*of_list) for of_list in zip(strings, [tf.cast(each, tf.int32) for each in lengths])]
+
+
+def _parsed_sequences(serialized, record_sentences, context, lists):
+    """As `parse_sequence_example`, without its checks, by the op that all releases of TensorFlow have.
+
+    tf.io.parse_sequence_example of TensorFlow 2 is of another op, so 1.15 could not load a SavedModel with it.
+    """
+    names = list(context)
+    found = tf.raw_ops.ParseSequenceExample(
+        serialized=serialized, debug_name=record_sentences, Ncontext_sparse=len(names), context_sparse_keys=names,
+        context_sparse_types=[context[name] for name in names], Nfeature_list_dense=len(lists),
+        feature_list_dense_keys=list(lists), feature_list_dense_types=[tf.string for _ in lists],
+        feature_list_dense_shapes=[[] for _ in lists], feature_list_dense_missing_assumed_empty=[],
+        context_dense_keys=[], context_dense_defaults=[], feature_list_sparse_keys=[])
+    parsed = {name: tf.SparseTensor(*of_name) for name, *of_name in zip(
+        names, found.context_sparse_indices, found.context_sparse_values, found.context_sparse_shapes)}
+    return parsed, found.feature_list_dense_values, found.feature_list_dense_lengths
+
+
+def parse_example(serialized, record_sentences, features, floats=()):
+    """As tf.io.parse_example, by the op that all releases of TensorFlow have.
+
+    Args:
+      serialized: string [n], Examples that are known to be protocol buffers.
+      record_sentences: string [n]; TensorFlow puts the one of a record into its errors about it.
+      features: {name: dtype} of features of any length.
+      floats: list of (name, size) of float features that no record may lack.
+
+    Returns:
+      {name: SparseTensor [n, values], or float32 [n, size]}.
+    """
+    names = list(features)
+    found = tf.raw_ops.ParseExample(
+        serialized=serialized, names=record_sentences, sparse_keys=names,
+        sparse_types=[features[name] for name in names], dense_keys=[name for name, _ in floats],
+        dense_defaults=[tf.constant([], tf.float32) for _ in floats], dense_shapes=[[size] for _, size in floats])
+    parsed = {name: tf.SparseTensor(*of_name) for name, *of_name in zip(
+        names, found.sparse_indices, found.sparse_values, found.sparse_shapes)}
+    parsed.update((name, values) for (name, _), values in zip(floats, found.dense_values))
+    return parsed
 
 
 def _evaluated(number):

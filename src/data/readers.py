@@ -127,16 +127,14 @@ class YT8MAggregatedFeatureReader(object):
     def parse(self, record):
         """Parses a group of records; see `examples`."""
         told = parsing.unusable(record, self.form)
-        wanted = {"id": tf.io.FixedLenFeature([], tf.string), "labels": tf.io.VarLenFeature(tf.int64)}
-        for name, size in self.form.features:
-            wanted[name] = tf.io.FixedLenFeature([size], tf.float32)
         # parse_example would end the process at a record that is no protocol buffer.
         ids, _ = parsing.parse_sequence_example(record.serialized, told, {"id": tf.string})
         with tf.control_dependencies([sentences.stop_at_first(~parsing.have_one_id(ids["id"]), told)]):
-            parsed = tf.io.parse_example(tf.identity(record.serialized), wanted, example_names=told)
+            parsed = parsing.parse_example(tf.identity(record.serialized), told, {"labels": tf.int64},
+                                           self.form.features)
         usable = parsing.have_labels(parsed["labels"], self.form)
         with tf.control_dependencies([sentences.stop_at_first(~usable, told)]):
-            return {"id": tf.identity(parsed["id"]), "labels": _presence(parsed["labels"], self.num_classes),
+            return {"id": tf.identity(ids["id"].values), "labels": _presence(parsed["labels"], self.num_classes),
                     "features": tf.concat([parsed[name] for name in self.feature_names], axis=1),
                     "bytes": _shard_bytes(record)}
 

@@ -11,8 +11,8 @@ from tests.programs import runner
 
 tf1 = tf.compat.v1
 VIDEOS, FRAMES, SEGMENTS = 6, 10, 2  # per shard, video, video
-MODEL = dict(model="GatedNetVLAD", netvlad_cluster_size=4, netvlad_hidden_size=16, gating=True, frame_features=True,
-             feature_names="rgb,audio", feature_sizes="1024,128", video_level_classifier_model="LogisticModel")
+MODEL = dict(model="GatedNetVLAD", netvlad_cluster_size=4, netvlad_hidden_size=16, gating=True,
+             sample_random_frames=False, frame_features=True, feature_names="rgb,audio", feature_sizes="1024,128", video_level_classifier_model="LogisticModel")
 LABELS = [3, 70, 3861]
 
 
@@ -34,21 +34,21 @@ def write_inputs(folder):
 def train(folder, model, step):
     """Trains a model from `step` - 1 to `step`: the only batch of an epoch holds all segments."""
     runner.succeed("train", train_dir=os.path.join(folder, model), segment_labels=True, num_epochs=1, num_readers=1,
-                   batch_size=VIDEOS * SEGMENTS, max_steps=step, base_learning_rate=.01,
+                   holdout_shards=0, batch_size=VIDEOS * SEGMENTS, max_steps=step, base_learning_rate=.01,
                    train_data_pattern=os.path.join(folder, "validate*"), **MODEL)
 
 
 def tune(folder, log, points):
     """Tunes a blend of the two rankings, with a log."""
     runner.succeed("ensemble", mode="tune", input_files=os.path.join(folder, "*_oof.csv"), init_points=2,
-                   n_iter=points - 2, eval_data_pattern=os.path.join(folder, "validate*"), tune_split=False,
-                   output_file=os.path.join(folder, log + ".json"), log_file=os.path.join(folder, log))
+                   n_iter=points - 2, eval_data_pattern=os.path.join(folder, "validate*"), holdout_shards=0,
+                   output_file=os.path.join(folder, log + ".json"), log_file=os.path.join(folder, log), tune_split=False)
 
 
 def begin(folder, side):
     """Makes the model of a side: trains a step, evaluates, and begins to tune."""
     train(folder, side, 1)
-    runner.succeed("eval", train_dir=os.path.join(folder, side), segment_labels=True, run_once=True,
+    runner.succeed("eval", holdout_shards=0, train_dir=os.path.join(folder, side), segment_labels=True, run_once=True,
                    eval_data_pattern=os.path.join(folder, "validate*"), batch_size=VIDEOS * SEGMENTS)
     tune(folder, side + "_log", 4)
 
@@ -62,6 +62,7 @@ def go_on(folder, side, model):
     serve(os.path.join(folder, model, "export", "step_1"), folder, name)
     for score in False, True:
         runner.succeed("inference", train_dir=os.path.join(folder, model), segment_labels=True, output_prob=score,
+                       holdout_shards=0,
                        segment_label_ids_file=os.path.join(folder, "label_ids.csv"), top_k=VIDEOS * SEGMENTS,
                        input_data_pattern=os.path.join(folder, "validate*"),
                        output_file=os.path.join(folder, name + ("_scores.csv" if score else ".csv")))
