@@ -11,8 +11,9 @@ from tests.programs import runner
 
 tf1 = tf.compat.v1
 VIDEOS, FRAMES, SEGMENTS = 6, 10, 2  # per shard, video, video
-MODEL = dict(model="GatedNetVLAD", netvlad_cluster_size=4, netvlad_hidden_size=16, gating=True,
-             sample_random_frames=False, frame_features=True, feature_names="rgb,audio", feature_sizes="1024,128", video_level_classifier_model="LogisticModel")
+MODEL = dict(model="GatedNetVLAD", netvlad_cluster_size=4, netvlad_hidden_size=16, gating=True, frame_features=True,
+             feature_names="rgb,audio", feature_sizes="1024,128", video_level_classifier_model="LogisticModel",
+             sample_random_frames=False)  # so that a step depends on the weights and the data alone
 LABELS = [3, 70, 3861]
 
 
@@ -42,7 +43,8 @@ def tune(folder, log, points):
     """Tunes a blend of the two rankings, with a log."""
     runner.succeed("ensemble", mode="tune", input_files=os.path.join(folder, "*_oof.csv"), init_points=2,
                    n_iter=points - 2, eval_data_pattern=os.path.join(folder, "validate*"), holdout_shards=0,
-                   output_file=os.path.join(folder, log + ".json"), log_file=os.path.join(folder, log), tune_split=False)
+                   tune_split=False, output_file=os.path.join(folder, log + ".json"),
+                   log_file=os.path.join(folder, log))
 
 
 def begin(folder, side):
@@ -77,7 +79,7 @@ def serve(saved_model, folder, name):
         signature = tf1.saved_model.loader.load(session, ["serve"], saved_model).signature_def["serving_default"]
         outputs = session.run({key: info.name for key, info in signature.outputs.items()},
                               {signature.inputs["example_bytes"].name: examples})
-    np.savez(os.path.join(folder, name + ".npz"), **outputs)
+    np.savez(os.path.join(folder, name + ".npz"), **dict(outputs, video_id=outputs["video_id"].astype("S")))
 
 
 if __name__ == "__main__":
