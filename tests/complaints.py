@@ -1,4 +1,5 @@
 """The sentences with which programs that read shards report faults."""
+import functools
 import re
 import struct
 
@@ -34,32 +35,47 @@ def sentence(action):
         return message
 
 
-def of_evaluation(paths, kind="frame", frame_indices=None, purpose=None, **changes):
+@functools.lru_cache(maxsize=None)
+def _evaluation(kind, purpose):
+    reader = reader_of(kind)
+    return reader.form, records.Pipeline(lambda paths: pipeline.evaluation_batches(reader, paths, 4, None, 2, purpose))
+
+
+@functools.lru_cache(maxsize=None)
+def _training(kind):
+    reader = reader_of(kind)
+    return reader.form, records.Pipeline(lambda paths: pipeline.training_batches(
+        reader, paths, 4, lambda num_frames: num_frames[:, tf.newaxis] - 1, 2, 2))
+
+
+@functools.lru_cache(maxsize=None)
+def _segments():
+    reader = reader_of("frame")
+    return reader.form, records.Pipeline(lambda paths: pipeline.segment_batches(
+        reader, passes.Pass(paths, reader.form), [0, 1], 4, 2))
+
+
+def _of(paths, form, batches):
+    """The sentence with which a `records.Pipeline` reads shards."""
+    def read():
+        with damage.explained(paths, form):
+            batches.read(paths)
+    return sentence(read)
+
+
+def of_evaluation(paths, kind="frame", purpose=None):
     """The sentence of a program that evaluates `paths`; None if nothing is wrong."""
-    def evaluate():
-        reader = reader_of(kind, **changes)
-        with damage.explained(paths, reader.form):
-            records.fetch(pipeline.evaluation_batches(reader, paths, 4, frame_indices, 2, purpose))
-    return sentence(evaluate)
+    return _of(paths, *_evaluation(kind, purpose))
 
 
-def of_training(paths, kind="frame", **changes):
+def of_training(paths, kind="frame"):
     """The sentence of a program that trains on `paths` for two passes."""
-    def train():
-        reader = reader_of(kind, **changes)
-        with damage.explained(paths, reader.form):
-            records.fetch(pipeline.training_batches(
-                reader, paths, 4, lambda num_frames: num_frames[:, tf.newaxis] - 1, 2, 2))
-    return sentence(train)
+    return _of(paths, *_training(kind))
 
 
 def of_segments(paths):
     """The sentence of a program that scores all segments."""
-    def score():
-        reader = reader_of("frame")
-        with damage.explained(paths, reader.form):
-            records.fetch(pipeline.segment_batches(reader, passes.Pass(paths, reader.form), [0, 1], 4, 2))
-    return sentence(score)
+    return _of(paths, *_segments())
 
 
 def of_ratings(paths):

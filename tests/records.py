@@ -92,9 +92,36 @@ def write_shards(folder, num_shards=2, videos=3, frames=12, is_frame_level=True,
 
 def fetch(dataset, view=lambda batch: batch):
     """List of a finite dataset's batches as NumPy; `view` is applied to their tensors first."""
-    fetched = view(tf.compat.v1.data.make_one_shot_iterator(dataset).get_next())
+    tensors = view(tf.compat.v1.data.make_one_shot_iterator(dataset).get_next())
+    with tf.compat.v1.Session() as session:
+        return fetched(session, tensors)
+
+
+def fetched(session, tensors):
+    """List of the values of tensors until the data end."""
     batches = []
-    with tf.compat.v1.Session() as session, contextlib.suppress(tf.errors.OutOfRangeError):
+    with contextlib.suppress(tf.errors.OutOfRangeError):
         while True:
-            batches.append(session.run(fetched))
+            batches.append(session.run(tensors))
     return batches
+
+
+class Pipeline(object):
+    """Reads shards with a graph that is built once, as building it takes most of the time.
+
+    Args:
+      batches_of: function from the shards' paths, string [n], to a finite dataset.
+      view: applied to the batches' tensors.
+    """
+
+    def __init__(self, batches_of, view=lambda batch: batch):
+        with tf.Graph().as_default() as graph:
+            self._paths = tf.compat.v1.placeholder(tf.string, [None])
+            iterator = tf.compat.v1.data.make_initializable_iterator(batches_of(self._paths))
+            self._initializer, self._fetched = iterator.initializer, view(iterator.get_next())
+        self._session = tf.compat.v1.Session(graph=graph)
+
+    def read(self, paths):
+        """List of the batches of shards as NumPy."""
+        self._session.run(self._initializer, {self._paths: paths})
+        return fetched(self._session, self._fetched)

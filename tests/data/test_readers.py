@@ -1,4 +1,6 @@
 """Models and losses get the content of the records."""
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -12,22 +14,30 @@ from tests import records
 RATINGS = [(10, 7, 1), (0, 3, 1), (10, 3000, 0), (0, 7, 1), (0, 9, 0), (0, 3, 0), (0, 9, 1)]
 
 
+@functools.lru_cache(maxsize=None)
 def frame_reader(**changes):
     flags = dict(feature_names="rgb,audio", feature_sizes="1024,128", frame_features=True, max_frames=20)
     return readers.create(**dict(flags, **changes))
 
 
+@functools.lru_cache(maxsize=None)
 def video_reader(feature_names="mean_rgb,mean_audio", feature_sizes="1024,128"):
     return readers.create(feature_names, feature_sizes, frame_features=False)
+
+
+@functools.lru_cache(maxsize=None)
+def evaluation(reader, frame_indices, batch_size):
+    """Batches as models and losses see them."""
+    return records.Pipeline(
+        lambda paths: pipeline.evaluation_batches(reader, paths, batch_size, frame_indices, 1),
+        lambda batch: dict(batch, input=reader.model_input_raw(batch), dense=readers.dense_labels(batch),
+                           weights=readers.label_weights(batch)))
 
 
 def read(tmp_path, reader, serialized, frame_indices=None, batch_size=10):
     """The first batch of a shard of serialized records, as models and losses see it."""
     path = records.write(tmp_path / "validate0000.tfrecord", serialized)
-    batches = pipeline.evaluation_batches(reader, [path], batch_size, frame_indices, 1)
-    return records.fetch(batches, lambda batch: dict(
-        batch, input=reader.model_input_raw(batch), dense=readers.dense_labels(batch),
-        weights=readers.label_weights(batch)))[0]
+    return evaluation(reader, frame_indices, batch_size).read([path])[0]
 
 
 def dequantized(*features):
