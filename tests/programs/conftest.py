@@ -2,8 +2,6 @@
 import collections
 import os
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -56,24 +54,15 @@ def data(tmp_path_factory):
     return Data(str(folder), train_pattern, rated, test_pattern, str(label_ids), holdout, test)
 
 
-def run_as_a_user(program, **flags):
-    """Runs [file] or ["-m", module] with the project as the current folder."""
-    process = subprocess.Popen([sys.executable] + program + runner.arguments(flags), cwd=runner.PROJECT,
-                               stderr=subprocess.PIPE, universal_newlines=True)
-    errors = process.communicate()[1]
-    assert process.returncode == 0, errors
-    return errors
-
-
 @pytest.fixture(scope="session")
 def trained(data, tmp_path_factory):
     """train_dir of a model pre-trained to step 4 and fine-tuned to step 6, saved every 2 steps."""
     folder = str(tmp_path_factory.mktemp("trained") / "model")
     common = dict(MODEL, train_dir=folder, batch_size=4, base_learning_rate=.01, num_epochs=0,
                   export_model_steps=2)
-    run_as_a_user(["src/train.py"], train_data_pattern=data.train, max_steps=4, **common)
-    run_as_a_user(["-m", "src.train"], train_data_pattern=data.rated, segment_labels=True, holdout_shards=1,
-                  max_steps=6, **common)
+    runner.succeed("train", train_data_pattern=data.train, max_steps=4, **common)
+    runner.succeed("train", train_data_pattern=data.rated, segment_labels=True, holdout_shards=1, max_steps=6,
+                   **common)
     return folder
 
 
@@ -99,8 +88,8 @@ def evaluated(trained, data, tmp_path_factory):
     folder = str(tmp_path_factory.mktemp("evaluated") / "model")
     shutil.copytree(trained, folder)
     fix_weights(os.path.join(folder, "model.ckpt-6"))
-    run_as_a_user(["src/eval.py"], train_dir=folder, eval_data_pattern=data.rated, segment_labels=True,
-                  run_once=True, holdout_shards=1, batch_size=30)
+    runner.succeed("eval", train_dir=folder, eval_data_pattern=data.rated, segment_labels=True, run_once=True,
+                   holdout_shards=1, batch_size=30)
     return folder
 
 

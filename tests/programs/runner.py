@@ -1,12 +1,13 @@
 """Runs the programs, each in its own process.
 
-The processes are forked from one that has already imported TensorFlow, which saves some seconds each;
-`conftest.run_as_a_user` starts them as a user does.
+The processes are forked from one that has already imported TensorFlow, which saves some seconds each. Otherwise they
+run a program's file from its first line to its last, as Python does for a user.
 """
 import contextlib
 import importlib
 import multiprocessing
 import os
+import runpy
 import shutil
 import signal
 import socket
@@ -18,7 +19,8 @@ PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file
 TIMEOUT = 120  # seconds, far more than any run takes
 
 PRELOADED = ["src.train", "src.eval", "src.inference", "src.ensemble", "src.explore", "src.make_records",
-             "src.checkpoints", "src.convert_prediction_from_json_to_csv", "tests.programs.dask_processes"]
+             "src.check_data", "src.checkpoints", "src.average_checkpoints", "src.segment_eval_inference",
+             "src.convert_prediction_from_json_to_csv", "tests.programs.dask_processes"]
 
 _context = multiprocessing.get_context("forkserver")
 
@@ -57,25 +59,21 @@ def arguments(flags):
             for name, value in flags.items() if value is not None]
 
 
-class Run(object):
-    """A run of a program; the constructor starts it.
+class Process(object):
+    """A function that runs in a process as programs do, with a captured output; the constructor starts it.
 
     Args:
-      program: its module's name, such as train.
-      *words: positional arguments.
-      tf_config: the environment's TF_CONFIG, or None.
+      function, *args: what it calls; to be pickled.
       output_to: path that standard output goes to, instead of `output`.
-      **flags: see `arguments`.
     """
 
-    def __init__(self, program, *words, tf_config=None, output_to=None, **flags):
+    def __init__(self, function, *args, output_to=None):
         self._folder = tempfile.mkdtemp()
         self._output, self._errors, self._code = (
             os.path.join(self._folder, name) for name in ("output", "errors", "code"))
         for path in self._output, self._errors:
             open(path, "w").close()
-        self._process = start(_main, program, list(words) + arguments(flags), output_to or self._output, self._errors,
-                              self._code, tf_config)
+        self._process = start(_captured, output_to or self._output, self._errors, self._code, function, args)
         self.pid = self._process.pid
 
     def __enter__(self):
@@ -128,15 +126,33 @@ class Run(object):
             return stream.read()
 
 
+class Run(Process):
+    """A run of a program.
+
+    Args:
+      program: its module's name, such as train.
+      *words: positional arguments.
+      tf_config: the environment's TF_CONFIG, or None.
+      output_to: see `Process`.
+      constants: {(module, name): value} that the program has instead of its own.
+      cwd: its current folder, or None: that of the tests.
+      **flags: see `arguments`.
+    """
+
+    def __init__(self, program, *words, tf_config=None, output_to=None, constants=None, cwd=None, **flags):
+        super(Run, self).__init__(_main, program, list(words) + arguments(flags), tf_config, constants or {},
+                                  cwd and str(cwd), output_to=output_to)
+
+
 def run(program, *words, **flags):
     """Runs a program to its end; arguments as Run's. Returns its exit code and standard error."""
     with Run(program, *words, **flags) as started:
         return started.wait(), started.errors
 
 
-def succeed(program, **flags):
+def succeed(program, *words, **flags):
     """Runs a program that must succeed; returns its standard error."""
-    code, errors = run(program, **flags)
+    code, errors = run(program, *words, **flags)
     assert code == 0, errors
     return errors
 
@@ -148,22 +164,29 @@ def output_of(program, **flags):
         return started.output
 
 
-def _main(program, words, output, errors, code, tf_config):
+def _captured(output, errors, code, function, args):
     os.dup2(os.open(output, os.O_WRONLY), 1)
     os.dup2(os.open(errors, os.O_WRONLY), 2)
     importlib.import_module("src.common.startup").begin()
     multiprocessing.set_start_method("fork", force=True)  # as in a program that a user starts
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored if a shell started the tests in the background
+    try:
+        with _exit_noted(code):
+            function(*args)
+    except SystemExit as end:
+        sys.exit(end.code or 0)  # multiprocessing takes None for a failure
+
+
+def _main(program, words, tf_config, constants, cwd):
+    if cwd:
+        os.chdir(cwd)
     os.environ.pop("TF_CONFIG", None)
     if tf_config is not None:
         os.environ["TF_CONFIG"] = tf_config
+    for (module, name), value in constants.items():
+        setattr(importlib.import_module(module), name, value)
     sys.argv = [program + ".py"] + words
-    module = importlib.import_module("src." + program)
-    try:
-        with _exit_noted(code):
-            importlib.import_module("src.common.program").run(module.define_flags, module.main)
-    except SystemExit as end:
-        sys.exit(end.code or 0)  # multiprocessing takes None for a failure
+    runpy.run_path(os.path.join(PROJECT, "src", program + ".py"), run_name="__main__")
 
 
 @contextlib.contextmanager

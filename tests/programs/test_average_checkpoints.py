@@ -12,7 +12,6 @@ from src import average_checkpoints
 from src.common import files
 from src.common.errors import InputError
 from tests.programs import runner
-from tests.programs.conftest import run_as_a_user
 
 tf1 = tf.compat.v1
 
@@ -33,15 +32,21 @@ def save(folder, step, shape=(2, 3862), **others):
         tf1.train.Saver().save(session, os.path.join(str(folder), "model.ckpt"), global_step=step)
 
 
-@pytest.fixture
-def train_dir(tmp_path):
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
     """A folder with model_flags.json and model.ckpt-4, -9, -10."""
-    folder = tmp_path / "model"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("saved")
     (folder / "model_flags.json").write_text(json.dumps(FLAGS))
     for step in (4, 9, 10):
         save(folder, step)
     return folder
+
+
+@pytest.fixture
+def train_dir(saved, tmp_path):
+    """A copy of `saved` that a test may change."""
+    shutil.copytree(str(saved), str(tmp_path / "model"))
+    return tmp_path / "model"
 
 
 @pytest.fixture
@@ -164,8 +169,7 @@ def test_inference_takes_the_mean_as_it_is(trained, data, tmp_path):
 
 def test_eval_takes_the_mean_as_a_trained_model(trained, data, tmp_path):
     folder = str(tmp_path / "mean")
-    errors = run_as_a_user(["src/average_checkpoints.py"], train_dir=trained, checkpoints="2,6",
-                           output_dir=folder)
+    errors = runner.succeed("average_checkpoints", train_dir=trained, checkpoints="2,6", output_dir=folder)
     assert "written: %s/model.ckpt-6" % folder in errors
     runner.succeed("eval", train_dir=folder, eval_data_pattern=data.rated, segment_labels=True, run_once=True,
                    holdout_shards=1)

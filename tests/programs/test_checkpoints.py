@@ -11,7 +11,6 @@ from src.common import files
 from src.trained import checkpoints
 from tests import checkpoint_folders
 from tests.programs import runner
-from tests.programs.conftest import run_as_a_user
 
 ENDS = dict(pretrain_max_steps=4, finetune_max_steps=8, holdout_shards=1)
 ALL = ["pretrain", "finetune", "eval", "evaluate-best"]
@@ -114,7 +113,7 @@ def test_prune_removes_what_a_killed_removal_left(finished):
 
 
 def test_runs_as_a_file(finished):
-    assert "removing 5 checkpoints" in run_as_a_user(["src/checkpoints.py"], mode="prune", train_dir=finished, **ENDS)
+    assert "removing 5 checkpoints" in runner.succeed("checkpoints", mode="prune", train_dir=finished, **ENDS)
 
 
 def test_help_explains_the_modes():

@@ -3,8 +3,6 @@ import json
 import math
 import os
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -187,16 +185,14 @@ def test_files_added_to_the_pages_are_kept(folder, tmp_path):
         (path / mine).rmdir()
 
 
-def test_runs_as_a_module_from_elsewhere_and_warns_of_what_was_not_ranked(folder, tmp_path):
+def test_runs_from_elsewhere_and_warns_of_what_was_not_ranked(folder, tmp_path):
     content = (folder / "labels.csv").read_text()
     count = len({line.split(",")[0] for line in content.split()})
     (tmp_path / "labels.csv").write_text(content + "".join("w%d:0,3,1\n" % video for video in range(count)))
-    done = subprocess.run([sys.executable, "-m", "src.explore"] + runner.arguments(flags(
-        folder, label_cache="labels.csv", output_dir="out/explore/")), cwd=str(tmp_path), universal_newlines=True,
-        env=dict(os.environ, PYTHONPATH=runner.PROJECT), stderr=subprocess.PIPE)
-    assert done.returncode == 0, done.stderr
+    errors = runner.succeed("explore", cwd=tmp_path, **flags(
+        folder, label_cache="labels.csv", output_dir="out/explore/"))
     told = '%d of the %d rated segments, such as "w0:0", are in no list' % (count, 2 * count)
-    assert "WARNING: All files: " + told in done.stderr
+    assert "WARNING: All files: " + told in errors
     assert told.replace('"', "&#34;") in (tmp_path / "out" / "explore" / "index.html").read_text(encoding="utf-8")
 
 

@@ -24,7 +24,6 @@ from tests.programs import runner
 from tests.programs.conftest import AUDIO
 from tests.programs.conftest import RATED_CLASSES
 from tests.programs.conftest import RGB
-from tests.programs.conftest import run_as_a_user
 
 tf1 = tf.compat.v1
 SHIFTS = [-2, 0, 1]
@@ -73,8 +72,7 @@ def read(path):
 def rankings(flags, tmp_path_factory):
     """The folder of one run's outputs."""
     folder = tmp_path_factory.mktemp("rankings")
-    run_as_a_user(["-m", "src.inference"], shift="-2,0,1", output_file=folder / "new" / "out.csv",
-                  batch_size=200, **flags)
+    runner.succeed("inference", shift="-2,0,1", output_file=folder / "new" / "out.csv", batch_size=200, **flags)
     return folder / "new"
 
 

@@ -5,8 +5,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import types
 
 import numpy as np
@@ -75,13 +73,13 @@ def test_every_checkpoint_is_kept_and_exported(trained):
 
 def test_older_checkpoints_are_removed_and_saved_models_left_out_if_asked(video_level, tmp_path):
     flags = dict(VIDEO_LEVEL, train_data_pattern=video_level, train_dir=tmp_path, num_epochs=0, export_model_steps=1)
-    errors = runner.succeed("train", max_steps=5, max_to_keep=2, **flags)
-    assert checkpoints.steps(str(tmp_path)) == [4, 5]
-    assert sorted(os.listdir(str(tmp_path / "export"))) == ["step_4", "step_5"]
-    assert "disk: up to 3 more checkpoints, each of " in errors
-    errors = runner.succeed("train", max_steps=8, export_saved_models=False, **flags)
-    assert checkpoints.steps(str(tmp_path)) == [4, 5, 6, 7, 8]
-    assert sorted(os.listdir(str(tmp_path / "export"))) == ["step_4", "step_5"]
+    errors = runner.succeed("train", max_steps=3, max_to_keep=1, **flags)
+    assert checkpoints.steps(str(tmp_path)) == [3]
+    assert os.listdir(str(tmp_path / "export")) == ["step_3"]
+    assert "disk: up to 2 more checkpoints, each of " in errors
+    errors = runner.succeed("train", max_steps=6, export_saved_models=False, **flags)
+    assert checkpoints.steps(str(tmp_path)) == [3, 4, 5, 6]
+    assert os.listdir(str(tmp_path / "export")) == ["step_3"]
     assert "disk: up to 3 more checkpoints, each of " in errors and "SavedModel" not in errors
 
 
@@ -313,63 +311,39 @@ def test_master_worker_and_parameter_server_train_together(video_level, tmp_path
     assert os.listdir(str(tmp_path / "export")) == ["step_%d" % step]
 
 
-IMPATIENT = """
-import sys
-from src import train
-from src.common import program
-from src.training import tf_cluster
-tf_cluster.GONE_SECONDS = 2.0
-sys.argv[0] = "train.py"
-program.run(train.define_flags, train.main)
-"""
-
-
 @pytest.mark.parametrize("moment, max_steps", [("training: ", None), ("waiting for the chief to save it", 300)],
                          ids=["while it trains", "before it saves the last step"])
 def test_the_other_tasks_end_with_an_error_when_the_chief_is_gone(video_level, tmp_path, moment, max_steps):
     cluster = {job: [address] for job, address in zip(("chief", "worker", "ps"), runner.free_addresses(3))}
-    flags = runner.arguments(dict(VIDEO_LEVEL, train_data_pattern=video_level, train_dir=tmp_path, num_epochs=0,
-                                  max_steps=max_steps, export_model_steps=10 ** 6))
 
     def start(job):
         tf_config = json.dumps({"cluster": cluster, "task": {"type": job, "index": 0}})
-        return subprocess.Popen([sys.executable, "-W", "ignore", "-c", IMPATIENT] + flags, cwd=runner.PROJECT,
-                                env=dict(os.environ, TF_CONFIG=tf_config), stderr=subprocess.PIPE,
-                                universal_newlines=True)
+        return runner.Run("train", tf_config=tf_config, train_data_pattern=video_level, train_dir=tmp_path,
+                          num_epochs=0, max_steps=max_steps, export_model_steps=10 ** 6,
+                          constants={("src.training.tf_cluster", "GONE_SECONDS"): 2.0}, **VIDEO_LEVEL)
 
-    def wait_to_say(job, text):
-        assert any(text in line for line in tasks[job].stderr)
-
-    tasks = {job: start(job) for job in ("chief", "ps")}
-    try:
-        wait_to_say("chief", "training: ")
+    with start("ps") as ps, start("chief") as chief:
+        chief.wait_to_say("training: ")
         if max_steps:
-            tasks["chief"].send_signal(signal.SIGSTOP)  # so that the worker makes the last steps
-        tasks["worker"] = start("worker")
-        wait_to_say("worker", moment)
-        tasks["chief"].kill()
-        for job in "worker", "ps":
-            errors = tasks[job].communicate(timeout=100)[1]
-            assert tasks[job].returncode == 1 and "Traceback" not in errors
-            assert "error: The chief at %s is gone: training ends" % cluster["chief"][0] in errors
-    finally:
-        for process in tasks.values():
-            process.kill()
-            process.wait()
-            process.stderr.close()
+            os.kill(chief.pid, signal.SIGSTOP)  # so that the worker makes the last steps
+        with start("worker") as worker:
+            worker.wait_to_say(moment)
+            chief.kill()
+            for task in worker, ps:
+                assert task.wait() == 1 and "Traceback" not in task.errors
+                assert "error: The chief at %s is gone: training ends" % cluster["chief"][0] in task.errors
 
 
-@pytest.mark.parametrize("num_epochs", [0, 10 ** 7])
 @pytest.mark.parametrize("kind, sentence", [
     ("empty", "hold no example: check the patterns"),
     ("unrated", "hold no example: check the patterns, and with --segm"),
     ("unlabelled", "has a label: labels come with the train and validate partitions, not with test.")])
-def test_a_pass_without_examples_is_the_last(tmp_path, kind, sentence, num_epochs):
+def test_a_pass_without_examples_is_the_last(tmp_path, kind, sentence):
     rgb, audio = np.zeros([5, RGB], np.uint8), np.zeros([5, AUDIO], np.uint8)
     videos = [records.frame_level(b"v%d" % video, rgb, audio, None if kind == "unlabelled" else [3])
               for video in range(3)] * (kind != "empty")
     pattern = records.write(tmp_path / "train0000.tfrecord", videos)
-    code, errors = runner.run("train", train_data_pattern=pattern, train_dir=tmp_path / "model", num_epochs=num_epochs,
+    code, errors = runner.run("train", train_data_pattern=pattern, train_dir=tmp_path / "model", num_epochs=0,
                               holdout_shards=0, segment_labels=kind == "unrated", **SMALL)
     assert code == 1 and sentence in errors
     assert not os.path.exists(str(tmp_path / "model"))
@@ -385,9 +359,8 @@ def test_a_task_that_waits_for_its_cluster_can_be_stopped(video_level, tmp_path)
         assert waiting.wait() == 128 + signal.SIGTERM
 
 
-@pytest.mark.parametrize("cluster", [{"master": ["localhost:1"]}, {}], ids=["master", "no cluster"])
-def test_a_task_without_others_trains_alone(video_level, tmp_path, cluster):
-    tf_config = json.dumps({"cluster": cluster, "task": {"type": "master", "index": 0}})
+def test_a_task_without_others_trains_alone(video_level, tmp_path):
+    tf_config = json.dumps({"cluster": {"master": ["localhost:1"]}, "task": {"type": "master", "index": 0}})
     runner.succeed("train", tf_config=tf_config, train_data_pattern=video_level, train_dir=tmp_path,
                    max_steps=1, **VIDEO_LEVEL)
     assert checkpoints.steps(str(tmp_path)) == [1]

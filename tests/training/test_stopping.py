@@ -1,114 +1,107 @@
 """Training stops on request, whatever it waits for."""
 import os
 import signal
-import subprocess
-import sys
 import time
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
-from src.trained import checkpoints
-from src.training import stopping
-
-PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-# Work that waits within TensorFlow for what never comes; %s may set what saves it.
-STALLED = """
-from src.training import stopping
-import tensorflow as tf
-stopping.GRACE_SECONDS, stopping.LAST_SECONDS = 1.0, 3.0
-
-def work(stop):
-    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        nothing = tf.queue.FIFOQueue(1, [tf.int32]).dequeue()
-        %s
-        print("stalled", flush=True)
-        session.run(nothing)
-
-stopping.run(work)
-"""
-# Training whose data stall after three steps.
-TRAINING = """
-import sys, time
-import numpy as np
-import tensorflow as tf
 from src import models
-from src.trained import checkpoints, train_dir
-from src.training import tf_cluster, losses, stopping, towers, trainer
-stopping.GRACE_SECONDS = 1.0
+from src.trained import checkpoints
+from src.trained import train_dir
+from src.training import losses
+from src.training import stopping
+from src.training import tf_cluster
+from src.training import towers
+from src.training import trainer
+from tests.programs import runner
+
+tf1 = tf.compat.v1
+
+
+def stall(saves, seconds):
+    """Work that waits within TensorFlow for what never comes.
+
+    Args:
+      saves: what becomes of an attempt to save, a key of the dict below.
+      seconds: GRACE_SECONDS and LAST_SECONDS.
+    """
+    stopping.GRACE_SECONDS, stopping.LAST_SECONDS = seconds
+
+    def work(stop):
+        with tf.Graph().as_default(), tf1.Session() as session:
+            nothing = tf.queue.FIFOQueue(1, [tf.int32]).dequeue()
+            stop.save = {"nothing to save": None, "saves": lambda: print("saved", flush=True),
+                         "stalls as well": lambda: session.run(nothing)}[saves]
+            print("stalled", flush=True)
+            session.run(nothing)
+
+    stopping.run(work)
+
 
 class Reader(object):
+    """Features as they are."""
+
     num_classes = 4
 
     def model_input_raw(self, batch):
         return batch["features"]
 
+
 def examples():
+    """Stalls after three batches."""
     for _ in range(3):
         yield np.ones([2, 6], "f4")
     print("stalled", flush=True)
     time.sleep(1000)
 
-def work(stop):
-    with tf.Graph().as_default():
-        checkpoints.create_global_step()
-        features = tf.data.Dataset.from_generator(examples, tf.float32, [2, 6])
-        labels = tf.SparseTensor([[0, 1]], [1.0], [2, 4])
-        iterator = tf.compat.v1.data.make_one_shot_iterator(features)
-        next_batch = lambda: {"labels": labels, "features": iterator.get_next()}
-        graph = towers.build(models.create("LogisticModel"), Reader(), next_batch, ["/cpu:0"],
-                             losses.Objective(losses.create("CrossEntropyLoss")),
-                             towers.Updates(lambda step: (tf.compat.v1.train.AdamOptimizer(), tf.constant(.1))))
-        trainer.train(graph, trainer.Run(sys.argv[1], 2, 1000), tf_cluster.Task(None), stop,
-                      train_dir.start(sys.argv[1]))
 
-stopping.run(work)
-"""
+def train(folder):
+    """Training whose data stall after three steps."""
+    stopping.GRACE_SECONDS = 1.0
 
+    def work(stop):
+        with tf.Graph().as_default():
+            checkpoints.create_global_step()
+            iterator = tf1.data.make_one_shot_iterator(tf.data.Dataset.from_generator(examples, tf.float32, [2, 6]))
+            labels = tf.SparseTensor([[0, 1]], [1.0], [2, 4])
+            graph = towers.build(models.create("LogisticModel"), Reader(),
+                                 lambda: {"labels": labels, "features": iterator.get_next()}, ["/cpu:0"],
+                                 losses.Objective(losses.create("CrossEntropyLoss")),
+                                 towers.Updates(lambda step: (tf1.train.AdamOptimizer(), tf.constant(.1))))
+            trainer.train(graph, trainer.Run(folder, 2, 1000), tf_cluster.Task(None), stop, train_dir.start(folder))
 
-def start(script, *arguments):
-    """Starts a script; returns once it has stalled."""
-    process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", script] + list(arguments), cwd=PROJECT,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
-    assert process.stdout.readline() == "stalled\n"
-    return process
+    stopping.run(work)
 
 
-def outcome(process):
-    """-> exit code, standard output, standard error."""
-    output, errors = process.communicate(timeout=60)
-    return process.returncode, output, errors
+def stopped(signals, function, *args):
+    """Sends signals to a process that runs a function once it has stalled -> exit code, later output, errors."""
+    with runner.Process(function, *args) as process:
+        process.wait_for(lambda: process.output == "stalled\n")
+        for number in signals:
+            os.kill(process.pid, number)
+        return process.wait(), process.output[len("stalled\n"):], process.errors
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_work_that_has_nothing_to_save_ends_at_once(number, code):
-    process = start(STALLED % "pass")
-    process.send_signal(number)
-    assert outcome(process) == (code, "", "interrupted.\n")
+    assert stopped([number], stall, "nothing to save", (100.0, 100.0)) == (code, "", "interrupted.\n")
 
 
-@pytest.mark.parametrize("saving, saved", [
-    ("stop.save = lambda: print('saved', flush=True)", "saved\n"),
-    ("stop.save = lambda: session.run(nothing)", ""),  # it stalls as well
-])
-def test_stalled_work_is_saved_and_ended(saving, saved):
-    process = start(STALLED % saving)
-    process.send_signal(signal.SIGTERM)
-    assert outcome(process) == (143, saved, "stalled: the process ended without waiting.\n")
+@pytest.mark.parametrize("saves, saved", [("saves", "saved\n"), ("stalls as well", "")])
+def test_stalled_work_is_saved_and_ended(saves, saved):
+    assert stopped([signal.SIGTERM], stall, saves, (.2, 1.0)) == (
+        143, saved, "stalled: the process ended without waiting.\n")
 
 
 def test_a_second_signal_ends_stalled_work_at_once():
-    process = start((STALLED % "stop.save = lambda: print('saved')").replace("1.0, 3.0", "100.0, 100.0"))
-    process.send_signal(signal.SIGTERM)
-    process.send_signal(signal.SIGINT)
-    code, output, errors = outcome(process)
+    code, output, errors = stopped([signal.SIGTERM, signal.SIGINT], stall, "saves", (100.0, 100.0))
     assert code in (130, 143) and (output, errors) == ("", "interrupted.\n")  # two signals at hand come in any order
 
 
 def test_a_checkpoint_is_saved_while_a_step_is_stalled(tmp_path):
-    process = start(TRAINING, str(tmp_path))
-    process.send_signal(signal.SIGTERM)
-    code, _, errors = outcome(process)
+    code, _, errors = stopped([signal.SIGTERM], train, str(tmp_path))
     assert code == 143, errors
     assert checkpoints.steps(str(tmp_path)) == [3]
     assert tf.train.load_variable(checkpoints.path(str(tmp_path), 3), "global_step") == 3
