@@ -1,6 +1,7 @@
 """The scripts of the nine models: their flags, their steps on this machine, and as jobs of both clouds."""
 import contextlib
 import glob
+import importlib
 import json
 import multiprocessing.connection
 import os
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import threading
 
+from absl import flags
 import pytest
 
 from src import models
@@ -39,20 +41,6 @@ DEPARTURES = {
 OWN_FLAGS = {"train_dir", "train_data_pattern", "train_valid_data_pattern", "eval_data_pattern", "input_data_pattern",
              "output_file", "holdout_shards", "num_gpu", "max_to_keep", "export_saved_models", "run_once",
              "checkpoint_file", "checkpoint_timeout_secs", "shift"}
-PARSE = """
-import importlib, json, sys
-from absl import flags
-program = importlib.import_module("src." + sys.argv[1])
-program.define_flags()
-parsed = []
-for words in json.load(sys.stdin):
-    flags.FLAGS.unparse_flags()
-    for name in flags.FLAGS:
-        flags.FLAGS[name].unparse()
-    flags.FLAGS([sys.argv[1]] + words)
-    parsed.append({name: flags.FLAGS[name].value for name in flags.FLAGS})
-json.dump(parsed, sys.stdout)
-"""
 
 
 class Workplace(object):
@@ -62,7 +50,7 @@ class Workplace(object):
         self.bucket, self.jobs, bin_folder = (str(folder / name) for name in ("bucket", "jobs", "bin"))
         for new in self.bucket, self.jobs, bin_folder:
             os.mkdir(new)
-        write_command(os.path.join(bin_folder, "gcloud"), 'exec "%s" "%s" "$@"' % (
+        write_command(os.path.join(bin_folder, "gcloud"), 'exec "%s" -E -S "%s" "$@"' % (
             sys.executable, os.path.join(os.path.dirname(__file__), "gcloud.py")))
         self._environment = dict(
             SIZES, TENSORFLOW="1", PATH=bin_folder + os.pathsep + os.environ["PATH"], GCLOUD_JOBS=self.jobs,
@@ -130,11 +118,24 @@ def printed_commands(output):
     return folder, commands
 
 
+def print_flags(program, lists):
+    """Prints the values of all flags of a program, a list of dicts, for the words of several runs."""
+    importlib.import_module("src." + program).define_flags()
+    parsed = []
+    for words in lists:
+        flags.FLAGS.unparse_flags()
+        for name in flags.FLAGS:
+            flags.FLAGS[name].unparse()
+        flags.FLAGS([program] + words)
+        parsed.append({name: flags.FLAGS[name].value for name in flags.FLAGS})
+    print(json.dumps(parsed))
+
+
 def parse(program, lists):
     """Words of several runs of a program -> for each, a dict of all flags' values, parsed by the program itself."""
-    done = subprocess.run([sys.executable, "-c", PARSE, program], cwd=runner.PROJECT, check=True,
-                          input=json.dumps(lists), stdout=subprocess.PIPE, universal_newlines=True)
-    return json.loads(done.stdout)
+    with runner.Process(print_flags, program, lists) as process:
+        assert process.wait() == 0, process.errors
+        return json.loads(process.output)
 
 
 @pytest.fixture(scope="module")
@@ -214,10 +215,10 @@ def test_fine_tuned_checkpoints_are_evaluated_the_best_one_again(commands):
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_both_clouds_get_the_same_program_and_flags_as_this_machine(script, workplace):
     paths = dict(DATA_DIR="/data", MODELS_DIR="/models", PREDICTIONS_DIR="/predictions")
-    for step in STEPS:
+    commands = printed_commands(workplace.run(script, "all", "--dry_run", **paths)[0])[1]
+    for step, command in zip(STEPS, commands):
         jobs = [workplace.submit(script, step, cloud, **paths) for cloud in CLOUDS]
         assert jobs[0]["args"] == jobs[1]["args"] and jobs[0]["module"] == jobs[1]["module"]
-        (command,) = printed_commands(workplace.run(script, step, "--dry_run", **paths)[0])[1]
         assert jobs[0]["module"].replace(".", "/") + ".py" == command[1]
         to_bucket = {"--bert_config_file=" + workplace.bucket + "/bert_config.json",
                      "--segment_label_ids_file=" + workplace.bucket + "/segment_label_ids.csv"}
@@ -225,43 +226,23 @@ def test_both_clouds_get_the_same_program_and_flags_as_this_machine(script, work
         assert {path.split("=")[1] for path in to_bucket} == set(glob.glob(workplace.bucket + "/*"))
 
 
-ONE_OF_EACH_KIND = ["gatednetvlad_h1024c16", "bert_mean_l2h12", "bertcross_attn_l2h8", "mixnextvlad_iter60"]
+OTHER_KINDS = ["gatednetvlad_h1024c16", "bertcross_attn_l2h8", "mixnextvlad_iter60"]  # `finished` is a Bert
+JOBS = ["finetune", "eval", "infer-test"]  # the others run the same programs
 
 
-@pytest.fixture(scope="session")
-def cloud_jobs(tmp_path_factory, data_dir, small):
-    """{script: (its bucket, exit codes of its steps' jobs, their standard errors)}; two jobs run at a time."""
-    outcomes = {}
-
-    def lane(scripts):
-        """Runs jobs one after the other; yields when one has begun."""
-        for script in scripts:
-            workplace = Workplace(tmp_path_factory.mktemp(script))
-            outcomes[script] = workplace.bucket, [], []
-            for number, step in enumerate(STEPS):
-                job = workplace.submit(script, step, CLOUDS[(SCRIPTS.index(script) + number) % 2], DATA_DIR=data_dir)
-                extra = small if job["module"] == "src.train" else small[:1]
-                with runner.Run(job["module"].split(".")[1], *(job["args"] + extra)) as run:
-                    yield
-                    outcomes[script][1].append(run.wait())
-                    outcomes[script][2].append(run.errors)
-
-    lanes = [lane(ONE_OF_EACH_KIND[0::2]), lane(ONE_OF_EACH_KIND[1::2])]
-    while lanes:
-        lanes = [one for one in lanes if next(one, "done") != "done"]
-    return outcomes
+@pytest.mark.parametrize("script", OTHER_KINDS)
+def test_steps_run_as_cloud_jobs(script, workplace, data_dir, small):
+    for number, step in enumerate(JOBS):
+        job = workplace.submit(script, step, CLOUDS[(SCRIPTS.index(script) + number) % 2], DATA_DIR=data_dir,
+                               PRETRAIN_MAX_STEPS="1", FINETUNE_MAX_STEPS="2")
+        extra = small if job["module"] == "src.train" else small[:1]
+        runner.succeed(job["module"].split(".")[1], *(job["args"] + extra))
+    check_outputs(workplace.bucket, script, ["test"])
 
 
-@pytest.mark.parametrize("script", ONE_OF_EACH_KIND)
-def test_each_step_runs_as_a_cloud_job(script, cloud_jobs):
-    bucket, codes, errors = cloud_jobs[script]
-    assert codes == [0] * len(STEPS), errors
-    check_outputs(bucket, script)
-
-
-def check_outputs(folder, script):
+def check_outputs(folder, script, partitions):
     """Checks the predictions at all shifts: the 8 + 11 frames of a shard are 2 + 3 segments in 1,000 classes."""
-    for partition in "oof", "test":
+    for partition in partitions:
         for shift in SHIFTS[script]:
             suffix = "_shift%d" % shift if shift else ""
             with open(os.path.join(folder, "predictions", "%s_%s%s.csv" % (script, partition, suffix))) as stream:
@@ -269,12 +250,11 @@ def check_outputs(folder, script):
             assert len(rows) == 1000 and {len(row.split(" ")) for row in rows} == {5}
 
 
-@pytest.mark.parametrize("cloud", CLOUDS)
-def test_a_job_needs_nothing_but_the_package_and_the_bucket(cloud, workplace, data_dir, small, tmp_path):
+def test_a_job_needs_nothing_but_the_package_and_the_bucket(workplace, data_dir, small, tmp_path):
     """The service gets only src/: neither the project's folder nor anything beside the package."""
     shutil.copytree(os.path.join(runner.PROJECT, "src"), str(tmp_path / "site" / "src"),
                     ignore=shutil.ignore_patterns("__pycache__"))
-    job = workplace.submit("bert_first_l2h12", "pretrain", cloud, DATA_DIR=data_dir)
+    job = workplace.submit("bert_first_l2h12", "pretrain", "vertex", DATA_DIR=data_dir)
     # The head makes the model small; the BERT configuration is the bucket's.
     subprocess.run([sys.executable, "-m", job["module"]] + job["args"] + small[1:], cwd=str(tmp_path / "site"),
                    check=True, stderr=subprocess.PIPE)
@@ -294,9 +274,9 @@ def test_extra_machines_train(workplace):
     assert "WORKERS=3 and PARAMETER_SERVERS=0: set both or neither" in errors
 
 
-def test_extra_machines_rank(workplace, cloud_jobs, data_dir, small):
+def test_extra_machines_rank(workplace, finished, data_dir, small):
     """The first machine has no GPU and runs the scheduler; the others end when it ends."""
-    script, bucket = "bert_mean_l2h12", cloud_jobs["bert_mean_l2h12"][0]
+    script, bucket = "bert_mean_l2h12", finished.bucket
     with open(os.path.join(bucket, "predictions", script + "_test_shift-2.csv"), "rb") as stream:
         expected = stream.read()
     job = workplace.submit(script, "infer-test", "vertex", WORKERS="2", DATA_DIR=data_dir,
@@ -341,86 +321,92 @@ def test_gs_bucket(workplace):
     assert not os.listdir(workplace.jobs)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def local(tmp_path_factory, small):
-    """A checkout whose .venv trains small models and logs the programs that it runs; see also `served`."""
-    root = tmp_path_factory.mktemp("local") / "check out"
-    (root / ".venv" / "bin").mkdir(parents=True)
-    shutil.copytree(os.path.join(runner.PROJECT, "shell_script"), str(root / "shell_script"))
-    for name in "src", "segment_label_ids.csv":
-        os.symlink(os.path.join(runner.PROJECT, name), str(root / name))
-    write_command(str(root / "shell_script" / "setup.sh"), ":")
-    write_command(str(root / ".venv" / "bin" / "python"), """echo "$1" >> '%s'
-case $1 in *train.py) set -- "$@" %s ;; esac
-test -e served && set -- -c "$(cat served)" "$@"
-exec '%s' "$@" """ % (root / "ran", " ".join(map(shlex.quote, small)), sys.executable))
-    return root
-
-
-@contextlib.contextmanager
-def served(local):
-    """Makes the checkout's .venv run its programs in processes that have imported TensorFlow already."""
+    """A checkout whose .venv trains small models, and logs the programs that it runs in processes of `runner`."""
     def serve():
         for connection in iter(listener.accept, None):
             with connection:
                 words = connection.recv()
                 if not words:
                     return
-                with runner.Run(os.path.basename(words[0])[:-len(".py")], *words[1:]) as run:
+                program = re.match(r"src/(\w+)\.py$", words[0]).group(1)
+                with runner.Run(program, *words[1:]) as run:
                     connection.send((run.wait(), run.output, run.errors))
 
+    root = tmp_path_factory.mktemp("local") / "check out"
+    (root / ".venv" / "bin").mkdir(parents=True)
+    shutil.copytree(os.path.join(runner.PROJECT, "shell_script"), str(root / "shell_script"))
+    for name in "src", "segment_label_ids.csv":
+        os.symlink(os.path.join(runner.PROJECT, name), str(root / name))
+    write_command(str(root / "shell_script" / "setup.sh"), ":")
     with multiprocessing.connection.Listener() as listener:
-        (local / "served").write_text("""
-import multiprocessing.connection, sys
-connection = multiprocessing.connection.Client(%r)
-connection.send(sys.argv[1:])
-code, output, errors = connection.recv()
-sys.stdout.write(output)
-sys.stderr.write(errors)
-sys.exit(code)""" % listener.address)
+        write_command(str(root / ".venv" / "bin" / "python"), """echo "$1" >> '%s'
+case $1 in *train.py) set -- "$@" %s ;; esac
+exec '%s' -E -S -c '%s' "$@" """ % (
+            root / "ran", " ".join(map(shlex.quote, small)), sys.executable, ASK.format(listener.address)))
         thread = threading.Thread(target=serve)
         thread.start()
         try:
-            yield
+            yield root
         finally:
             with multiprocessing.connection.Client(listener.address) as connection:
                 connection.send([])
             thread.join()
-            (local / "served").unlink()
 
 
-def test_all_on_this_machine_skips_what_is_done(local, workplace, data_dir, tmp_path):
-    def programs_run(*arguments):
-        """The programs that ran, except checkpoints.py, and standard error."""
-        (local / "ran").write_text("")
-        # Relative paths start at the caller's folder, the bucket.
-        errors = workplace.run("bert_mean_l2h12", *arguments, root=str(local), DATA_DIR=data_dir, MODELS_DIR="models",
-                               PREDICTIONS_DIR="predictions")[1]
-        programs = [os.path.basename(line)[:-3] for line in (local / "ran").read_text().splitlines()]
-        return [program for program in programs if program != "checkpoints"], errors
+ASK = """
+import multiprocessing.connection, sys
+connection = multiprocessing.connection.Client("{}")
+connection.send(sys.argv[1:])
+code, output, errors = connection.recv()
+sys.stdout.write(output)
+sys.stderr.write(errors)
+sys.exit(code)"""
 
+
+def run_all(local, workplace, data_dir, *arguments):
+    """Runs all steps locally -> the programs that ran, except checkpoints.py, and standard error."""
+    (local / "ran").write_text("")
+    # Relative paths start at the caller's folder, the bucket.
+    errors = workplace.run("bert_mean_l2h12", "all", *arguments, root=str(local), DATA_DIR=data_dir,
+                           MODELS_DIR="models", PREDICTIONS_DIR="predictions")[1]
+    programs = [os.path.basename(line)[:-3] for line in (local / "ran").read_text().splitlines()]
+    return [program for program in programs if program != "checkpoints"], errors
+
+
+@pytest.fixture(scope="module")
+def finished(local, tmp_path_factory, data_dir):
+    """A Workplace in which all steps of a Bert have run."""
+    workplace = Workplace(tmp_path_factory.mktemp("finished"))
     # The checkpoint that was evaluated last is the only one, so it is the best.
-    assert programs_run("all")[0] == "train train eval inference inference".split()
-    check_outputs(workplace.bucket, "bert_mean_l2h12")
-    with served(local):
-        programs, errors = programs_run("all", "--on", "local")
-        assert programs == [] and errors.count("is done already: skipped") == len(STEPS)
-        other_rows = os.path.join(workplace.bucket, "models", "bert_mean_l2h12", "eval", "results.csv")
-        with open(other_rows) as stream:
-            rows = stream.read()
-        with open(other_rows, "w") as stream:
-            stream.write(rows.replace(",True,1,", ",True,300,"))  # of another holdout
-        assert programs_run("all")[0] == "eval inference inference".split()
-        # The inference model is of another checkpoint than the best.
-        checkpoint_folders.write_inference_model(os.path.join(workplace.bucket, "models", "bert_mean_l2h12"), 2)
-        assert programs_run("all")[0] == "eval inference inference".split()
-        assert programs_run("all")[0] == []
-        os.remove(os.path.join(workplace.bucket, "predictions", "bert_mean_l2h12_test_shift-2.csv"))
-        assert programs_run("all")[0] == ["inference"]
-        for path in glob.glob(os.path.join(workplace.bucket, "models", "bert_mean_l2h12", "model.ckpt-4.*")):
-            os.remove(path)
-        programs = programs_run("all")[0]  # the fine-tuning is completed, and the steps after it run again
-        assert programs[:2] == ["train", "eval"] and programs[-2:] == ["inference", "inference"]
+    assert run_all(local, workplace, data_dir)[0] == "train train eval inference inference".split()
+    check_outputs(workplace.bucket, "bert_mean_l2h12", ["oof", "test"])
+    return workplace
+
+
+def test_all_on_this_machine_skips_what_is_done(local, finished, data_dir):
+    def programs_run():
+        return run_all(local, finished, data_dir)[0]
+
+    programs, errors = run_all(local, finished, data_dir, "--on", "local")
+    assert programs == [] and errors.count("is done already: skipped") == len(STEPS)
+    other_rows = os.path.join(finished.bucket, "models", "bert_mean_l2h12", "eval", "results.csv")
+    with open(other_rows) as stream:
+        rows = stream.read()
+    with open(other_rows, "w") as stream:
+        stream.write(rows.replace(",True,1,", ",True,300,"))  # of another holdout
+    assert programs_run() == "eval inference inference".split()
+    # The inference model is of another checkpoint than the best.
+    checkpoint_folders.write_inference_model(os.path.join(finished.bucket, "models", "bert_mean_l2h12"), 2)
+    assert programs_run() == "eval inference inference".split()
+    assert programs_run() == []
+    os.remove(os.path.join(finished.bucket, "predictions", "bert_mean_l2h12_test_shift-2.csv"))
+    assert programs_run() == ["inference"]
+    for path in glob.glob(os.path.join(finished.bucket, "models", "bert_mean_l2h12", "model.ckpt-4.*")):
+        os.remove(path)
+    programs = programs_run()  # the fine-tuning is completed, and the steps after it run again
+    assert programs[:2] == ["train", "eval"] and programs[-2:] == ["inference", "inference"]
 
 
 @pytest.fixture
@@ -453,8 +439,7 @@ def test_a_dry_run_skips_what_is_done_if_it_has_an_environment_to_ask(local, wor
                                MODELS_DIR=os.path.dirname(many_checkpoints))[0]
         return len(printed_commands(output)[1])
 
-    with served(local):
-        assert steps_printed() == len(STEPS) - 3  # not all checkpoints of the fine-tuning were evaluated
+    assert steps_printed() == len(STEPS) - 3  # not all checkpoints of the fine-tuning were evaluated
     os.rename(str(local / ".venv"), str(local / "venv"))
     try:
         assert steps_printed() == len(STEPS)
@@ -465,9 +450,8 @@ def test_a_dry_run_skips_what_is_done_if_it_has_an_environment_to_ask(local, wor
 def test_a_damaged_file_stops_all_before_any_step(local, workplace, many_checkpoints):
     with open(os.path.join(many_checkpoints, "eval", "results.csv"), "w") as stream:
         stream.write("step\n")
-    with served(local):
-        output, errors = workplace.run("bert_mean_l2h12", "all", code=1, root=str(local), FINETUNE_MAX_STEPS="10",
-                                       MODELS_DIR=os.path.dirname(many_checkpoints))
+    output, errors = workplace.run("bert_mean_l2h12", "all", code=1, root=str(local), FINETUNE_MAX_STEPS="10",
+                                   MODELS_DIR=os.path.dirname(many_checkpoints))
     assert "results.csv is damaged: move it away" in errors and errors.count("\n") == 1 and not output
 
 
