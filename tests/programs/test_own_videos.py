@@ -11,16 +11,17 @@ from src.trained import checkpoints
 from tests.programs import runner
 
 CLASSES, VIDEOS, SECONDS = 6, 40, 40
-FEATURES = dict(frame_features=True, feature_names="rgb,audio", feature_sizes="1024,128")
+RGB, AUDIO = 128, 32
+FEATURES = dict(feature_names="rgb,audio", feature_sizes="%d,%d" % (RGB, AUDIO))
 BERT = dict(model="Bert", bert_hidden_layer=1, bert_attention_heads=4, video_level_classifier_model="LogisticModel",
-            batch_size=32, base_learning_rate=.001, num_epochs=0, export_saved_models=False)
+            frame_features=True, batch_size=32, base_learning_rate=.001, num_epochs=0, export_saved_models=False)
 
 
 @pytest.fixture(scope="module", name="own")
 def own_videos(tmp_path_factory):
     """A folder with one .npz per video, in which two classes come and go, and files of the labels and all ratings."""
     folder, random = tmp_path_factory.mktemp("own"), np.random.RandomState(7)
-    prototypes = .2 * random.standard_normal([CLASSES, 1152]).astype("f4")
+    prototypes = .5 * random.standard_normal([CLASSES, RGB + AUDIO]).astype("f4")
     (folder / "features").mkdir()
     with (folder / "labels.csv").open("w") as labels, (folder / "ratings.csv").open("w") as ratings, (
             folder / "labels_of_3862.csv").open("w") as many:
@@ -28,8 +29,8 @@ def own_videos(tmp_path_factory):
             active = np.zeros([SECONDS // 5, CLASSES])
             for label in random.choice(CLASSES, 2, replace=False):
                 active[random.choice(SECONDS // 5, 3, replace=False), label] = 1
-            values = np.repeat(active, 5, axis=0) @ prototypes + .5 * random.standard_normal([SECONDS, 1152])
-            np.savez(str(folder / "features" / ("own%02d.npz" % number)), rgb=values[:, :1024], audio=values[:, 1024:])
+            values = np.repeat(active, 5, axis=0) @ prototypes + .5 * random.standard_normal([SECONDS, RGB + AUDIO])
+            np.savez(str(folder / "features" / ("own%02d.npz" % number)), rgb=values[:, :RGB], audio=values[:, RGB:])
             shown = np.flatnonzero(active.any(axis=0))
             labels.write("own%02d,%s\n" % (number, ";".join(map(str, shown))))
             many.write("own%02d,%s\n" % (number, ";".join(str(500 * label + 3) for label in shown)))
@@ -41,20 +42,20 @@ def own_videos(tmp_path_factory):
 
 
 def test_from_features_to_ranked_segments(own):
-    made, bert = dict(features_dir=own / "features", output_dir=own / "records"), dict(
+    made, bert = dict(FEATURES, features_dir=own / "features", output_dir=own / "records"), dict(
         BERT, bert_config_file=own / "bert_config.json")
     runner.succeed("make_records", labels_file=own / "labels_of_3862.csv", num_shards=2, **made)
-    runner.succeed("train", train_dir=own / "pretrained", train_data_pattern=own / "records/train*", max_steps=10,
+    runner.succeed("train", train_dir=own / "pretrained", train_data_pattern=own / "records/train*", max_steps=2,
                    **dict(bert, **FEATURES))
     runner.succeed("make_records", labels_file=own / "labels.csv", ratings_file=own / "ratings.csv",
                    num_classes=CLASSES, partition="validate", num_shards=8, **made)
     rated = str(own / "records" / "validate*")
     errors = runner.succeed(
         "train", train_dir=own / "model", train_data_pattern=rated, segment_labels=True, holdout_shards=2,
-        num_classes=CLASSES, max_steps=60, init_checkpoint=own / "pretrained" / "model.ckpt-10",
-        **dict(bert, frame_features=True, feature_names="audio,rgb", feature_sizes="128,1024"))
-    assert "16 of the model's 18 variables begin as in %s" % (own / "pretrained" / "model.ckpt-10") in errors
-    assert "the others begin afresh: tower/fully_connected/weights [1152, 6] ([1152, 3862] there), tower/full" in errors
+        num_classes=CLASSES, max_steps=60, init_checkpoint=own / "pretrained" / "model.ckpt-2",
+        feature_names="audio,rgb", feature_sizes="%d,%d" % (AUDIO, RGB), **bert)
+    assert "16 of the model's 18 variables begin as in %s" % (own / "pretrained" / "model.ckpt-2") in errors
+    assert "the others begin afresh: tower/fully_connected/weights [160, 6] ([160, 3862] there), tower/full" in errors
     assert checkpoints.steps(str(own / "model")) == [60]
 
     holdout = dict(train_dir=own / "model", segment_labels=True, holdout_shards=2, batch_size=64)
