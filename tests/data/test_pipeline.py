@@ -1,18 +1,15 @@
 """Batches hold every example as often as they should."""
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from src.common import files
 from src.common.errors import InputError
 from src.data import pipeline
 from tests import declared
 from tests import records
 from tests.complaints import READERS
 from tests.complaints import reader_of
+from tests.programs import runner
 
 RATINGS = [(0, 7, 1), (5, 9, 0)]
 RGB, AUDIO = records.random_frames(1, 12)
@@ -34,8 +31,8 @@ def expected_ids(kind, videos):
 @pytest.mark.parametrize("kind", sorted(READERS))
 def test_evaluation_reads_each_example_once_in_the_same_order_each_time(kind, tmp_path):
     paths = shards_of(kind, tmp_path, num_shards=3, videos=4)
-    runs = [ids(records.fetch(pipeline.evaluation_batches(reader_of(kind), paths, 5, None, 2)))
-            for _ in range(2)]
+    batches = records.Pipeline(lambda paths: pipeline.evaluation_batches(reader_of(kind), paths, 5, None, 2))
+    runs = [ids(batches.read(paths)) for _ in range(2)]
     assert sorted(runs[0]) == expected_ids(kind, 12)
     assert runs[0] == runs[1]
 
@@ -50,7 +47,8 @@ def test_training_reads_each_example_num_epochs_times(kind, tmp_path):
 @pytest.mark.parametrize("kind", sorted(READERS))
 def test_training_shuffles_examples_across_shards(kind, tmp_path):
     paths = shards_of(kind, tmp_path, num_shards=2, videos=10)
-    seen = [ids(records.fetch(pipeline.training_batches(reader_of(kind), paths, 20, None, 1, 2))) for _ in range(2)]
+    batches = records.Pipeline(lambda paths: pipeline.training_batches(reader_of(kind), paths, 20, None, 1, 2))
+    seen = [ids(batches.read(paths)) for _ in range(2)]
     in_order = ids(records.fetch(pipeline.evaluation_batches(reader_of(kind), paths, 20, None, 2)))
     assert seen[0] != seen[1]
     assert in_order not in seen
@@ -97,31 +95,25 @@ def test_read_ratings_of_records_without_any_says_where_they_are_found(kind, tmp
         pipeline.read_ratings(shards_of(kind, tmp_path, num_shards=1))
 
 
-SESSIONS = """
-import sys
-import tensorflow as tf
-from src.data import pipeline, readers
-
-tf.compat.v1.logging.set_verbosity("ERROR")
-reader = readers.create("rgb,audio", "1024,128", frame_features=True)
-batches = tf.compat.v1.data.make_initializable_iterator(pipeline.training_batches(
-    reader, sys.argv[1:], 4, lambda num_frames: num_frames[:, None] - 1, num_epochs=None, num_readers=8))
-batch = batches.get_next()
-for _ in range(30):
-    with tf.compat.v1.Session() as session:
-        session.run(batches.initializer)
-        for _ in range(3):
-            session.run(batch)
-print("read by 30 sessions")
-"""
+def open_and_close_sessions(paths):
+    """Reads training data in many sessions, one after the other, each of which closes while reading goes on."""
+    reader = reader_of("frame")
+    batches = tf.compat.v1.data.make_initializable_iterator(pipeline.training_batches(
+        reader, paths, 4, lambda num_frames: num_frames[:, None] - 1, num_epochs=None, num_readers=8))
+    batch = batches.get_next()
+    for _ in range(30):
+        with tf.compat.v1.Session() as session:
+            session.run(batches.initializer)
+            for _ in range(3):
+                session.run(batch)
+    print("read by 30 sessions")
 
 
 def test_sessions_may_close_while_the_training_data_is_being_read(tmp_path):
-    paths = [records.write(tmp_path / ("train%04d" % shard), [records.random_record(shard, frames=300)] * 10)
+    paths = [records.write(tmp_path / ("train%04d" % shard), [records.random_record(shard, frames=100)] * 10)
              for shard in range(8)]
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", SESSIONS] + paths, cwd=files.PROJECT_DIR,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
-    assert (done.returncode, done.stdout) == (0, b"read by 30 sessions\n"), done.stderr.decode()
+    with runner.Process(open_and_close_sessions, paths) as process:
+        assert process.wait() == 0 and process.output == "read by 30 sessions\n", process.errors
 
 
 def test_the_flag_of_readers_has_the_starter_codes_name(monkeypatch):

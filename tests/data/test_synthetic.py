@@ -1,8 +1,6 @@
 """Synthetic records have YouTube-8M's format, are reproducible, and can be learnt from."""
 import glob
 import os
-import subprocess
-import sys
 import types
 
 import numpy as np
@@ -22,8 +20,8 @@ from src.data import writing
 from src.evaluation import ranking_metrics
 from src.evaluation import ratings
 from src.submission import ranked_csv
+from tests.programs import runner
 
-PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FOLDERS = ["2/frame/train", "2/frame/validate", "3/frame/validate", "3/frame/test"]
 CLASSES = 8
 MIN_FRAMES, MAX_FRAMES = 60, 120
@@ -375,13 +373,6 @@ def test_an_interrupted_run_leaves_no_half_written_shard(tmp_path, monkeypatch):
     assert all(whole[path] == there[path] for path in there)
 
 
-@pytest.mark.parametrize("program", [[os.path.join(PROJECT, "src", "make_synthetic_data.py")],
-                                     ["-m", "src.make_synthetic_data"]])
-def test_runs_as_a_file_and_as_a_module(tmp_path, program):
-    flags = ["--%s=%s" % flag for flag in dict(TINY, output_dir="out", num_classes=CLASSES).items()]
-    process = subprocess.Popen([sys.executable, "-W", "ignore"] + program + flags, cwd=str(tmp_path),
-                               env=dict(os.environ, PYTHONPATH=PROJECT if program[0] == "-m" else ""),
-                               stderr=subprocess.PIPE, universal_newlines=True)
-    errors = process.communicate()[1]
-    assert process.returncode == 0, errors
+def test_the_program_writes_what_its_main_does(tmp_path):
+    runner.succeed("make_synthetic_data", cwd=tmp_path, **dict(TINY, output_dir="out", num_classes=CLASSES))
     assert contents(tmp_path / "out") == contents(make(tmp_path / "same"))

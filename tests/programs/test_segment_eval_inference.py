@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from src import segment_eval_inference
 from src.common.errors import InputError
+from tests.programs import runner
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 AS_FILE = [os.path.join(PROJECT, "src", "segment_eval_inference.py")]
@@ -52,8 +53,10 @@ def test_prints_the_map(folder, program):
 
 def test_a_malformed_line_ends_with_one_sentence(folder):
     (folder / "ranked.csv").write_text(RANKED + "12;a:0\n")
-    code, output, errors = run(AS_FILE, folder, "--submission_file=ranked.csv", "--label_cache=ratings.csv")
-    assert (code, output) == (1, "")
+    with runner.Run("segment_eval_inference", cwd=folder, submission_file="ranked.csv",
+                    label_cache="ratings.csv") as started:
+        assert (started.wait(), started.output) == (1, "")
+        errors = started.errors
     assert errors.splitlines()[-1] == ('error: ranked.csv, line 4: "12;a:0" has no comma: give a class, a comma and '
                                        'its segments, separated by blanks.')
 
