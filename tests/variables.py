@@ -1,4 +1,5 @@
-"""Assigns a test's values to variables."""
+"""A test's variables: their values, and what a training saves of them."""
+import tensorflow as tf
 
 
 def assign(session, values):
@@ -9,3 +10,10 @@ def assign(session, values):
     """
     session.run([variable.initializer for variable in values],
                 {variable.initializer.inputs[1]: value for variable, value in values.items()})
+
+
+def with_adam(variables, trainable):
+    """{name: (dtype, shape)} of a training's checkpoint."""
+    names = dict(variables, beta1_power=[], beta2_power=[])
+    names.update((name + slot, variables[name]) for name in trainable for slot in ("/Adam", "/Adam_1"))
+    return dict({name: (tf.float32, shape) for name, shape in names.items()}, global_step=(tf.int32, []))

@@ -14,6 +14,7 @@ from src.training import losses
 from src.training import towers
 from tests.golden import fill
 from tests.variables import assign
+from tests.variables import with_adam
 
 tf1 = tf.compat.v1
 CASES = sorted(glob.glob(os.path.join(os.path.dirname(fill.__file__), "*.json")))
@@ -72,7 +73,7 @@ def test_names_shapes_and_predictions(golden):
         np.testing.assert_allclose(session.run(predictions), golden["predictions"], atol=2e-5)
 
 
-def test_three_updates(golden):
+def test_what_training_saves_and_three_updates(golden):
     case = golden["case"]
     reader = ConstantReader(case)
     checkpoints.create_global_step()
@@ -81,6 +82,9 @@ def test_three_updates(golden):
         losses.Objective(losses.create("CrossEntropyLoss")), towers.Updates(
             lambda step: (tf1.train.AdamOptimizer(case["learning_rate"]), tf.constant(case["learning_rate"]))),
         frames_sampled=False)
+    saved = {variable.op.name: (variable.dtype.base_dtype, variable.shape.as_list())
+             for variable in tf1.global_variables()}
+    assert saved == with_adam(golden["variables"], golden["trainable"])
     with tf1.Session() as session:
         fill_variables(session, graph.model_variables, golden["values"])
         updates = [session.run((graph.loss, graph.regularization_loss, graph.train_op))[:2] for _ in range(3)]

@@ -1,6 +1,5 @@
 """Checkpoints travel between this project and plain TensorFlow programs such as the original code."""
 import glob
-import json
 import os
 
 import numpy as np
@@ -17,26 +16,18 @@ from src.training import tf_cluster
 from src.training import towers
 from src.training import trainer
 from tests.golden import fill
+from tests.variables import with_adam
 
 tf1 = tf.compat.v1
 BATCH, FEATURES, VOCAB, MIXTURES, RATE = 5, 4, 3, 2, .01
 INPUT = np.random.RandomState(1).randn(BATCH, FEATURES).astype("f4")
 LABELS = (np.random.RandomState(2).rand(BATCH, VOCAB) < .4).astype("f4")
-GOLDEN = [path for path in sorted(glob.glob(os.path.join(os.path.dirname(fill.__file__), "*.json")))
-          if not os.path.basename(path).startswith("metrics")]
 
 TRAINED = {"tower/gates/weights": [FEATURES, VOCAB * (MIXTURES + 1)],
            "tower/experts/weights": [FEATURES, VOCAB * MIXTURES], "tower/experts/biases": [VOCAB * MIXTURES],
            "tower/gating_prob_weights": [VOCAB, VOCAB], "tower/gating_prob_bn/gamma": [VOCAB],
            "tower/gating_prob_bn/beta": [VOCAB]}
 MOVING = {"tower/gating_prob_bn/moving_mean": [VOCAB], "tower/gating_prob_bn/moving_variance": [VOCAB]}
-
-
-def with_adam(variables, trainable):
-    """{name: (dtype, shape)} of a training's checkpoint."""
-    names = dict(variables, beta1_power=[], beta2_power=[])
-    names.update((name + slot, variables[name]) for name in trainable for slot in ("/Adam", "/Adam_1"))
-    return dict({name: (tf.float32, shape) for name, shape in names.items()}, global_step=(tf.int32, []))
 
 
 def written(checkpoint):
@@ -187,29 +178,3 @@ def test_weights_that_do_not_fit_are_not_to_be_frozen(theirs):
     graph = train_graph(model, ConstantReader(), freeze="tower/(experts|gating_prob).*")
     with pytest.raises(InputError, match="--freeze keeps tower/experts/weights as it is, but .* does not hold it in"):
         trainer.initializer(theirs, graph)
-
-
-class FramesReader(object):
-    """Batches of a golden case's size, for graphs that are built but not run."""
-
-    def __init__(self, case):
-        self.num_classes, self._shape = case["vocab"], [case["batch"], case["max_frames"], 1152]
-
-    def next_batch(self):
-        return {"frames": tf1.placeholder(tf.float32, self._shape),
-                "num_frames": tf1.placeholder(tf.int32, self._shape[:1]),
-                "labels": tf1.sparse_placeholder(tf.float32, [self._shape[0], self.num_classes])}
-
-    def model_input_raw(self, batch):
-        return batch["frames"]
-
-
-@pytest.mark.parametrize("path", GOLDEN, ids=os.path.basename)
-def test_training_of_each_kind_saves_the_originals_names_shapes_and_types(path):
-    with open(path) as stream:
-        golden = json.load(stream)
-    case = golden["case"]
-    train_graph(models.create(case["model"], **case["flags"]), FramesReader(case))
-    saved = {variable.op.name: (variable.dtype.base_dtype, variable.shape.as_list())
-             for variable in tf1.global_variables()}
-    assert saved == with_adam(golden["variables"], golden["trainable"])
