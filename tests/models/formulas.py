@@ -1,4 +1,6 @@
 """What the tests of models share: frames and weights that are known, running a model on them, formulas in NumPy."""
+import functools
+
 import numpy as np
 import tensorflow as tf
 
@@ -12,6 +14,7 @@ IMAGE, SOUND = ("rgb", RGB), ("audio", AUDIO)
 SMALL = dict(nextvlad_cluster_size=2, nextvlad_hidden_size=8, groups=16, expansion=1, gating_reduction=4)
 
 
+@functools.lru_cache(maxsize=64)
 def value(name, shape):
     """`fill.value`; the biases before a relu6 are so large that both of its bends are reached."""
     return fill.value(name, shape) * (80 if name.endswith(("hidden1_bn/beta", "hidden2_biases")) else 1)
@@ -33,7 +36,7 @@ def build(build_outputs):
     with tf1.variable_scope("tower"):
         outputs = build_outputs()
     session = tf1.Session()
-    assign(session, {one: value(one.op.name, one.shape.as_list()) for one in tf1.global_variables()})
+    assign(session, {one: value(one.op.name, tuple(one.shape.as_list())) for one in tf1.global_variables()})
     return outputs, session
 
 

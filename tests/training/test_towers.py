@@ -65,8 +65,9 @@ def fetch(session, graph):
                     session.run(graph.model_variables)))
 
 
-@pytest.mark.parametrize("num_towers, batch_size", [(2, 8), (2, 7), (3, 7), (3, 4), (3, 2), (2, 1), (4, 1)])
-@pytest.mark.parametrize("mask", [False, True])
+@pytest.mark.parametrize("num_towers, batch_size, mask", [
+    (2, 8, False), (2, 7, False), (3, 7, False), (3, 4, False), (3, 2, False), (2, 1, False), (4, 1, False),
+    (2, 7, True), (3, 2, True), (4, 1, True)])
 def test_towers_train_like_one_with_the_whole_batch(num_towers, batch_size, mask):
     adam = dict(optimizer=tf1.train.AdamOptimizer, clip=.5, penalty=1.0, l2_penalty=.1, updates=2,
                 batch_size=batch_size, mask=mask, rated=RATED if mask else None)
@@ -176,9 +177,9 @@ def test_several_towers_share_variables_on_the_cpu_or_the_parameter_server(clust
     assert placed == expected
 
 
-@pytest.mark.parametrize("num_towers", [1, 2])
-@pytest.mark.parametrize("name, custom", [("AdamOptimizer", ""), ("GradientDescentOptimizer", ""), ("", "bert"),
-                                          ("", "radam")])
+@pytest.mark.parametrize("name, custom, num_towers", [
+    ("AdamOptimizer", "", 1), ("AdamOptimizer", "", 2), ("GradientDescentOptimizer", "", 1), ("", "bert", 1),
+    ("", "radam", 1)])
 def test_a_scaled_loss_trains_to_the_same_weights(num_towers, name, custom):
     (_, plain, losses_), (_, scaled, scaled_losses) = (
         train(4, num_towers, clip=.1, penalty=1.0, model="MoeModel",
