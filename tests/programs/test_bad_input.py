@@ -82,29 +82,30 @@ def make_evil_tgz(work):
 PATTERN_FLAGS = {"train": "train_data_pattern", "eval": "eval_data_pattern",
                  "inference": "input_data_pattern"}
 ALL, LABELLED = ("train", "eval", "inference"), ("train", "eval")
-RECORDS = {  # the programs that read them, their pattern, and the case
+# The programs that read them, their pattern, and the case; tests/data tries the readers that the programs share.
+RECORDS = {
     "no file": (ALL, "{data}/none*", case(
         "No file matches --", "_data_pattern={data}/none*", "quote the glob")),
     "no pattern": (ALL, "", case("_data_pattern is empty", "give it a path or a glob")),
     "truncated": (ALL, "{bad}/truncated*", case(
         "{bad}/truncated0000.tfrecord, record 2", "is truncated or corrupt: fetch the shard")),
-    "corrupt": (ALL, "{bad}/corrupt*", case(
+    "corrupt": (("train",), "{bad}/corrupt*", case(
         "{bad}/corrupt0000.tfrecord, record 1", "is truncated or corrupt: fetch the shard")),
-    "no TFRecord": (ALL, "{bad}/text*", case(
+    "no TFRecord": (("inference",), "{bad}/text*", case(
         "{bad}/text0000.tfrecord is no TFRecord but text", "fetch the shard itself, or correct the pattern")),
-    "cut within a header": (ALL, "{bad}/cut*", case(
+    "cut within a header": (("eval",), "{bad}/cut*", case(
         "{bad}/cut0000.tfrecord, record 3", "is truncated or corrupt: fetch the shard")),
-    "an id beyond its record": (ALL, "{bad}/overlong*", case(
+    "an id beyond its record": (("train",), "{bad}/overlong*", case(
         "{bad}/overlong0000.tfrecord, record 1, is not a frame-level SequenceExample", "no protocol buffer")),
-    "frames beyond their record": (ALL, "{bad}/endless*", case(
+    "frames beyond their record": (("inference",), "{bad}/endless*", case(
         "{bad}/endless0000.tfrecord, record 1, is not a frame-level SequenceExample", "no protocol buffer")),
     "another kind of record": (ALL, "{bad}/garbage*", case(
         "{bad}/garbage0000.tfrecord, record 0,", "is not a frame-level SequenceExample", "check --f")),
-    "wrong size": (ALL, "{bad}/wide*", case(
+    "wrong size": (("eval",), "{bad}/wide*", case(
         "{bad}/wide0000.tfrecord, record 1, holds rgb frames that are not 6 bytes long", "--feature_sizes")),
-    "without audio": (ALL, "{bad}/silent*", case(
+    "without audio": (("train",), "{bad}/silent*", case(
         "{bad}/silent0000.tfrecord, record 0,", "audio", "--feature_names")),
-    "a link to itself": (ALL, "{bad}/loop*", case(
+    "a link to itself": (("inference",), "{bad}/loop*", case(
         "{bad}/loop0000.tfrecord; Too many levels of symbolic links: remove the symbolic link that leads to itself")),
     "without records": (ALL, "{bad}/empty*", case(" hold no ")),
     "an id that no CSV could hold": (("inference",), "{bad}/id*", case(
@@ -114,10 +115,10 @@ RECORDS = {  # the programs that read them, their pattern, and the case
     "without labels": (LABELLED, "{bad}/unlabelled*", case(
         "None of the 3 videos in the 1 shards such as {bad}/unlabelled0000.tfrecord has a label", "not with test",
         segment_labels=False)),
-    "labels": (LABELLED, "{bad}/label*", case(
+    "labels": (("train",), "{bad}/label*", case(
         "{bad}/label0000.tfrecord, record 1, has a label outside 0..3861: check --num_classes", "replace the shard",
         segment_labels=False)),
-    "ratings": (LABELLED, "{bad}/rating*", case(
+    "ratings": (("eval",), "{bad}/rating*", case(
         "{bad}/rating0000.tfrecord, record 1, has a label outside 0..3861", segment_labels=True)),
     "without ratings": (LABELLED, "{bad}/unrated*", case(
         "hold no example", "3/frame/validate", segment_labels=True)),
