@@ -17,7 +17,7 @@ from tests.programs import runner
 
 RGB, AUDIO = 1024, 128  # so that writing a checkpoint takes a while
 FEATURES = dict(frame_features=True, feature_names="rgb,audio", feature_sizes="%d,%d" % (RGB, AUDIO))
-LAST_STEP = 5
+LAST_STEP = 3
 
 
 def leftovers(folder):

@@ -29,6 +29,7 @@ def kill_when(run, happens):
     deadline = time.time() + runner.TIMEOUT
     while not happens():
         assert run.is_running and time.time() < deadline, run.errors
+        time.sleep(.001)
     run.kill()
 
 
@@ -46,8 +47,8 @@ MOMENTS = {
     "train-inside a checkpoint": ("train", lambda work: exists(work, "model/model.ckpt-*tempstate*")),
     "train-before the index": ("train", lambda work: exists(work, "model/model.ckpt-2.data-00000-of-00001")),
     "train-inside an export": ("train", lambda work: exists(work, "model/export/.step_2.*.tmp")),
-    "train-inside the last export": ("train", lambda work: exists(work, "model/export/.step_5.*.tmp")),
-    "train-after an export": ("train", lambda work: exists(work, "model/export/step_3")),
+    "train-inside the last export": ("train", lambda work: exists(work, "model/export/.step_3.*.tmp")),
+    "train-after an export": ("train", lambda work: exists(work, "model/export/step_2")),
     "eval-inside the inference model": ("eval", lambda work: exists(work, "model/.inference_model.*.tmp/*")),
     "eval-between evaluations": ("eval", lambda work: written(work, "model/eval/results.csv", "True", 2)),
     "inference-inside the CSV": ("inference", lambda work: exists(work, ".out.csv.*.tmp")),
