@@ -366,13 +366,13 @@ sys.exit(code)"""
 
 
 def run_all(local, workplace, data_dir, *arguments):
-    """Runs all steps locally -> the programs that ran, except checkpoints.py, and standard error."""
+    """Runs all steps locally -> the programs that ran, except checkpoints.py, standard output and standard error."""
     (local / "ran").write_text("")
     # Relative paths start at the caller's folder, the bucket.
-    errors = workplace.run("bert_mean_l2h12", "all", *arguments, root=str(local), DATA_DIR=data_dir,
-                           MODELS_DIR="models", PREDICTIONS_DIR="predictions")[1]
+    output, errors = workplace.run("bert_mean_l2h12", "all", *arguments, root=str(local), DATA_DIR=data_dir,
+                                   MODELS_DIR="models", PREDICTIONS_DIR="predictions")
     programs = [os.path.basename(line)[:-3] for line in (local / "ran").read_text().splitlines()]
-    return [program for program in programs if program != "checkpoints"], errors
+    return [program for program in programs if program != "checkpoints"], output, errors
 
 
 @pytest.fixture(scope="module")
@@ -389,7 +389,7 @@ def test_all_on_this_machine_skips_what_is_done(local, finished, data_dir):
     def programs_run():
         return run_all(local, finished, data_dir)[0]
 
-    programs, errors = run_all(local, finished, data_dir, "--on", "local")
+    programs, _, errors = run_all(local, finished, data_dir, "--on", "local")
     assert programs == [] and errors.count("is done already: skipped") == len(STEPS)
     other_rows = os.path.join(finished.bucket, "models", "bert_mean_l2h12", "eval", "results.csv")
     with open(other_rows) as stream:
@@ -405,8 +405,8 @@ def test_all_on_this_machine_skips_what_is_done(local, finished, data_dir):
     assert programs_run() == ["inference"]
     for path in glob.glob(os.path.join(finished.bucket, "models", "bert_mean_l2h12", "model.ckpt-4.*")):
         os.remove(path)
-    programs = programs_run()  # the fine-tuning is completed, and the steps after it run again
-    assert programs[:2] == ["train", "eval"] and programs[-2:] == ["inference", "inference"]
+    _, output, _ = run_all(local, finished, data_dir, "--dry_run")
+    assert [words[1] for words in printed_commands(output)[1]][:2] == ["src/train.py", "src/eval.py"]
 
 
 @pytest.fixture
