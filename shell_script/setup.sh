@@ -175,6 +175,16 @@ has_gpu() {
         { [ -e /proc/driver/nvidia/version ] || [ -e /dev/nvidia0 ] || nvidia-smi &> /dev/null; }
 }
 
+# Today's Dask has "dask worker" and "dask scheduler". These are the names in TensorFlow 1.15's environment, too.
+name_dask_commands() {
+    local what
+    for what in worker scheduler; do
+        # shellcheck disable=SC2016  # the command expands it
+        printf '#!/bin/sh\nexec "$(dirname "$(readlink -f "$0")")/dask" %s "$@"\n' "$what" > "$environment/bin/dask-$what"
+        chmod +x "$environment/bin/dask-$what"
+    done
+}
+
 pip_install() {
     # --quiet twice shows errors only.
     "$environment/bin/python" -m pip install --quiet --quiet --disable-pip-version-check "$@" ||
@@ -264,6 +274,7 @@ if [ "${installed#"$wanted"}" = "$installed" ]; then
     [ "$tensorflow" = 2 ] || pip_install --upgrade pip==21.3.1
     pip_install "${packages[@]}"
     [ -z "$cuda" ] || link_cusolver
+    [ "$tensorflow" = 1 ] || name_dask_commands
     echo "$wanted" > "$environment/setup_stamp"
     say "done"
 fi

@@ -24,6 +24,7 @@ def prepare():
     The package calls it when it is imported, so that it holds in every process that uses the package.
     """
     if not IS_2:
+        os.environ["TF2_BEHAVIOR"] = "0"  # TensorFlow 2 leaves a 1 there to its children, which 1.15 would follow
         return
     if "tensorflow" in sys.modules:
         sys.modules["tensorflow"].compat.v1.disable_v2_behavior()

@@ -1,4 +1,5 @@
 """Reaching a Dask scheduler, or starting one with workers on this machine."""
+import asyncio
 import contextlib
 import logging
 import os
@@ -13,6 +14,7 @@ import time
 
 import dask
 import distributed
+from distributed.comm import connect
 
 from src.common import runtime
 from src.common.errors import InputError
@@ -42,12 +44,20 @@ def client(address, timeout):
     security = _security(address, scheme)
     _wait_for(address, (host, port), timeout)
     _silence()
+    seconds = min(timeout, _HANDSHAKE_SECONDS)
     try:
-        return distributed.Client(address, timeout=min(timeout, _HANDSHAKE_SECONDS), security=security,
-                                  set_as_default=False)
+        with contextlib.closing(asyncio.new_event_loop()) as loop:
+            loop.run_until_complete(asyncio.wait_for(_greet(address, security, seconds), seconds))
+        return distributed.Client(address, timeout=seconds, security=security, set_as_default=False)
     except Exception as error:  # pylint: disable=broad-except
         _wait_for(address, (host, port), 0)  # it may have ended meanwhile
         raise InputError(_no_scheduler(address, scheme, (host, port), error))
+
+
+async def _greet(address, security, seconds):
+    """Connects and closes again, in limited time: today's distributed.Client waits for a silent server for ever."""
+    comm = await connect(address, timeout=seconds, **security.get_connection_args("client"))
+    await comm.close()
 
 
 def _silence():

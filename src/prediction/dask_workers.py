@@ -65,7 +65,8 @@ class _Worker(object):
         metrics, limit = told.get("metrics", {}), told.get("memory_limit")
         if now - self._heard > SILENT_SECONDS:
             self.problem = "does not answer"
-        elif limit and metrics.get("ready") and not metrics.get("executing"):  # it has tasks, but runs none
+        elif told.get("status") == "paused" or limit and metrics.get("ready") and not metrics.get("executing"):
+            # It has tasks, but runs none; today's Dask takes them away from it.
             self.problem = "is paused, as it holds %d MB of its memory limit of %d MB" % (
                 metrics["memory"] // 10 ** 6, limit // 10 ** 6)
         else:

@@ -41,7 +41,7 @@ def result(future):
 
 
 def lost(times):
-    return [KilledWorker("task", None)] * times
+    return [KilledWorker.__new__(KilledWorker)] * times
 
 
 def test_a_task_that_lost_its_workers_is_tried_again_up_to_a_bound():

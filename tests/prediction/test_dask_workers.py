@@ -184,7 +184,7 @@ def test_a_worker_that_cannot_load_the_code_is_named(client, error, told):
 
 
 def test_a_worker_that_is_killed_and_started_again_at_its_address_is_checked_again(client):
-    client.add(A, status="error", error=KilledWorker("check", None))
+    client.add(A, status="error", error=KilledWorker.__new__(KilledWorker))
     workers, submit = watch(client), client.submit
 
     def again(*args, **kwargs):
@@ -192,7 +192,7 @@ def test_a_worker_that_is_killed_and_started_again_at_its_address_is_checked_aga
         return submit(*args, **kwargs)
 
     client.submit = again
-    client.checks[A].status, client.checks[A].exception = "error", lambda: KilledWorker("check", None)
+    client.checks[A].status, client.checks[A].exception = "error", lambda: KilledWorker.__new__(KilledWorker)
     workers._workers[A] = dask_workers._Worker(client.checks[A])
     assert workers.num_ready() == 1
 
