@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 import numpy as np
 import tensorflow as tf
 
+from src.common import atomic
 from src.common import files
 from src.common import text
 from src.common.errors import InputError
@@ -38,22 +39,30 @@ def find(folder):
     Raises:
       InputError: there is no file, a name is no id, or two files have the same id.
     """
-    found = collections.OrderedDict()
-    for name in sorted(files.names(folder)):
-        path = os.path.join(folder, name)
-        if not name.startswith("."):
-            try:
-                video = segment_ids.composed(os.path.splitext(name)[0].encode())
-            except UnicodeEncodeError:
-                raise InputError("%s is not UTF-8: rename the file." % ascii(path))
-            check_id(video, path)
-            if video in found:
-                raise InputError("%s and %s are both of the video %s: remove one of the two."
-                                 % (found[video], path, text.shown(video.decode())))
-            found[video] = path
+    found = by_id([os.path.join(folder, name) for name in sorted(files.names(folder)) if not name.startswith(".")])
     if not found:
         raise InputError("--features_dir=%s holds no file: give a folder of .npz files or of MediaPipe's "
                          "SequenceExamples, one per video." % folder)
+    return found
+
+
+def by_id(paths):
+    """OrderedDict video id (bytes) -> path; file names without extension are the ids.
+
+    Raises:
+      InputError: a name is no id, or two files have the same id.
+    """
+    found = collections.OrderedDict()
+    for path in paths:
+        try:
+            video = segment_ids.composed(os.path.splitext(os.path.basename(path))[0].encode())
+        except UnicodeEncodeError:
+            raise InputError("%s is not UTF-8: rename the file." % ascii(path))
+        check_id(video, path)
+        if video in found:
+            raise InputError("%s and %s are both of the video %s: remove one of the two."
+                             % (found[video], path, text.shown(video.decode())))
+        found[video] = path
     return found
 
 
@@ -67,6 +76,22 @@ def check_id(video, path):
         raise InputError("%s gives a video the id %s, which is not 1 to %d bytes without comma, colon, blank and "
                          "control characters: rename the file."
                          % (path, text.quoted(video), segment_ids.MAX_VIDEO_BYTES))
+
+
+def write(path, lists):
+    """Writes the features of a video as an .npz, which appears when it is whole.
+
+    Args:
+      path: local or gs://.
+      lists: {name: float32 [seconds, features]}; floats beyond -FAR..FAR are clipped, as `read` refuses them.
+
+    Raises:
+      InputError: it cannot be written.
+    """
+    content = io.BytesIO()
+    np.savez(content, **{name: values.clip(-FAR, FAR) for name, values in lists.items()})
+    with atomic.replacing(path, "wb") as stream:
+        stream.write(content.getvalue())
 
 
 def read(path, features):

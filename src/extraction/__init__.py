@@ -1,0 +1,1 @@
+"""Films -> the features of YouTube-8M: decoding, the two published networks, PCA."""
