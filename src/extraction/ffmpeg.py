@@ -21,8 +21,10 @@ MAX_PIXELS = 1 << 27  # of a frame; 16K video has this many
 READ_SECONDS = 5  # of sound per block
 # For second k the frame that is nearest to k, of two as near the later one; where no frame is within half a second, the
 # last one again. The filter fps takes the last frame whose time is up to k, so each frame is brought forward to the
-# middle between it and the frame before it, but by less than half a second. Times are in microseconds.
-FRAMES = "settb=AVTB,setpts='if(N,max((PREV_INPTS+PTS)/2,PTS-499999),PTS)',fps=1:round=up:start_time=0"
+# middle between it and the frame before it, but by less than half a second. Times are in microseconds. A picture that
+# starts half a second after the sound, or later, repeats its first frame; an earlier start is that of the container.
+FRAMES = ("settb=AVTB,setpts='if(N,max((PREV_INPTS+PTS)/2,PTS-499999),PTS)-lt(STARTPTS,500000)*STARTPTS',"
+          "fps=1:round=up:start_time=0")
 COLOURS = "scale=in_color_matrix=bt601"  # as OpenCV, with which MediaPipe reads films, whatever matrix a film names
 SOUND = "aresample=async=1:first_pts=0"  # silence where the sound starts late or has a gap
 _PREFIX = re.compile(r"^(\[[^\]]* @ 0x[0-9a-f]+\] *)+")

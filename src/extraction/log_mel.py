@@ -1,7 +1,7 @@
 """Log-mel patches of sound, the input of VGGish, as in MediaPipe's YouTube-8M extractor.
 
-A patch is the log-mel spectrogram of .975 s: 96 windows of 25 ms, one every 10 ms, in 64 bands. There is a patch for each
-second. tensorflow/models computes the same for the samples that are there; the end of the sound is MediaPipe's.
+A patch is the log-mel spectrogram of .975 s: 96 windows of 25 ms, one every 10 ms, in 64 bands. There is one patch per
+second. The front end of tensorflow/models computes the same numbers, but drops the incomplete patch at the end.
 """
 import math
 
@@ -97,7 +97,8 @@ class Patches(object):
         """Yields the patches of what is left; a sound of less than `num_samples` is first filled up with silence."""
         missing = max(0, num_samples - self.num_samples)
         rest = np.concatenate([self._rest, np.zeros(missing, np.float32)])
-        for start in range(0, num_patches(len(rest)) * PATCH_STEP * STEP, PATCH_STEP * STEP):
+        left = num_patches(self.num_samples + missing) - self.count
+        for start in range(0, left * PATCH_STEP * STEP, PATCH_STEP * STEP):
             self.count += 1
             yield last_patch(rest[start:])
 

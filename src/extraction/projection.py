@@ -97,7 +97,7 @@ def _of_npz(path, names):
     except InputError:
         raise
     except Exception:  # pylint: disable=broad-except
-        raise InputError("%s is no .npz file with %s: download it again." % (published.shown(path), " and ".join(names)))
+        raise InputError("%s is no .npz with %s: download it again." % (published.shown(path), " and ".join(names)))
 
 
 def matrix_data(content, shown):

@@ -135,7 +135,7 @@ def write_networks(folder):
 
 def ffmpeg(*arguments):
     """Runs ffmpeg, which must succeed."""
-    subprocess.check_call(["ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", "-y"] + list(map(str, arguments)))
+    subprocess.check_call(["ffmpeg", "-nostdin", "-loglevel", "error", "-y"] + list(map(str, arguments)))
 
 
 def numbered(rate, seconds):
