@@ -81,12 +81,11 @@ def _read_frame(path):
     Raises:
       InputError: the file holds something else.
     """
+    content = published.read(path)
     try:
-        found = _Unpickler(io.BytesIO(published.read(path)), encoding="latin1").load()
+        found = _Unpickler(io.BytesIO(content), encoding="latin1").load()
         before, after = (np.asarray(found[name], np.float64).reshape(size) for name, size in (
             ("original", 2048), ("pca", 1024)))
-    except InputError:
-        raise
     except Exception:  # pylint: disable=broad-except
         raise InputError("%s is no pickle of the arrays original [2048] and pca [1024]: download it again." % path)
     return before, after

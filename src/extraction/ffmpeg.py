@@ -77,8 +77,10 @@ def _check_runs(program, shown):
     try:
         done = subprocess.run([program, "-version"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, timeout=PROBE_SECONDS)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise InputError("%s does not run (%s): %s." % (shown, getattr(error, "strerror", "no answer"), HOW_TO_GET))
+    except OSError as error:
+        raise InputError("%s does not run (%s): %s." % (shown, os.strerror(error.errno), HOW_TO_GET))
+    except subprocess.TimeoutExpired:
+        raise InputError("%s gives no answer: %s." % (shown, HOW_TO_GET))
     name = os.path.basename(program)
     if done.returncode or not done.stdout.startswith((b"ffmpeg version", b"ffprobe version")):
         raise InputError("%s is no working ffmpeg or ffprobe (%s): %s." % (

@@ -36,13 +36,12 @@ def of_images(folder, inputs=2048, outputs=1024):
     paths = published.either(folder, [published.IMAGE_MEAN, published.IMAGE_MATRIX], [published.IMAGE_PCA])
     if len(paths) == 2:
         return _of_mediapipe(paths, inputs, outputs)
-    mean, values, vectors = (_array(_of_npy(path), path, least) for path, least in zip(
-        paths, [(inputs, 1), (outputs, 1), (outputs, inputs)]))
-    # Each row of eigenvecs.npy is an eigenvector; there are as many as inputs.
-    if mean.shape[0] != inputs or vectors.shape[1] != inputs or values.min() < 0:
-        raise InputError("%s is not the PCA of google/youtube-8m: download it again." % published.shown(paths[2]))
-    scale = np.sqrt(values[:outputs, :1].astype(np.float64) + _EPSILON)
-    return Projection(mean[:, 0], vectors[:outputs] / scale)
+    # Each row of eigenvecs.npy is an eigenvector; there are more than `outputs`.
+    mean, values, vectors = (_checked(_of_npy(path)[:most], path, shape) for path, most, shape in zip(
+        paths, (None, outputs, outputs), [(inputs, 1), (outputs, 1), (outputs, inputs)]))
+    if values.min() < 0:
+        raise InputError("%s holds negative eigenvalues: download it again." % published.shown(paths[1]))
+    return Projection(mean[:, 0], vectors / np.sqrt(values.astype(np.float64) + _EPSILON))
 
 
 def of_sound(folder, size=128):
@@ -50,52 +49,44 @@ def of_sound(folder, size=128):
     paths = published.either(folder, [published.SOUND_MEAN, published.SOUND_MATRIX], [published.SOUND_PCA])
     if len(paths) == 2:
         return _of_mediapipe(paths, size, size)
-    path, = paths
-    arrays = _of_npz(path, ["pca_means", "pca_eigen_vectors"])
-    mean, vectors = arrays[0].reshape(-1), _array(arrays[1], path, (size, size))
-    if mean.shape != (size,) or vectors.shape != (size, size) or not np.isfinite(mean).all():
-        raise InputError("%s is not VGGish's PCA: download it again." % published.shown(path))
-    return Projection(mean, vectors)
+    mean, vectors = _of_npz(paths[0], ["pca_means", "pca_eigen_vectors"])
+    return Projection(_checked(mean.reshape(-1, 1), paths[0], (size, 1))[:, 0],
+                      _checked(vectors, paths[0], (size, size)))
 
 
 def _of_mediapipe(paths, inputs, outputs):
-    found = []
-    for path, shape in zip(paths, [(inputs, 1), (outputs, inputs)]):
-        matrix = _array(matrix_data(published.read(path), published.shown(path)), path, (1, 1))
-        if matrix.shape != shape:
-            raise InputError("%s is a matrix [%d, %d] and not [%d, %d]: download it again." % (
-                (published.shown(path),) + matrix.shape + shape))
-        found.append(matrix)
-    return Projection(found[0][:, 0], found[1])
+    mean, matrix = (_checked(matrix_data(published.read(path), path), path, shape) for path, shape in zip(
+        paths, [(inputs, 1), (outputs, inputs)]))
+    return Projection(mean[:, 0], matrix)
 
 
-def _array(values, path, least):
-    """Values, if they are a matrix of at least a shape and finite.
+def _checked(values, path, shape):
+    """The values, if they are finite floats of a shape.
 
     Raises:
       InputError: they are not.
     """
-    if values.ndim != 2 or values.dtype.kind != "f" or values.shape[0] < least[0] or values.shape[1] < least[1]:
-        raise InputError("%s has the shape %s and type %s, not floats [%d, %d]: download it again." % (
-            (published.shown(path), list(values.shape), values.dtype) + least))
+    if values.shape != shape or values.dtype.kind != "f":
+        raise InputError("%s holds %s %s and not floats %s: download it again." % (
+            published.shown(path), values.dtype, list(values.shape), list(shape)))
     if not np.isfinite(values).all():
         raise InputError("%s holds numbers that are not finite: download it again." % published.shown(path))
     return values
 
 
 def _of_npy(path):
+    content = published.read(path)
     try:
-        return np.load(io.BytesIO(published.read(path)), allow_pickle=False)
+        return np.load(io.BytesIO(content), allow_pickle=False)
     except (ValueError, EOFError, OSError):
         raise InputError("%s is no .npy file: download it again." % published.shown(path))
 
 
 def _of_npz(path, names):
+    content = published.read(path)
     try:
-        with np.load(io.BytesIO(published.read(path)), allow_pickle=False) as found:
+        with np.load(io.BytesIO(content), allow_pickle=False) as found:
             return [found[name] for name in names]
-    except InputError:
-        raise
     except Exception:  # pylint: disable=broad-except
         raise InputError("%s is no .npz with %s: download it again." % (published.shown(path), " and ".join(names)))
 

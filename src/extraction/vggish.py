@@ -60,15 +60,12 @@ def _shapes(path):
     width = 1
     for scope in [scope for scope, _ in CONVOLUTIONS] + DENSE:
         width *= _POSITIONS if scope == DENSE[0] else 1
-        name = "vggish/%s/weights" % scope
+        weights, biases = (shapes.get("vggish/%s/%s" % (scope, name)) for name in ("weights", "biases"))
         before = ([] if scope in DENSE else [3, 3]) + [width]
-        shape = shapes.get(name, [])
-        width = shape[-1] if shape else 0
-        if shape[:-1] != before or shapes.get("vggish/%s/biases" % scope) != [width]:
-            raise InputError("%s is not VGGish: its variable %s is %s and not %s: download it again." % (
-                path, name, shape or "missing", before + ["n"]))
-    if width != SIZE:
-        raise InputError("%s gives %d numbers and not %d: download it again." % (path, width, SIZE))
+        if not weights or weights[:-1] != before or biases != weights[-1:]:
+            raise InputError("%s is not VGGish: its layer vggish/%s has weights %s and biases %s, not [%s, n] and [n]: "
+                             "download it again." % (path, scope, weights, biases, ", ".join(map(str, before))))
+        width = weights[-1]
     return shapes
 
 

@@ -139,15 +139,16 @@ def ffmpeg(*arguments):
 
 
 def numbered(rate, seconds):
-    """ffmpeg's arguments for a picture of 96 x 32 that shows its frame's number in 12 black and white bars."""
-    bars = "+".join("255*eq(floor(X/8),%d)*mod(floor(N/%d),2)" % (bit, 2 ** bit) for bit in range(12))
-    return ["-f", "lavfi", "-i", "color=black:size=96x32:rate=%s:duration=%s,format=gray,geq=lum='%s'" % (
+    """ffmpeg's arguments for a picture of 24 x 8 that shows its frame's number in 12 black and white bars."""
+    bars = "+".join("255*eq(floor(X/2),%d)*mod(floor(N/%d),2)" % (bit, 2 ** bit) for bit in range(12))
+    return ["-f", "lavfi", "-i", "color=black:size=24x8:rate=%s:duration=%s,format=gray,geq=lum='%s'" % (
         rate, seconds, bars)]
 
 
 def number(frame):
-    """The number that a frame of `numbered` shows."""
-    return sum((int(frame[16, 8 * bit + 4, 0]) > 127) << bit for bit in range(12))
+    """The number that a frame of `numbered` shows, in any size."""
+    row, columns = frame[len(frame) // 2, :, 0], (np.arange(12) + .5) * frame.shape[1] / 12
+    return sum(int(level > 127) << bit for bit, level in enumerate(row[columns.astype(int)]))
 
 
 def tone(seconds, frequency=440, rate=48000):
