@@ -118,7 +118,7 @@ def projections():
     return {"inception3_mean_matrix_data.pb": random.rand(2048, 1).astype("f4"),
             "inception3_projection_matrix_data.pb": (random.randn(1024, 2048) / 64).astype("f4"),
             "vggish_mean_matrix_data.pb": random.rand(128, 1).astype("f4"),
-            "vggish_projection_matrix_data.pb": (random.randn(128, 128) / 8).astype("f4")}
+            "vggish_projection_matrix_data.pb": (random.randn(128, 128) / 32).astype("f4")}
 
 
 def write_networks(folder):
