@@ -66,6 +66,8 @@ def jobs_of(args):
         raise InputError("--videos=%s is a folder: give a glob of its videos, --videos='%s'."
                          % (args.videos, os.path.join(args.videos, "*")))
     paths = [path for path in files.find(args.videos, "videos") if not os.path.basename(path).startswith(".")]
+    if not paths:
+        raise InputError("No film matches --videos=%s: check the path, and quote the glob." % args.videos)
     return [extractor.Job(path, os.path.join(args.output_dir, os.path.splitext(os.path.basename(path))[0] + ".npz"))
             for path in own_videos.by_id(paths).values()]
 

@@ -20,7 +20,8 @@ TIMEOUT = 120  # seconds, far more than any run takes
 
 PRELOADED = ["src.train", "src.eval", "src.inference", "src.ensemble", "src.explore", "src.make_records",
              "src.check_data", "src.checkpoints", "src.average_checkpoints", "src.segment_eval_inference",
-             "src.convert_prediction_from_json_to_csv", "tests.programs.dask_processes"]
+             "src.convert_prediction_from_json_to_csv", "src.extract_features", "src.export_features",
+             "tests.programs.dask_processes"]
 
 _context = multiprocessing.get_context("forkserver")
 
