@@ -18,7 +18,6 @@ from src.extraction import log_mel
 
 log = logging.getLogger("yt8m")
 
-_CHUNK = 64  # seconds of a film that are projected together, so that other films and batches change no bit
 _AHEAD = 2  # batches that are decoded ahead
 _WAIT = .2  # seconds until a waiting thread looks whether the work has ended
 
@@ -51,56 +50,34 @@ class _Video(object):
 
     Args:
       job: Job.
-      projections: {feature: function from activations [n, ..] to features [n, ..]}.
     """
 
-    def __init__(self, job, projections):
+    def __init__(self, job):
         self.job, self.film, self.decoded, self.num_bytes = job, None, None, _num_bytes(job.path)
-        self._projections = projections
-        self._given, self._done = collections.Counter(), collections.Counter()
-        self._activations = {name: [] for name in projections}
-        self._features = {name: [] for name in projections}
-
-    def expect(self, name):
-        """Counts an input that waits for its network."""
-        self._given[name] += 1
-
-    def add(self, name, activations):
-        """Takes the activations of the next second, [size]."""
-        self._done[name] += 1
-        self._activations[name].append(activations)
-        if len(self._activations[name]) == _CHUNK:
-            self._project(name)
-
-    def _project(self, name):
-        if self._activations[name]:
-            self._features[name].append(self._projections[name](np.stack(self._activations[name])))
-        self._activations[name] = []
+        self.features = collections.defaultdict(list)  # {name: [features of a second]}
+        self.waiting = 0  # inputs of networks
 
     @property
     def is_complete(self):
         """Whether everything is there."""
-        return self.decoded is not None and self._given == self._done
+        return self.decoded is not None and not self.waiting
 
     def share(self):
         """The share of the film that is done, as far as its length is known."""
-        return min(1.0, self._done["rgb"] / self.film.seconds) if self.film and self.film.seconds else 0.0
+        return min(1.0, len(self.features["rgb"]) / self.film.seconds) if self.film.seconds else 0.0
 
-    def features(self):
+    def joined(self):
         """{name: float32 [seconds, size]}; without `audio` if the film has no sound.
 
         Raises:
-          InputError: one is not finite.
+          InputError: a feature is not finite.
         """
-        found = {}
-        for name in sorted(self._features):
-            self._project(name)
-            if self._features[name]:
-                found[name] = np.concatenate(self._features[name])[:self.decoded.seconds]
-                wrong = np.flatnonzero(~np.isfinite(found[name]).all(axis=1))
-                if wrong.size:
-                    raise InputError("%s: its %s is not finite at second %d: check the film, and the networks with "
-                                     "--check_models." % (self.job.path, name, wrong[0]))
+        found = {name: np.stack(rows[:self.decoded.seconds]) for name, rows in sorted(self.features.items())}
+        for name, values in found.items():
+            wrong = np.flatnonzero(~np.isfinite(values).all(axis=1))
+            if wrong.size:
+                raise InputError("%s: its %s is not finite at second %d: check the film, and the networks with "
+                                 "--check_models." % (self.job.path, name, wrong[0]))
         return found
 
 
@@ -114,7 +91,7 @@ def _num_bytes(path):
 class Extractor(object):
     """Extracts the features of films.
 
-    Memory: `batch_size` times `_AHEAD + 1` frames of 1 MB, whatever the size of the films, and 6 KB of features per
+    Memory: `batch_size` times `_AHEAD + 1` frames of 1 MB, whatever the size of the films, and 5 KB of features per
     second of the films at work.
 
     Args:
@@ -137,7 +114,7 @@ class Extractor(object):
         Raises:
           InputError: features cannot be written.
         """
-        videos = [_Video(job, self._networks.projection) for job in jobs]
+        videos = [_Video(job) for job in jobs]
         executor = concurrent.futures.ThreadPoolExecutor(self._batching.num_decoders)
         futures = [executor.submit(self._decode, video) for video in videos]
         try:
@@ -197,7 +174,7 @@ class Extractor(object):
 
     def _take(self, video, name, value):
         """Takes an input of a network, and runs the network when a batch is full."""
-        video.expect(name)
+        video.waiting += 1
         self._pending[name].append((video, value))
         if len(self._pending[name]) == self._batching.batch_size:
             self._run(name)
@@ -207,9 +184,10 @@ class Extractor(object):
         pending, self._pending[name] = self._pending[name], []
         if not pending:
             return
-        found = self._networks.network[name](np.stack([value for _, value in pending]))
-        for (video, _), activations in zip(pending, found):
-            video.add(name, activations)
+        activations = self._networks.network[name](np.stack([value for _, value in pending]))
+        for (video, _), features in zip(pending, self._networks.projection[name](activations)):
+            video.features[name].append(features)
+            video.waiting -= 1
         for video in collections.OrderedDict.fromkeys(video for video, _ in pending):
             self._finish(video)
 
@@ -230,19 +208,21 @@ class Extractor(object):
         self._report.failed.append((video.job.path, sentence))
         for name, pending in self._pending.items():
             self._pending[name] = [each for each in pending if each[0] is not video]
+        video.features.clear()
 
     def _finish(self, video):
         """Writes the features of a video that is complete."""
         if not video.is_complete:
             return
         try:
-            features = video.features()
+            features = video.joined()
         except InputError as error:
             self._fail(video, str(error))
             return
         if "audio" not in features and self._options.missing_audio == decoding.SILENCE:
             features["audio"] = np.repeat(self._features_of_silence(), len(features["rgb"]), axis=0)
         self._write(video.job.output, features)
+        video.features.clear()
 
     def _features_of_silence(self):
         """float32 [1, size]."""

@@ -6,6 +6,7 @@ second. The front end of tensorflow/models computes the same numbers, but drops 
 import math
 
 import numpy as np
+from scipy import sparse
 
 RATE = 16000  # samples per second
 WINDOW, STEP, FFT = 400, 160, 512  # samples
@@ -33,7 +34,10 @@ def mel_weights():
     return np.maximum(0.0, np.minimum(rising, falling))
 
 
-_HANN, _MEL_WEIGHTS = hann(), mel_weights()
+# Sparse, as a frequency is in two bands at most, and because products of dense matrices could hang: before Python 3.10
+# a program is started by a fork, and OpenBLAS, which NumPy uses, may wait for ever if one thread forks while another
+# computes.
+_HANN, _MEL_WEIGHTS = hann(), sparse.csr_matrix(mel_weights().T)
 
 
 def num_windows(num_samples):
@@ -54,7 +58,9 @@ def log_mel(samples):
         samples, (len(samples), count, WINDOW), (samples.strides[0], samples.strides[1] * STEP, samples.strides[1]))
     spectrum = np.fft.rfft(windows * _HANN, FFT)
     squared = (spectrum.real ** 2 + spectrum.imag ** 2).astype(np.float32)
-    return np.log((np.sqrt(squared.astype(np.float64)) @ _MEL_WEIGHTS).astype(np.float32) + OFFSET)
+    magnitudes = np.sqrt(squared.astype(np.float64)).reshape(-1, FFT // 2 + 1)
+    mel = (_MEL_WEIGHTS @ magnitudes.T).T.reshape(len(samples), count, BANDS)
+    return np.log(mel.astype(np.float32) + OFFSET)
 
 
 def last_patch(samples):

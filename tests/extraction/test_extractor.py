@@ -99,14 +99,6 @@ def test_batches_span_films(films):
     assert [count for name, count in fake.batches if name == "audio"][:2] == [4, 4]
 
 
-def test_a_video_of_many_chunks_is_whole(films, monkeypatch):
-    monkeypatch.setattr(extractor, "_CHUNK", 2)
-    fake = Fake()
-    _, written = extract(films, fake.networks, "b")
-    monkeypatch.undo()
-    np.testing.assert_array_equal(written["b"]["rgb"], extract(films, fake.networks, "b")[1]["b"]["rgb"])
-
-
 def test_features_that_are_not_finite_are_named(films):
     def spoil(name, values):
         return np.where((name == "audio") & (np.arange(len(values)) == 2)[:, np.newaxis], np.nan, values)
