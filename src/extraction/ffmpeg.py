@@ -112,7 +112,7 @@ def probe(tools, path):
     if done.returncode:
         raise InputError("%s cannot be read as a film (%s): replace or remove it." % (
             path, _shown(done.stderr.splitlines()[-_KEPT_LINES:], path) or "ffprobe says nothing"))
-    found = json.loads(done.stdout.decode("utf-8", "replace"))
+    found = json.loads(done.stdout.decode("utf-8", "replace"), strict=False)
     streams = found.get("streams", [])
     pictures = [stream for stream in streams if stream.get("codec_type") == "video" and not any(
         stream.get("disposition", {}).get(kind) for kind in ("attached_pic", "timed_thumbnails"))]
@@ -133,8 +133,9 @@ def _length(stream):
 
 
 def _seconds(text):
+    """The positive number that a text is, or None."""
     try:
-        return float(text)
+        return float(text) if 0 < float(text) < float("inf") else None
     except (TypeError, ValueError):
         return None
 
