@@ -102,7 +102,7 @@ def probe(tools, path):
       InputError: it is not readable, or has no picture.
     """
     command = [tools.ffprobe, "-hide_banner", "-loglevel", "error", "-show_entries",
-               "stream=codec_type,duration,start_time:stream_disposition:stream_tags:format=duration", "-of", "json",
+               "stream=codec_type,duration:stream_disposition:stream_tags:format=duration", "-of", "json",
                "file:" + storage.local(path)]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

@@ -13,6 +13,7 @@ from src.evaluation import ratings
 from src.submission import ranked_csv
 from src.trained import checkpoints
 from tests import records
+from tests.extraction import stand_ins
 from tests.programs import runner
 
 RGB, AUDIO = 1024, 128  # so that writing a checkpoint takes a while
@@ -357,5 +358,43 @@ class Convert(Output):
                     csv_output_file=os.path.join(work, "output"))
 
 
+class Extract(Scenario):
+    """Extracts the features of films, one after the other."""
+
+    program = "extract_features"
+
+    def prepare(self):
+        stand_ins.write_networks(os.path.join(self.folder, "networks"))
+        os.makedirs(os.path.join(self.folder, "films"))
+        for number in range(6):
+            stand_ins.ffmpeg("-f", "lavfi", "-i", "testsrc=size=64x48:rate=10:duration=%d" % (2 + number),
+                             *stand_ins.tone(2 + number), "-c:v", "ffv1", "-c:a", "pcm_s16le",
+                             os.path.join(self.folder, "films", "v%d.mkv" % number))
+
+    def flags(self, work):
+        return dict(videos=os.path.join(self.folder, "films", "*"), output_dir=os.path.join(work, "features"),
+                    networks_dir=os.path.join(self.folder, "networks"), batch_size=2, num_decoders=1)
+
+    def _features(self, work):
+        """{name: {feature: array}} of what is written."""
+        found = {}
+        for path in glob.glob(os.path.join(work, "features", "*.npz")):
+            with np.load(path) as arrays:
+                found[os.path.basename(path)] = dict(arrays)
+        return found
+
+    def check_killed(self, work):
+        expected = self._features(self.reference)
+        for name, arrays in self._features(work).items():
+            for feature, values in arrays.items():
+                np.testing.assert_allclose(values, expected[name][feature], rtol=0, atol=1e-6)
+
+    def check_finished(self, work):
+        assert len(self._features(work)) == 6
+        self.check_killed(work)
+
+
 SCENARIOS = {"train": Train, "eval": Eval, "inference": Inference, "tune": Tune, "make_records": MakeRecords,
              "explore": Explore, "check_data": CheckData, "convert": Convert}
+if shutil.which("ffmpeg"):
+    SCENARIOS["extract"] = Extract
