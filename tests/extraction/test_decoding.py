@@ -1,5 +1,6 @@
 """Films that ffmpeg makes: which frames are taken, how the sound follows them, and what is said of unusable films."""
 import os
+import shutil
 import stat
 
 import numpy as np
@@ -89,7 +90,7 @@ def patches_of(samples, rate, num_samples=0):
     return np.array([one for part in parts for one in patches.feed(part)] + list(patches.finish(num_samples)))
 
 
-@pytest.mark.parametrize("rate, channels", [(16000, 1), (44100, 2), (48000, 6)])
+@pytest.mark.parametrize("rate, channels", [(44100, 2), (48000, 6)])
 def test_sound_is_the_mean_of_its_channels(tmp_path, rate, channels):
     samples = np.random.RandomState(0).randint(-9000, 9000, (3 * rate, channels)).astype("<i2")
     (tmp_path / "sound.raw").write_bytes(samples.tobytes())
@@ -268,8 +269,7 @@ def test_what_is_no_ffmpeg_is_named(tmp_path, content, words):
 
 
 def test_ffprobe_is_beside_ffmpeg_or_on_the_path(tmp_path):
-    on_path = ffmpeg.find("")
-    os.symlink(on_path.ffmpeg, str(tmp_path / "ffmpeg"))
-    assert ffmpeg.find(str(tmp_path / "ffmpeg")) == ffmpeg.Tools(str(tmp_path / "ffmpeg"), on_path.ffprobe)
-    os.symlink(on_path.ffprobe, str(tmp_path / "ffprobe"))
+    os.symlink(shutil.which("ffmpeg"), str(tmp_path / "ffmpeg"))
+    assert ffmpeg.find(str(tmp_path / "ffmpeg")) == ffmpeg.Tools(str(tmp_path / "ffmpeg"), shutil.which("ffprobe"))
+    os.symlink(shutil.which("ffprobe"), str(tmp_path / "ffprobe"))
     assert ffmpeg.find(str(tmp_path / "ffmpeg")).ffprobe == str(tmp_path / "ffprobe")
