@@ -65,9 +65,10 @@ def decode(film, options, give):
     _check_length(film, options, seconds, said)
     remarks = ["%s is damaged, %d complaints such as: %s" % (film.path, said.count, said.last)] * bool(said.count)
     if patches:
-        if not patches.num_samples and said.count:
-            raise InputError("%s has sound that cannot be decoded (%s): replace it." % (film.path, said.last))
         silent = seconds - patches.num_samples / log_mel.RATE
+        if silent > TOLERATED_SECONDS and said.count and not options.accept_damaged:
+            raise InputError("%s: its sound breaks off %.1f seconds before its picture (%s): replace it, or pass "
+                             "--accept_damaged." % (film.path, silent, said.last))
         if silent > TOLERATED_SECONDS:
             remarks.append("%s: its sound ends %.1f seconds before its picture, silence follows" % (film.path, silent))
         _finish(patches, film, seconds, give)

@@ -225,6 +225,15 @@ def test_sound_that_cannot_be_decoded_is_no_silence(tmp_path):
     assert sentence(path).startswith(" cannot be decoded (")
 
 
+def test_sound_whose_packets_are_damaged_to_the_end_is_no_silence(tmp_path):
+    stand_ins.ffmpeg(*picture(2), *stand_ins.tone(2), *LOSSLESS[:2], "-c:a", "ac3", tmp_path / "whole.mkv")
+    stand_ins.ffmpeg("-i", tmp_path / "whole.mkv", "-c", "copy", "-bsf:a", "noise=amount=1", tmp_path / "film.mkv")
+    found = sentence(tmp_path / "film.mkv")
+    assert found.startswith(": its sound breaks off 2.0 seconds before its picture (")
+    assert found.endswith("): replace it, or pass --accept_damaged.")
+    assert decode(tmp_path / "film.mkv", accept_damaged=True)[2].seconds == 2
+
+
 def test_a_film_without_sound_may_be_refused(tmp_path):
     stand_ins.ffmpeg(*picture(.2), *USUAL[:-2], tmp_path / "film.mp4")
     assert sentence(tmp_path / "film.mp4", missing_audio="refuse") == (
