@@ -194,8 +194,8 @@ class Decoder(object):
             self._count += 1
 
     def frames(self):
-        """Yields the frames, uint8 [height, width, 3] RGB, one per second."""
-        stream = self._process.stdout
+        """Yields the frames, uint8 [height, width, 3] RGB, one per second; each is valid until the next one."""
+        stream, frame = self._process.stdout, np.empty((0, 0, 3), np.uint8)
         while True:
             header = [stream.readline().split() for _ in range(3)]  # P6, width and height, 255
             if not header[2]:
@@ -204,7 +204,8 @@ class Decoder(object):
             if width * height > MAX_PIXELS:
                 raise InputError("%s has frames of %d x %d pixels, more than any film: remove it." % (
                     self._film.path, width, height))
-            frame = np.empty((height, width, 3), np.uint8)
+            if frame.shape != (height, width, 3):
+                frame = np.empty((height, width, 3), np.uint8)
             if stream.readinto(frame.reshape(-1)) < frame.size:
                 return
             yield frame

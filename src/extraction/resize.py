@@ -22,14 +22,15 @@ def resize(frame):
     """uint8 [height, width, 3] -> float32 [SIZE, SIZE, 3]."""
     top, bottom, down = _axis(frame.shape[0])
     left, right, across = _axis(frame.shape[1])
-    upper, lower = (_between(rows[:, left], rows[:, right], across[:, np.newaxis]) for rows in (
+    across = np.repeat(across, 3)
+    upper, lower = (_between(rows.take(left, axis=1), rows.take(right, axis=1), across) for rows in (
         frame[top], frame[bottom]))
-    return _between(upper, lower, down[:, np.newaxis, np.newaxis])
+    return _between(upper, lower, down[:, np.newaxis]).reshape(SIZE, SIZE, 3)
 
 
 def _between(first, second, share):
-    """first + (second - first) * share, with as few copies as possible."""
-    first, result = first.astype(np.float32, copy=False), second.astype(np.float32)
+    """float32 [SIZE, values]: first + (second - first) * share, of two arrays of as many values."""
+    first, result = (values.reshape(SIZE, -1).astype(np.float32) for values in (first, second))
     result -= first
     result *= share
     result += first

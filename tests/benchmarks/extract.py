@@ -17,7 +17,6 @@ import contextlib
 import glob
 import logging
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -148,16 +147,18 @@ def timed(work, *args):
     return time.perf_counter() - start
 
 
+def peak_of(process):
+    """The peak of a process's memory, in KB; 0 if it has ended."""
+    with open("/proc/%s/status" % process) as stream:
+        return next((int(line.split()[1]) for line in stream if line.startswith("VmHWM")), 0)
+
+
 def watch(peaks):
-    """Appends the peaks of memory of this process's children, in KB, while it runs."""
+    """Appends the peaks of memory of this process's children while it runs."""
     while True:
         for path in glob.glob("/proc/self/task/*/children"):
-            with contextlib.suppress(OSError):
-                with open(path) as stream:
-                    children = stream.read().split()
-                for child in children:
-                    with open("/proc/%s/status" % child) as stream:
-                        peaks += [int(line.split()[1]) for line in stream if line.startswith("VmHWM")]
+            with contextlib.suppress(OSError), open(path) as stream:
+                peaks += map(peak_of, stream.read().split())
         time.sleep(.02)
 
 
@@ -182,7 +183,7 @@ def main():
         peaks = [0]
         threading.Thread(target=watch, args=(peaks,), daemon=True).start()
         extract([args.memory_of], sleeping(0))
-        print("%d MB, ffmpeg %d MB" % (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, max(peaks) >> 10))
+        print("%d MB, ffmpeg %d MB" % (peak_of("self") >> 10, max(peaks) >> 10))
         return
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         networks_dir = stand_ins.write_networks(os.path.join(folder, "networks"))
