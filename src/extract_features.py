@@ -26,11 +26,11 @@ from src.common import program
 from src.common import storage
 from src.common.errors import InputError
 from src.data import own_videos
-from src.extraction import checks
-from src.extraction import decoding
-from src.extraction import extractor
-from src.extraction import ffmpeg
-from src.extraction import networks
+from src.features import checks
+from src.features import decoding
+from src.features import extractor
+from src.features import ffmpeg
+from src.features import networks
 
 log = logging.getLogger("yt8m")
 

@@ -10,7 +10,7 @@ REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # The rooms are the folders of src/, and its own modules are the programs. A room may import those below it.
 # BESIDE lists the imports that are allowed within a layer.
 LAYERS = [["programs"], ["exploration"], ["training", "evaluation", "prediction", "submission"], ["trained"],
-          ["models", "data", "extraction"], ["common"]]
+          ["models", "data", "features"], ["common"]]
 BESIDE = {("prediction", "submission"), ("submission", "evaluation")}
 LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
 

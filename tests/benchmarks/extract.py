@@ -29,13 +29,13 @@ if __name__ == "__main__":  # run as a file
 import numpy as np
 import tensorflow as tf
 
-from src.extraction import decoding
-from src.extraction import extractor
-from src.extraction import ffmpeg
-from src.extraction import log_mel
-from src.extraction import networks
-from src.extraction import resize
-from tests.extraction import stand_ins
+from src.features import decoding
+from src.features import extractor
+from src.features import ffmpeg
+from src.features import log_mel
+from src.features import networks
+from src.features import resize
+from tests.features import stand_ins
 
 tf1 = tf.compat.v1
 FILMS, RATE = 2, 30

@@ -13,7 +13,7 @@ from src.evaluation import ratings
 from src.submission import ranked_csv
 from src.trained import checkpoints
 from tests import records
-from tests.extraction import stand_ins
+from tests.features import stand_ins
 from tests.programs import runner
 
 RGB, AUDIO = 1024, 128  # so that writing a checkpoint takes a while

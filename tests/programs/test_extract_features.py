@@ -7,7 +7,7 @@ import pytest
 
 from src import extract_features
 from src.common.errors import InputError
-from tests.extraction import stand_ins
+from tests.features import stand_ins
 from tests.programs import runner
 
 

@@ -3,10 +3,10 @@ import concurrent.futures
 import typing
 
 from src.common.errors import InputError
-from src.extraction import ffmpeg
-from src.extraction import log_mel
-from src.extraction import resampling
-from src.extraction import resize
+from src.features import ffmpeg
+from src.features import log_mel
+from src.features import resampling
+from src.features import resize
 
 SILENCE, OMIT, REFUSE = "silence", "omit", "refuse"  # what becomes of films without sound
 LEAST_SECOND = log_mel.WINDOW - log_mel.STEP + 1  # samples of the shortest second that has a patch

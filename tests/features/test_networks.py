@@ -9,12 +9,12 @@ import pytest
 import tensorflow as tf
 
 from src.common.errors import InputError
-from src.extraction import checks
-from src.extraction import networks
-from src.extraction import published
-from src.extraction import resize
-from src.extraction import vggish
-from tests.extraction import stand_ins
+from src.features import checks
+from src.features import networks
+from src.features import published
+from src.features import resize
+from src.features import vggish
+from tests.features import stand_ins
 
 tf1 = tf.compat.v1
 RANDOM = np.random.RandomState(4)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from src.common.errors import InputError
-from src.extraction import decoding
-from src.extraction import ffmpeg
-from src.extraction import log_mel
-from src.extraction import resampling
-from tests.extraction import stand_ins
+from src.features import decoding
+from src.features import ffmpeg
+from src.features import log_mel
+from src.features import resampling
+from tests.features import stand_ins
 
 pytestmark = stand_ins.needs_ffmpeg
 LOSSLESS = ["-c:v", "ffv1", "-c:a", "pcm_s16le"]

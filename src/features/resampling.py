@@ -8,7 +8,7 @@ import math
 import numpy as np
 from scipy import signal
 
-from src.extraction import log_mel
+from src.features import log_mel
 
 LOWEST, HIGHEST = 1000, 768000  # rates, samples per second
 _RADIUS, _CUTOFF, _BETA, _MAX_DENOMINATOR = 5.0, 0.9, 6.0, 2000

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from src.common.errors import InputError
-from src.extraction import projection
-from tests.extraction import stand_ins
+from src.features import projection
+from tests.features import stand_ins
 
 RANDOM = np.random.RandomState(1)
 

@@ -3,10 +3,10 @@ import collections
 
 import numpy as np
 
-from src.extraction import decoding
-from src.extraction import extractor
-from src.extraction import ffmpeg
-from tests.extraction import stand_ins
+from src.features import decoding
+from src.features import extractor
+from src.features import ffmpeg
+from tests.features import stand_ins
 
 TOOLS, SECONDS = ffmpeg.Tools("ffmpeg", "ffprobe"), {"a": 3, "b": 5}
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from src.common.errors import InputError
-from src.extraction import decoding
-from src.extraction import extractor
-from src.extraction import ffmpeg
-from src.extraction import log_mel
-from src.extraction import networks
-from src.extraction import resize
+from src.features import decoding
+from src.features import extractor
+from src.features import ffmpeg
+from src.features import log_mel
+from src.features import networks
+from src.features import resize
 
 FILMS = collections.OrderedDict([("a", 3), ("b", 5), ("c", 1)])  # seconds; c has no sound
 

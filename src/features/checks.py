@@ -7,8 +7,8 @@ import typing
 import numpy as np
 
 from src.common.errors import InputError
-from src.extraction import log_mel
-from src.extraction import published
+from src.features import log_mel
+from src.features import published
 
 # google/youtube-8m feature_extractor/feature_extractor_test.py: a frame's activations before and after the PCA.
 FRAME = "https://github.com/google/youtube-8m/raw/master/feature_extractor/testdata/sports1m_frame.pkl"

@@ -5,9 +5,9 @@ tensorflow/models research/audioset/vggish/vggish_slim.py
 import tensorflow as tf
 
 from src.common.errors import InputError
-from src.extraction import log_mel
-from src.extraction import network
-from src.extraction import published
+from src.features import log_mel
+from src.features import network
+from src.features import published
 
 SIZE = 128
 # (scope, whether a max-pool follows).

@@ -13,7 +13,7 @@ import numpy as np
 
 from src.common import storage
 from src.common.errors import InputError
-from src.extraction import resampling
+from src.features import resampling
 
 HOW_TO_GET = ("install it with apt-get install ffmpeg or conda install ffmpeg, or give its path in --ffmpeg")
 PROBE_SECONDS = 120  # for ffprobe to look at a film

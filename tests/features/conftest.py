@@ -1,8 +1,8 @@
 """Stand-ins for the networks, made once."""
 import pytest
 
-from src.extraction import networks
-from tests.extraction import stand_ins
+from src.features import networks
+from tests.features import stand_ins
 
 
 @pytest.fixture(scope="session", name="networks_dir")

@@ -4,11 +4,11 @@ import logging
 import typing
 
 from src.common.errors import InputError
-from src.extraction import network
-from src.extraction import projection
-from src.extraction import published
-from src.extraction import resize
-from src.extraction import vggish
+from src.features import network
+from src.features import projection
+from src.features import published
+from src.features import resize
+from src.features import vggish
 
 log = logging.getLogger("yt8m")
 

@@ -4,7 +4,7 @@ import io
 import numpy as np
 
 from src.common.errors import InputError
-from src.extraction import published
+from src.features import published
 
 _EPSILON = 1e-4  # added to the eigenvalues, as in google/youtube-8m
 _ROWS, _COLUMNS, _DATA, _LAYOUT = 1, 2, 3, 4  # fields of mediapipe.MatrixData

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from src.extraction import resize
+from src.features import resize
 
 
 @pytest.mark.parametrize("size", [(36, 64), (240, 320), (299, 299), (720, 1280), (1080, 1920), (1, 1), (300, 2),

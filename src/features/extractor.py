@@ -12,9 +12,9 @@ import numpy as np
 from src.common import storage
 from src.common.errors import InputError
 from src.common.progress import Progress
-from src.extraction import decoding
-from src.extraction import ffmpeg
-from src.extraction import log_mel
+from src.features import decoding
+from src.features import ffmpeg
+from src.features import log_mel
 
 log = logging.getLogger("yt8m")
 

@@ -2,9 +2,9 @@
 import numpy as np
 import pytest
 
-from src.extraction import log_mel
-from src.extraction import resampling
-from tests.extraction import signals
+from src.features import log_mel
+from src.features import resampling
+from tests.features import signals
 
 NAMES = ["sine", "chirp", "noise", "silence"]
 
