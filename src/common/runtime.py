@@ -27,9 +27,15 @@ def prepare():
         os.environ["TF2_BEHAVIOR"] = "0"  # TensorFlow 2 leaves a 1 there to its children, which 1.15 would follow
         return
     if "tensorflow" in sys.modules:
-        sys.modules["tensorflow"].compat.v1.disable_v2_behavior()
+        _adapt(sys.modules["tensorflow"])
     else:
         sys.meta_path.insert(0, _Finder())
+
+
+def _adapt(tensorflow):
+    tensorflow.compat.v1.disable_v2_behavior()
+    # A Saver looks for what it has saved, for statistics, in Python's encoding, which may lack characters of the path.
+    sys.modules["tensorflow.python.training.saver"]._get_checkpoint_size = lambda prefix: 0
 
 
 class _Finder(object):
@@ -53,7 +59,7 @@ class _Loader(importlib.machinery.SourceFileLoader):
         """See importlib.abc.Loader."""
         with _quiet() if os.environ["TF_CPP_MIN_LOG_LEVEL"] == "3" else contextlib.nullcontext():
             super().exec_module(module)
-        module.compat.v1.disable_v2_behavior()
+        _adapt(module)
 
 
 @contextlib.contextmanager
