@@ -25,7 +25,11 @@ def restore_model(session, checkpoint, variables):
 
 
 class SavedModelExporter(object):
-    """Exports checkpoints as SavedModels that take serialized records.
+    """Exports checkpoints as SavedModels.
+
+    Their default signature takes serialized records and returns the best classes of each. Their signature `features`
+    takes `rgb_and_audio` (named after the reader's features), dequantized and not normalised, with `num_frames`
+    [batch] at frame level, and returns `predictions` [batch, classes]; see the reader's `input_placeholder`.
 
     Args:
       model: see `models.create`.
@@ -35,12 +39,15 @@ class SavedModelExporter(object):
     def __init__(self, model, reader):
         self._graph = tf.Graph()
         with self._graph.as_default(), tf.device("/cpu:0"):
-            self._examples = tf1.placeholder(tf.string, [None], "example_bytes")
-            batch = reader.serving_batch(self._examples)
+            examples = tf1.placeholder(tf.string, [None], "example_bytes")
+            batch = reader.serving_batch(examples)
             predictions = forward.build(model, reader, reader.model_input_raw(batch),
                                         batch.get("num_frames"))["predictions"]
             top = tf.nn.top_k(predictions, min(TOP_PREDICTIONS, reader.num_classes))
-            self._outputs = {"video_id": batch["id"], "class_indexes": top.indices, "predictions": top.values}
+            of_records = _signature({"example_bytes": examples}, {
+                "video_id": batch["id"], "class_indexes": top.indices, "predictions": top.values})
+            self._signatures = {tf1.saved_model.signature_constants.DEFAULT_SERVING_SIGNATURE_DEF_KEY: of_records,
+                                "features": _of_features(model, reader)}
             self._saver = tf1.train.Saver(tf1.global_variables(), sharded=True)
 
     def export(self, checkpoint, folder):
@@ -48,17 +55,27 @@ class SavedModelExporter(object):
         with atomic.replacing_folder(folder) as temporary, self._graph.as_default(), \
                 tf1.Session(config=_CPU) as session:
             checkpoints.restore(session, self._saver, checkpoint)
-            info = tf1.saved_model.utils.build_tensor_info
-            signature = tf1.saved_model.signature_def_utils.build_signature_def(
-                {"example_bytes": info(self._examples)},
-                {name: info(tensor) for name, tensor in self._outputs.items()},
-                tf1.saved_model.signature_constants.PREDICT_METHOD_NAME)
             builder = tf1.saved_model.builder.SavedModelBuilder(temporary)
             builder.add_meta_graph_and_variables(
-                session, [tf1.saved_model.tag_constants.SERVING],
-                {tf1.saved_model.signature_constants.DEFAULT_SERVING_SIGNATURE_DEF_KEY: signature},
-                saver=self._saver, clear_devices=True, strip_default_attrs=True)  # so that older TensorFlow reads it
+                session, [tf1.saved_model.tag_constants.SERVING], self._signatures, saver=self._saver,
+                clear_devices=True, strip_default_attrs=True)  # so that older TensorFlow reads it
             builder.save()
+
+
+def _of_features(model, reader):
+    """The signature `features` of a SavedModel, on the variables that the graph holds already."""
+    raw, inputs = reader.input_placeholder(), {}
+    if model.frame_level:
+        inputs["num_frames"] = tf1.placeholder(tf.int32, [None], "num_frames")
+    predictions = forward.build(model, reader, raw, inputs.get("num_frames"), reuse=True)["predictions"]
+    return _signature(dict(inputs, **{"_and_".join(reader.feature_names): raw}), {"predictions": predictions})
+
+
+def _signature(inputs, outputs):
+    infos = ({name: tf1.saved_model.utils.build_tensor_info(tensor) for name, tensor in tensors.items()}
+             for tensors in (inputs, outputs))
+    return tf1.saved_model.signature_def_utils.build_signature_def(
+        *infos, tf1.saved_model.signature_constants.PREDICT_METHOD_NAME)
 
 
 class InferenceModelExporter(object):

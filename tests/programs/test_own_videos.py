@@ -1,13 +1,18 @@
 """From features of your own videos, with your own classes, to ranked segments: each program in turn."""
 import csv
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
+from src.data import writing
 from src.prediction import video_csv
 from src.submission import ranked_csv
 from src.trained import checkpoints
+from tests.programs import reference
 from tests.programs import runner
 
 CLASSES, VIDEOS, SECONDS = 6, 40, 40
@@ -41,6 +46,23 @@ def own_videos(tmp_path_factory):
     return folder
 
 
+def check_served_features(own, video):
+    """saved_model_cli scores the segments of a video from its features, as inference.py did from its records."""
+    with np.load(str(own / "features" / (video + ".npz"))) as given:
+        stored = writing.quantize(np.concatenate([given["audio"], given["rgb"]], axis=1))
+    frames = reference.dequantized(stored, SECONDS)
+    np.save(str(own / "segments.npy"), frames.reshape(SECONDS // 5, 5, AUDIO + RGB).astype("f4"))
+    np.save(str(own / "lengths.npy"), np.full(SECONDS // 5, 5, np.int32))
+    subprocess.check_output([
+        os.path.join(os.path.dirname(sys.executable), "saved_model_cli"), "run",
+        "--dir", str(own / "model" / "export" / "step_60"), "--tag_set", "serve", "--signature_def", "features",
+        "--inputs", "audio_and_rgb=%s;num_frames=%s" % (own / "segments.npy", own / "lengths.npy"),
+        "--outdir", str(own / "served")])
+    _, labels, scores = video_csv.read_video(str(own / "classes.csv"), video.encode())
+    assert labels.tolist() == list(range(CLASSES))
+    np.testing.assert_allclose(np.load(str(own / "served" / "predictions.npy")), scores, atol=2e-6)
+
+
 def test_from_features_to_ranked_segments(own):
     made, bert = dict(FEATURES, features_dir=own / "features", output_dir=own / "records"), dict(
         BERT, bert_config_file=own / "bert_config.json")
@@ -53,7 +75,7 @@ def test_from_features_to_ranked_segments(own):
     errors = runner.succeed(
         "train", train_dir=own / "model", train_data_pattern=rated, segment_labels=True, holdout_shards=2,
         num_classes=CLASSES, max_steps=60, init_checkpoint=own / "pretrained" / "model.ckpt-2",
-        feature_names="audio,rgb", feature_sizes="%d,%d" % (AUDIO, RGB), **bert)
+        feature_names="audio,rgb", feature_sizes="%d,%d" % (AUDIO, RGB), **dict(bert, export_saved_models=True))
     assert "16 of the model's 18 variables begin as in %s" % (own / "pretrained" / "model.ckpt-2") in errors
     assert "the others begin afresh: tower/fully_connected/weights [160, 6] ([160, 3862] there), tower/full" in errors
     assert checkpoints.steps(str(own / "model")) == [60]
@@ -79,5 +101,6 @@ def test_from_features_to_ranked_segments(own):
         for row in csv.DictReader(stream):
             assert row["Names"] == ";".join("own " + label for label in row["LabelConfidencePairs"].split(" ")[::2])
     video = ranked[0][0].split(b":")[0]
+    check_served_features(own, video.decode())
     starts, labels, scores = video_csv.read_video(str(own / "classes.csv"), video)
     assert starts.tolist() == list(range(0, SECONDS, 5)) and labels.tolist() == list(range(CLASSES))
