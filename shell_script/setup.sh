@@ -276,6 +276,8 @@ if [ "${installed#"$wanted"}" = "$installed" ]; then
     [ -z "$cuda" ] || link_cusolver
     [ "$tensorflow" = 1 ] || name_dask_commands
     echo "$wanted" > "$environment/setup_stamp"
+    type ffmpeg ffprobe &> /dev/null || say "ffmpeg is not there, which extract_features.py needs to read films:" \
+        "apt-get install ffmpeg, or conda install ffmpeg"
     say "done"
 fi
 
