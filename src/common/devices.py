@@ -8,6 +8,8 @@ import typing
 
 import tensorflow as tf
 
+from src.common import runtime
+
 log = logging.getLogger("yt8m")
 
 # The libraries that TensorFlow 1.15 loads, and the limits of CUDA 10.0.
@@ -119,7 +121,7 @@ def count_gpus(num_gpu=None):
     """
     gpus = len(tf.config.experimental.list_physical_devices("GPU"))
     log.info("devices: %s", "%d of %d GPUs" % (min(num_gpu or 1, gpus), gpus) if gpus else "no GPU, the CPU")
-    found = (complaint if tf.__version__.startswith("1.") else complaint_2)(look(), gpus)
+    found = (complaint_2 if runtime.IS_2 else complaint)(look(), gpus)
     if found:
         log.info("WARNING: %s", found)
     return gpus
