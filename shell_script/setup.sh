@@ -178,6 +178,7 @@ has_gpu() {
 # Today's Dask has "dask worker" and "dask scheduler". These are the names in TensorFlow 1.15's environment, too.
 name_dask_commands() {
     local what
+    [ -x "$environment/bin/dask" ] || return 0
     for what in worker scheduler; do
         # shellcheck disable=SC2016  # the command expands it
         printf '#!/bin/sh\nexec "$(dirname "$(readlink -f "$0")")/dask" %s "$@"\n' "$what" > "$environment/bin/dask-$what"
