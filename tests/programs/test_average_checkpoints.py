@@ -117,7 +117,7 @@ def test_the_folder_may_be_moved_and_keeps_the_models_flags(average, train_dir, 
     (dict(checkpoints="4", output_dir=""), "--output_dir= is empty: name a new folder."),
     (dict(checkpoints="4", output_dir="{folder}"), "--output_dir={folder} exists already: name a new"),
     (dict(checkpoints="4", output_dir="{folder}/"), "--output_dir={folder}/ exists already: name a new"),
-    (dict(checkpoints="4", output_dir="{folder}/checkpoint/mean"), "model_flags.json cannot be written: "),
+    (dict(checkpoints="4", output_dir="{folder}/checkpoint/mean"), "cannot be written: {folder}/checkpoint"),
     (dict(checkpoints="4", train_dir="{folder}/none"),
      "{folder}/none/model_flags.json does not exist: --train_dir must be a folder that train.py has")])
 def test_flags_that_cannot_be_followed_are_explained(average, train_dir, flags, told):
