@@ -72,9 +72,13 @@ def _quiet():
     a fatal error are shown, too.
     """
     global terminal
-    terminal = os.dup(2)
     try:
-        lines = subprocess.Popen(["grep", "--line-buffered", "-vE", _NOISE], stdin=subprocess.PIPE, stdout=terminal,
+        terminal = os.dup(2)
+    except OSError:  # it is closed
+        yield
+        return
+    try:
+        lines = subprocess.Popen(["grep", "--line-buffered", "-avE", _NOISE], stdin=subprocess.PIPE, stdout=terminal,
                                  stderr=subprocess.DEVNULL, start_new_session=True)  # else Ctrl-C would end it
     except OSError:  # there is no grep
         lines = None
