@@ -96,8 +96,8 @@ def _quiet():
 
 
 def message(error):
-    """The message of a tf.errors.OpError, without the stacks that TensorFlow 2 puts before it."""
-    return _STACK.sub("", error.message)
+    """The message of an error, without the stacks that TensorFlow 2 puts before that of a tf.errors.OpError."""
+    return _STACK.sub("", getattr(error, "message", None) or str(error))
 
 
 def suggestion(optimizer, bayes_opt):

@@ -3,6 +3,7 @@ from google.protobuf.message import DecodeError
 import numpy as np
 import tensorflow as tf
 
+from src.common import runtime
 from src.common import sessions
 from src.common.errors import InputError
 
@@ -53,7 +54,8 @@ class Network(object):
         try:
             found = self(np.zeros([2] + self._given.shape.as_list()[1:], np.float32))
         except _ERRORS as error:
-            raise InputError("%s does not run on a batch (%s): %s." % (shown, str(error).split("\n")[0], _REMEDY))
+            raise InputError("%s does not run on a batch (%s): %s." % (
+                shown, runtime.message(error).split("\n")[0], _REMEDY))
         if found.dtype.kind != "f" or found.shape[1] != size:
             raise InputError("%s gives %d numbers of type %s and not %d floats: %s." % (
                 shown, found.shape[1], found.dtype, size, _REMEDY))
@@ -91,5 +93,5 @@ def frozen(content, shown, names, shape, size):
                 definition, name="", input_map={names[0] + ":0": given}, return_elements=[names[1] + ":0"])
         except _ERRORS as error:
             raise InputError("%s is a graph that TensorFlow %s does not take (%s): %s." % (
-                shown, tf.__version__, str(error).split("\n")[0], _REMEDY))
+                shown, tf.__version__, runtime.message(error).split("\n")[0], _REMEDY))
         return Network(given, output, size, shown)

@@ -4,6 +4,7 @@ tensorflow/models research/audioset/vggish/vggish_slim.py
 """
 import tensorflow as tf
 
+from src.common import runtime
 from src.common.errors import InputError
 from src.features import log_mel
 from src.features import network
@@ -42,7 +43,8 @@ def _of_checkpoint(path):
             try:
                 saver.restore(session, path)
             except (ValueError, tf.errors.OpError) as error:
-                raise InputError("%s cannot be restored (%s): download it again." % (path, str(error).split("\n")[0]))
+                raise InputError("%s cannot be restored (%s): download it again." % (
+                    path, runtime.message(error).split("\n")[0]))
 
         return network.Network(given, output, SIZE, path, restore)
 
@@ -56,7 +58,7 @@ def _shapes(path):
     try:
         shapes = tf.train.load_checkpoint(path).get_variable_to_shape_map()
     except (ValueError, RuntimeError, tf.errors.OpError) as error:
-        raise InputError("%s is no checkpoint (%s): download it again." % (path, str(error).split("\n")[0]))
+        raise InputError("%s is no checkpoint (%s): download it again." % (path, runtime.message(error).split("\n")[0]))
     width = 1
     for scope in [scope for scope, _ in CONVOLUTIONS] + DENSE:
         width *= _POSITIONS if scope == DENSE[0] else 1

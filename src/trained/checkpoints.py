@@ -262,13 +262,11 @@ def reading(checkpoint):
         else:
             yield checkpoint
     except (tf.errors.OpError, ValueError, RuntimeError, IndexError) as error:  # the latter from TensorFlow 2
-        message = str(error)
-        if isinstance(error, tf.errors.OpError):
-            if not isinstance(error, _DAMAGE) and type(error) is not tf.errors.OpError:
-                raise
-            message = runtime.message(error)
+        if isinstance(error, tf.errors.OpError) and not (
+                isinstance(error, _DAMAGE) or type(error) is tf.errors.OpError):
+            raise
         raise InputError("%s is not a readable checkpoint (%s): choose another one, or delete it."
-                         % (checkpoint, re.split(r"\n|\. ", message)[0]))
+                         % (checkpoint, re.split(r"\n|\. ", runtime.message(error))[0]))
     finally:
         if folder is not None:
             os.close(folder)
