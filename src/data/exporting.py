@@ -13,6 +13,7 @@ from src.data import faults
 from src.data import framing
 from src.data import passes
 from src.data import tfrecord
+from src.data import writing
 
 SHARDS_AHEAD = 8  # looked at before they are needed
 _RECORDS = 32  # that leave the graph together
@@ -79,6 +80,5 @@ def features(serialized, form):
     found = {}
     for name, size in form.features:
         frames = b"".join(frame.bytes_list.value[0] for frame in lists[name].feature)
-        values = np.frombuffer(frames, np.uint8).reshape(-1, size).astype(np.float32)
-        found[name] = values * np.float32(4 / 255.0) + np.float32(4 / 512.0 - 2)
+        found[name] = writing.dequantized(np.frombuffer(frames, np.uint8).reshape(-1, size).astype(np.float32))
     return found

@@ -7,7 +7,6 @@ and losses.
 Formats: https://research.google.com/youtube8m/download.html
 """
 from absl import flags
-import numpy as np
 import tensorflow as tf
 
 from src.common import sentences
@@ -17,6 +16,7 @@ from src.data import framing
 from src.data import parsing
 from src.data import segments
 from src.data import tfrecord
+from src.data import writing
 
 MAX_FEATURE_SIZE = 65536  # far above 1024
 
@@ -315,8 +315,7 @@ def unpacked(words, frame_bytes):
 
 def dequantize(frames, valid):
     """uint8 frames [.., frames, bytes] -> float32 in [-2, 2], zero where not `valid` [.., frames]."""
-    values = tf.cast(frames, tf.float32) * np.float32(4 / 255.0) + np.float32(4 / 512.0 - 2)
-    return values * tf.cast(valid, tf.float32)[..., tf.newaxis]
+    return writing.dequantized(tf.cast(frames, tf.float32)) * tf.cast(valid, tf.float32)[..., tf.newaxis]
 
 
 def normalize(model_input_raw):

@@ -23,6 +23,11 @@ def quantize(values):
     return np.clip(np.rint(steps), 0, 255).astype(np.uint8)
 
 
+def dequantized(values):
+    """The floats that bytes stand for: b * 4/255 + 4/512 - 2 of float32 `values`, an array or a tensor."""
+    return values * np.float32(4 / 255.0) + np.float32(4 / 512.0 - 2)
+
+
 def serialize(video, labels, lists, ratings):
     """A video's SequenceExample, as bytes.
 
