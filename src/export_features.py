@@ -33,8 +33,6 @@ from src.data import shards
 
 log = logging.getLogger("yt8m")
 
-MAX_NAMED = 10  # videos named in one sentence
-
 
 def define_flags():
     forms.define_flags()
@@ -111,9 +109,8 @@ def main(args):
         log.info("%d of the videos have ratings of segments, which are not exported", rated)
     missing = sorted((wanted or set()) - found)
     if missing:
-        raise InputError("%d of the %d videos of --video_ids are not in the %d shards such as %s: %s%s." % (
-            len(missing), len(wanted), len(paths), paths[0], ", ".join(map(text.quoted, missing[:MAX_NAMED])),
-            ", .." * (len(missing) > MAX_NAMED)))
+        raise InputError("%d of the %d videos of --video_ids are not in the %d shards such as %s: %s." % (
+            len(missing), len(wanted), len(paths), paths[0], text.listed(list(map(text.quoted, missing)))))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from src.common import devices
 from src.common import files
 from src.common import program
 from src.common import storage
+from src.common import text
 from src.common.errors import InputError
 from src.data import own_videos
 from src.features import checks
@@ -33,8 +34,6 @@ from src.features import ffmpeg
 from src.features import networks
 
 log = logging.getLogger("yt8m")
-
-MAX_NAMED = 10  # videos named in one line
 
 
 def define_flags():
@@ -81,12 +80,6 @@ def check_models(folder):
     return 1 if any(each.passed is False for each in found) else None
 
 
-def named(paths):
-    """Up to MAX_NAMED paths in words."""
-    more = ", .." if len(paths) > MAX_NAMED else ""
-    return ", ".join(paths[:MAX_NAMED]) + more
-
-
 def say_what_became(report, args, count):
     """Logs which videos had no sound.
 
@@ -94,13 +87,13 @@ def say_what_became(report, args, count):
       InputError: a video failed.
     """
     if report.silent:
-        log.info("%d videos have no sound: %s; their features of sound are %s", len(report.silent), named(
+        log.info("%d videos have no sound: %s; their features of sound are %s", len(report.silent), text.listed(
             report.silent), "left out" if args.missing_audio == decoding.OMIT else "those of silence")
     if len(report.failed) == 1:
         raise InputError("1 of %d videos is not extracted: %s" % (count, report.failed[0][1]))
     if report.failed:
         raise InputError("%d of %d videos are not extracted, see the lines above: %s." % (
-            len(report.failed), count, named([path for path, _ in report.failed])))
+            len(report.failed), count, text.listed([path for path, _ in report.failed])))
 
 
 def main(args):

@@ -12,6 +12,7 @@ from src.common.errors import InputError
 
 BLOCK_BYTES = 1 << 20
 LINE_BYTES = 1 << 16  # longest line by default; real lines have some hundred bytes
+LISTED = 10  # names in a sentence
 SHOWN_CHARACTERS = 60  # of a line or value in an error
 _COMPRESSIONS = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz"}
 
@@ -86,6 +87,11 @@ def shown(value):
     beginning = "".join(character if character.isprintable() else "\\x%02x" % ord(character)
                         for character in whole[:SHOWN_CHARACTERS])
     return beginning + "..." * (len(whole) > SHOWN_CHARACTERS)
+
+
+def listed(names):
+    """Strings joined for a sentence; of more than LISTED, the first ones."""
+    return ", ".join(names[:LISTED]) + ", .." * (len(names) > LISTED)
 
 
 def quoted(line):
