@@ -2,6 +2,7 @@
 import typing
 
 from absl import flags
+import numpy as np
 import tensorflow as tf
 
 from src.common.errors import InputError
@@ -21,7 +22,19 @@ def define_flags():
                        lower_bound=1)
     flags.DEFINE_bool("fix_learning_rate", False, "Keep the learning rate at base_learning_rate.")
     flags.DEFINE_string("optimizer", "AdamOptimizer", "Optimizer of tf.train: %s." % ", ".join(sorted(OPTIMIZERS)))
-    flags.DEFINE_string("custom_optimizer", "", "Instead of --optimizer: bert (AdamW with linear decay) or radam.")
+    flags.DEFINE_string("custom_optimizer", "", "Instead of --optimizer: bert (AdamW, by default with the linear "
+                        "schedule) or radam.")
+    flags.DEFINE_float("weight_decay", 0.01, "Weight decay of --custom_optimizer=bert, relative to the learning rate; "
+                       "biases and norms do not decay.", lower_bound=0)
+    flags.DEFINE_enum("learning_rate_schedule", None, ["step", "linear", "cosine"],
+                      "How the learning rate falls: by --learning_rate_decay at every --learning_rate_decay_examples; "
+                      "linearly, or as a half cosine, to 0 at --max_steps. Default: step; with "
+                      "--custom_optimizer=bert linear.")
+    flags.DEFINE_integer("warmup_steps", 0, "Steps over which the learning rate first rises linearly from 0.",
+                         lower_bound=0)
+    flags.DEFINE_integer("schedule_start_step", 0, "Global step at which --warmup_steps and the linear and cosine "
+                         "schedules begin: for a fine-tuning, the step at which the pre-training ended.",
+                         lower_bound=0)
 
 
 class Options(typing.NamedTuple):
@@ -29,27 +42,40 @@ class Options(typing.NamedTuple):
     name: str  # one of OPTIMIZERS, used unless `custom` is given
     custom: str  # one of CUSTOM_OPTIMIZERS
     scale_loss: bool  # see `create`
-    schedule: str  # fixed, linear (to 0 at max_steps) or step (a factor every so many examples)
+    weight_decay: float  # of AdamW
+    schedule: str  # fixed, step (a factor every so many examples), linear or cosine (to 0 at max_steps)
     base_learning_rate: float
     decay: float  # step: the factor
     decay_examples: float  # step: examples between two factors
     examples_per_step: int
-    max_steps: int  # linear: the step at which the rate is 0; may be None for other schedules
+    max_steps: int  # linear, cosine: the step at which the rate is 0; may be None for other schedules
+    start_step: int = 0  # at which the warm-up begins, and linear and cosine schedules
+    warmup_steps: int = 0  # steps over which the rate first rises linearly from 0
 
 
 def options(args, examples_per_step):
     """The Options that flags describe.
 
     Raises:
-      InputError: the learning rate is to reach 0 at --max_steps, which is missing.
+      InputError: the learning rate is to reach 0 at --max_steps, which is missing or too early, or flags contradict
+        each other.
     """
-    schedule = "fixed" if args.fix_learning_rate else "linear" if args.custom_optimizer == "bert" else "step"
-    if schedule == "linear" and not args.max_steps:
-        raise InputError("--custom_optimizer=bert decays the learning rate to zero at --max_steps: give it.")
+    if args.fix_learning_rate and args.learning_rate_schedule:
+        raise InputError("--fix_learning_rate contradicts --learning_rate_schedule=%s: leave out one of the two."
+                         % args.learning_rate_schedule)
+    default = "fixed" if args.fix_learning_rate else "linear" if args.custom_optimizer == "bert" else "step"
+    schedule, first = args.learning_rate_schedule or default, args.schedule_start_step + args.warmup_steps
+    if schedule in ("linear", "cosine") and not args.max_steps:
+        given = "learning_rate_schedule=" + schedule if args.learning_rate_schedule else "custom_optimizer=bert"
+        raise InputError("--%s decays the learning rate to zero at --max_steps: give it." % given)
+    if schedule in ("linear", "cosine") and first >= args.max_steps:
+        raise InputError("The learning rate falls from step %d (--schedule_start_step plus --warmup_steps) to 0 at "
+                         "--max_steps=%d: let it begin before." % (first, args.max_steps))
     return Options(name=args.optimizer, custom=args.custom_optimizer, scale_loss=args.mixed_precision,
-                   schedule=schedule, base_learning_rate=args.base_learning_rate, decay=args.learning_rate_decay,
-                   decay_examples=args.learning_rate_decay_examples, examples_per_step=examples_per_step,
-                   max_steps=args.max_steps)
+                   weight_decay=args.weight_decay, schedule=schedule, base_learning_rate=args.base_learning_rate,
+                   decay=args.learning_rate_decay, decay_examples=args.learning_rate_decay_examples,
+                   examples_per_step=examples_per_step, max_steps=args.max_steps,
+                   start_step=args.schedule_start_step, warmup_steps=args.warmup_steps)
 
 
 def scheduled(given, global_step):
@@ -62,14 +88,23 @@ def scheduled(given, global_step):
     Raises:
       InputError: there is no such optimizer.
     """
+    first = given.start_step + given.warmup_steps
     if given.schedule == "fixed":
         rate = tf.constant(given.base_learning_rate)
-    elif given.schedule == "linear":
-        rate = linear_decay(given.base_learning_rate, global_step, given.max_steps)
-    else:
+    elif given.schedule == "step":
         seen = tf.cast(global_step, tf.int64) * given.examples_per_step
         rate = step_decay(given.base_learning_rate, given.decay, given.decay_examples, seen)
-    return create(given.name, given.custom, rate, given.scale_loss), rate
+    else:
+        decay = linear_decay if given.schedule == "linear" else cosine_decay
+        rate = decay(given.base_learning_rate, tf.maximum(global_step - first, 0), given.max_steps - first)
+    if given.warmup_steps:
+        rate *= warm_up(global_step - given.start_step, given.warmup_steps)
+    return create(given.name, given.custom, rate, given.scale_loss, given.weight_decay), rate
+
+
+def warm_up(step, steps):
+    """step / steps, and 1 from there on; 0 before step 0."""
+    return tf.clip_by_value(tf.cast(step, tf.float32) / steps, 0.0, 1.0)
 
 
 def step_decay(base_learning_rate, decay, decay_examples, examples_seen):
@@ -83,7 +118,13 @@ def linear_decay(base_learning_rate, step, max_steps):
     return base_learning_rate * tf.maximum(0.0, 1.0 - tf.cast(step, tf.float32) / max_steps)
 
 
-def create(name, custom, learning_rate, scale_loss=False):
+def cosine_decay(base_learning_rate, step, max_steps):
+    """base * (1 + cos(pi * step / max_steps)) / 2, zero after max_steps (Loshchilov and Hutter, "SGDR", equation 5)."""
+    share = tf.minimum(tf.cast(step, tf.float32) / max_steps, 1.0)
+    return base_learning_rate * 0.5 * (1.0 + tf.cos(np.pi * share))
+
+
+def create(name, custom, learning_rate, scale_loss=False, weight_decay=0.01):
     """An optimizer.
 
     Args:
@@ -93,19 +134,20 @@ def create(name, custom, learning_rate, scale_loss=False):
       scale_loss: whether to scale the loss before its gradients are computed, as far as they stay finite, so that
         small gradients do not vanish in float16 (Micikevicius et al., "Mixed precision training", section 3.2). Two
         extra variables keep the scale; a step whose gradients are not finite lowers it and updates nothing else.
+      weight_decay: of AdamW.
 
     Raises:
       InputError: there is no such optimizer.
     """
-    optimizer = _create(name, custom, learning_rate)
+    optimizer = _create(name, custom, learning_rate, weight_decay)
     return _LossScaleOptimizer(optimizer, "dynamic") if scale_loss else optimizer
 
 
-def _create(name, custom, learning_rate):
+def _create(name, custom, learning_rate, weight_decay):
     if custom not in CUSTOM_OPTIMIZERS:
         raise InputError("--custom_optimizer=%s is unknown: leave it empty or choose bert or radam." % custom)
     if custom == "bert":
-        return AdamWeightDecayOptimizer(learning_rate)
+        return AdamWeightDecayOptimizer(learning_rate, weight_decay)
     if custom == "radam":
         return RAdamOptimizer(learning_rate)
     if name not in OPTIMIZERS:

@@ -104,20 +104,35 @@ def test_an_unknown_optimizer_lists_the_known_ones(name, custom, sentence):
 def test_flags_have_the_starter_codes_names_and_defaults(monkeypatch):
     assert declared.flags_of(monkeypatch, optimizers) == dict(
         base_learning_rate=.01, learning_rate_decay=.95, learning_rate_decay_examples=2000000, fix_learning_rate=False,
-        optimizer="AdamOptimizer", custom_optimizer="")
+        optimizer="AdamOptimizer", custom_optimizer="", weight_decay=.01, learning_rate_schedule=None, warmup_steps=0,
+        schedule_start_step=0)
 
 
 def options(**values):
     given = dict(base_learning_rate=.2, learning_rate_decay=.9, learning_rate_decay_examples=100,
                  fix_learning_rate=False, optimizer="AdamOptimizer", custom_optimizer="", max_steps=None,
-                 mixed_precision=False)
+                 mixed_precision=False, weight_decay=.01, learning_rate_schedule=None, warmup_steps=0,
+                 schedule_start_step=0)
     return optimizers.options(types.SimpleNamespace(**dict(given, **values)), examples_per_step=8)
 
 
 @pytest.mark.parametrize("values, step, expected", [
     ({}, 12, .2), ({}, 13, .18), ({}, 25, .162), (dict(fix_learning_rate=True), 1000, .2),
     (dict(custom_optimizer="bert", max_steps=50), 20, .12), (dict(custom_optimizer="radam"), 13, .18),
-    (dict(custom_optimizer="bert", fix_learning_rate=True), 1000, .2)])
+    (dict(custom_optimizer="bert", fix_learning_rate=True), 1000, .2),
+    (dict(learning_rate_schedule="linear", max_steps=50), 20, .12),
+    (dict(custom_optimizer="bert", learning_rate_schedule="step"), 25, .162),
+    (dict(learning_rate_schedule="cosine", max_steps=60), 20, .15),
+    (dict(learning_rate_schedule="cosine", max_steps=60), 70, 0),
+    (dict(warmup_steps=10), 0, 0), (dict(warmup_steps=10), 3, .06), (dict(warmup_steps=20), 13, .18 * 13 / 20),
+    (dict(warmup_steps=10, fix_learning_rate=True), 10, .2),
+    (dict(warmup_steps=10, learning_rate_schedule="linear", max_steps=50), 5, .1),
+    (dict(warmup_steps=10, learning_rate_schedule="linear", max_steps=50), 10, .2),
+    (dict(warmup_steps=10, learning_rate_schedule="linear", max_steps=50), 30, .1),
+    (dict(warmup_steps=10, learning_rate_schedule="cosine", max_steps=50), 30, .1),
+    (dict(warmup_steps=10, learning_rate_schedule="linear", max_steps=150, schedule_start_step=100), 105, .1),
+    (dict(warmup_steps=10, learning_rate_schedule="linear", max_steps=150, schedule_start_step=100), 140, .05),
+    (dict(warmup_steps=10, schedule_start_step=100), 90, 0)])
 def test_the_flags_choose_the_schedule(values, step, expected):
     _, rate = optimizers.scheduled(options(**values), tf.constant(step))
     assert evaluated(rate) == pytest.approx(expected, rel=1e-6)
@@ -126,6 +141,31 @@ def test_the_flags_choose_the_schedule(values, step, expected):
 def test_a_decay_to_zero_needs_its_end():
     with pytest.raises(InputError, match="^--custom_optimizer=bert decays the learning rate to zero at --max_steps: "):
         options(custom_optimizer="bert")
+    with pytest.raises(InputError, match="^--learning_rate_schedule=cosine decays the learning rate to zero at "):
+        options(learning_rate_schedule="cosine")
+
+
+@pytest.mark.parametrize("values, told", [
+    (dict(fix_learning_rate=True, learning_rate_schedule="linear", max_steps=9),
+     "--fix_learning_rate contradicts --learning_rate_schedule=linear: "),
+    (dict(learning_rate_schedule="linear", max_steps=50, schedule_start_step=40, warmup_steps=10),
+     "The learning rate falls from step 50 .* to 0 at --max_steps=50: let it begin before."),
+    (dict(custom_optimizer="bert", max_steps=50, schedule_start_step=60), "The learning rate falls from step 60 ")])
+def test_a_schedule_that_cannot_be_is_refused(values, told):
+    with pytest.raises(InputError, match="^" + told):
+        options(**values)
+
+
+def test_the_flag_of_weight_decay_reaches_the_optimizer():
+    variable = tf1.get_variable("tower/weights", initializer=[2.0])
+    step = tf1.train.get_or_create_global_step()
+    given = options(custom_optimizer="bert", fix_learning_rate=True, weight_decay=.02)
+    optimizer, _ = optimizers.scheduled(given, step)
+    update = optimizer.apply_gradients([(tf.constant([0.0]), variable)], step)
+    with tf1.Session() as session:
+        session.run(tf1.global_variables_initializer())
+        session.run(update)
+        assert session.run(variable) == pytest.approx([2 - .2 * .02 * 2])
 
 
 @pytest.mark.parametrize("custom, epsilon", [("bert", 1e-6), ("radam", 1e-8)])
