@@ -83,6 +83,9 @@ def define_flags():
                          "their SavedModels; 0: all.", lower_bound=0)
     flags.DEFINE_bool("mask_unrated_labels", False, "With --segment_labels: ignore classes without a rating. Default: "
                       "they are negatives, as in the published run.")
+    flags.DEFINE_integer("seed", None, "Fixes the initial weights, the frames and the dropout that are drawn, and the "
+                         "order of the examples: on a CPU, the same command then gives the same weights. Depends on "
+                         "--num_readers.", lower_bound=0)
     flags.DEFINE_float("regularization_penalty", 1.0, "Factor of the regularization losses.")
     flags.DEFINE_float("clip_gradient_norm", 1.0, "Norm to clip each variable's gradient to; 0: no clipping.")
     flags.DEFINE_bool("log_device_placement", False, "Log where each op runs.")
@@ -234,11 +237,13 @@ def train(args, task, stop, model, reader):
     run = trainer.Run(args.train_dir, args.batch_size * len(tower_devices), args.export_model_steps, args.max_steps,
                       sessions.config(sessions.options(args), args.log_device_placement),
                       tensorboard.flags_table(args), batch_metrics=batch_metrics)
+    seed = None if args.seed is None else trainer.seed_of(args.seed, start.step, task)
     with tf.Graph().as_default(), damage.explained(paths, reader.form):
+        tf1.set_random_seed(seed)
         with tf.device("/cpu:0"):
             batches = tf1.data.make_one_shot_iterator(pipeline.training_batches(
                 reader, paths, run.examples_per_step, forward.frame_picker(model, reader, is_training=True),
-                args.num_epochs or None, args.num_readers))
+                args.num_epochs or None, args.num_readers, seed))
         graph = build_graph(args, task, model, reader, batches.get_next, tower_devices)
         initialize = after_save = None
         if task.is_chief:

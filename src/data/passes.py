@@ -46,10 +46,12 @@ class Pass(object):
         sentence. If there are ratings and none is positive, EVALUATION stops and TRAINING logs it.
       left_out: int64 tensor, `location`s of records. `first_of_each_video` silently leaves out these records and all
         others of their videos, which are in the shards of other passes. None: leave out none.
+      seed: int; the n-th pass of each session then shuffles in the same way. None: in another way each time.
     """
 
-    def __init__(self, paths, form, purpose=None, left_out=None):
+    def __init__(self, paths, form, purpose=None, left_out=None, seed=None):
         self._paths, self._form, self._purpose, self._left_out = paths, form, purpose or "", left_out
+        self._seed = seed
         self._name = "pass_%d" % next(_numbers)
 
     def shards(self, shuffle=False):
@@ -61,10 +63,30 @@ class Pass(object):
                     tf.raw_ops.LookupTableImportV2(table_handle=self._locations(), keys=tf.zeros([0], tf.string),
                                                    values=zeros[:0])]):
                 paths = tf.identity(self._paths)
-            shards = tf.data.Dataset.from_tensor_slices((paths, tf.range(tf.size(paths))))
-            return shards.shuffle(tf.size(paths, out_type=tf.int64)) if shuffle else shards
+            numbers = self._shuffled(tf.range(tf.size(paths))) if shuffle else tf.range(tf.size(paths))
+            return tf.data.Dataset.from_tensor_slices((tf.gather(paths, numbers), numbers))
 
         return tf.data.Dataset.from_tensors(0).flat_map(tfrecord.plain(begin))
+
+    def _shuffled(self, numbers):
+        """The numbers of shards, int32 [n], in random order; counts the passes if there is a seed."""
+        if self._seed is None:
+            return tf.random.shuffle(numbers)
+        number = self._number()
+        with tf.control_dependencies([tf.raw_ops.LookupTableInsertV2(
+                table_handle=self._passes(), keys=self._name, values=number + 1)]):
+            return tf.gather(numbers, tf.argsort(tf.random.stateless_uniform(
+                tf.shape(numbers), tf.stack([number, tf.constant(self._seed, tf.int64)]))))
+
+    def seed(self, record):
+        """int64 [2], another one for each group of records and each pass; None if the Pass has no seed.
+
+        Args:
+          record: the group, a Record of fields [n].
+        """
+        if self._seed is None:
+            return None
+        return tf.stack([self._number() * (1 << 32) + self._seed, location(record.shard[0], record.index[0])])
 
     def first_of_each_video(self, records):
         """The first Record of each video in this pass; a line names the shards and records of the others."""
@@ -124,6 +146,15 @@ class Pass(object):
 
     def _counts(self):
         return tf.raw_ops.VarHandleOp(dtype=tf.int64, shape=[len(COUNTS)], shared_name=self._name + "_counts")
+
+    def _number(self):
+        """int64, how many passes with a seed have begun in this session."""
+        return tf.raw_ops.LookupTableFindV2(table_handle=self._passes(), keys=self._name,
+                                            default_value=tf.constant(0, tf.int64))
+
+    def _passes(self):
+        return tf.raw_ops.MutableHashTableV2(key_dtype=tf.string, value_dtype=tf.int64,
+                                             shared_name=self._name + "_passes")
 
     def _locations(self):
         """The table video -> location of its first record."""

@@ -24,16 +24,17 @@ def define_flags():
                          lower_bound=1)
 
 
-def training_batches(reader, paths, batch_size, frame_indices, num_epochs, num_readers):
+def training_batches(reader, paths, batch_size, frame_indices, num_epochs, num_readers, seed=None):
     """Shuffled batches of `num_epochs` passes over the shards (None: endless); see the reader's `examples`.
 
     A video that occurs twice is read twice: to compare the ids of a whole training partition would take memory, and an
-    extra example harms no training.
+    extra example harms no training. With a seed, an int, the batches are the same each time; they depend on
+    `num_readers`, too.
     """
-    reading = passes.Pass(paths, reader.form, passes.TRAINING)
+    reading = passes.Pass(paths, reader.form, passes.TRAINING, seed=seed)
     records = _records(reading, num_readers, shuffle=True)
     examples = reading.to_its_end(reader.examples(reading, records, frame_indices)).repeat(num_epochs)
-    return reader.batches(examples.shuffle(_shuffle_size(examples, batch_size)), batch_size).prefetch(2)
+    return reader.batches(examples.shuffle(_shuffle_size(examples, batch_size), seed), batch_size).prefetch(2)
 
 
 def _shuffle_size(examples, batch_size):

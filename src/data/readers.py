@@ -180,9 +180,9 @@ class YT8MFrameFeatureReader(object):
         Args:
           reading: the `passes.Pass` that counts them.
           records: Dataset of Record.
-          frame_indices: function from frame counts, int32 [n], to the frames that the model sees, int32 [n, frames];
-            only these are decoded. None, or a function that returns None: all frames, zero-padded to max_frames.
-            Segments always keep their 5 frames.
+          frame_indices: function from frame counts, int32 [n], and the `seed` of a Pass that has one, to the frames
+            that the model sees, int32 [n, frames]; only these are decoded. None, or a function that returns None: all
+            frames, zero-padded to max_frames. Segments always keep their 5 frames.
 
         Returns:
           Dataset of dict: `id` (segments: VIDEOID:START), `frames` uint8 [frames, bytes], packed until `batches`,
@@ -209,7 +209,8 @@ class YT8MFrameFeatureReader(object):
             labels=tf.size(context["labels"].values))] if reading else []
         with tf.control_dependencies(counted):
             ids = tf.identity(context["id"].values)
-        chosen = frame_indices(num_frames) if frame_indices else None
+        seed = reading.seed(record) if reading else None
+        chosen = frame_indices(num_frames, **({} if seed is None else {"seed": seed})) if frame_indices else None
         if chosen is None:
             frames = self._decode([each[:, :self.max_frames] for each in strings])
             frames = tf.pad(frames, [[0, 0], [0, self.max_frames - tf.shape(frames)[1]], [0, 0]])

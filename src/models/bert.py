@@ -224,10 +224,10 @@ class Bert(FrameLevelModel):
         super(Bert, self).__init__(hparams, features)
         self.config = encoder_config(hparams)
 
-    def frame_indices(self, num_frames, max_frames, is_training):
+    def frame_indices(self, num_frames, max_frames, is_training, seed=None):
         iterations = self.hparams["iterations"]
         if is_training:
-            return sampling.training_indices(num_frames, iterations, self.hparams["sample_random_frames"])
+            return sampling.training_indices(num_frames, iterations, self.hparams["sample_random_frames"], seed)
         if self.hparams["pooling_strategy"] != "none":
             return None
         spread = sampling.spread_indices(num_frames, iterations)

@@ -19,19 +19,20 @@ class FrameLevelModel(object):
     def __init__(self, hparams, features=None):
         self.hparams, self.features = hparams, features
 
-    def frame_indices(self, num_frames, max_frames, is_training):
+    def frame_indices(self, num_frames, max_frames, is_training, seed=None):
         """Indices of the frames of each video that the model sees; None: all frames as they are.
 
         Args:
           num_frames: int32 of any shape.
           max_frames: padded length of the videos, an int or int32 scalar.
           is_training: a bool.
+          seed: of random frames; see `sampling.training_indices`.
 
         Returns:
           int32 of num_frames' shape + [frames], or None.
         """
         return sampling.vlad_indices(num_frames, self.hparams["iterations"], self.hparams["sample_random_frames"],
-                                     is_training)
+                                     is_training, seed)
 
     def create_model(self, model_input, vocab_size, num_frames, is_training=True, frames_sampled=False, classes=None,
                      **unused):

@@ -11,7 +11,7 @@ HPARAMS = [
 ]
 
 
-def training_indices(num_frames, iterations, random_frames):
+def training_indices(num_frames, iterations, random_frames, seed=None):
     """Random frame indices for training.
 
     Args:
@@ -19,6 +19,7 @@ def training_indices(num_frames, iterations, random_frames):
       iterations: frames to pick.
       random_frames: whether to draw single frames with replacement; else the frames are `iterations` consecutive
         ones from a random start in 0..max(num_frames - iterations, 0), and the last frame is repeated past the end.
+      seed: int64 [2], for the same indices each time; None: other ones each time.
 
     Returns:
       int32 of num_frames' shape + [iterations], each below its num_frames.
@@ -26,15 +27,19 @@ def training_indices(num_frames, iterations, random_frames):
     last = num_frames[..., tf.newaxis] - 1
     if random_frames:
         shape = tf.concat([tf.shape(num_frames), [iterations]], axis=0)
-        indices = tf.floor(tf.random.uniform(shape) * tf.cast(last + 1, tf.float32))
+        indices = tf.floor(_uniform(shape, seed) * tf.cast(last + 1, tf.float32))
         # A uniform just below 1 may round up to num_frames.
         indices = tf.minimum(tf.cast(indices, tf.int32), last)
     else:
         starts = tf.cast(tf.maximum(num_frames - iterations, 0) + 1, tf.float32)
-        start = tf.cast(tf.floor(tf.random.uniform(tf.shape(num_frames)) * starts), tf.int32)
+        start = tf.cast(tf.floor(_uniform(tf.shape(num_frames), seed) * starts), tf.int32)
         indices = tf.minimum(start[..., tf.newaxis] + tf.range(iterations), last)
     indices.set_shape(num_frames.shape.concatenate([iterations]))
     return indices
+
+
+def _uniform(shape, seed):
+    return tf.random.uniform(shape) if seed is None else tf.random.stateless_uniform(shape, seed)
 
 
 def spread_indices(num_frames, iterations):
@@ -49,10 +54,10 @@ def middle_indices(num_frames, iterations):
     return tf.maximum(tf.minimum(start[..., tf.newaxis] + tf.range(iterations), num_frames[..., tf.newaxis] - 1), 0)
 
 
-def vlad_indices(num_frames, iterations, random_frames, is_training):
+def vlad_indices(num_frames, iterations, random_frames, is_training, seed=None):
     """Indices for models that see `iterations` frames in training as in evaluation; shapes as of `training_indices`."""
     if is_training:
-        return training_indices(num_frames, iterations, random_frames)
+        return training_indices(num_frames, iterations, random_frames, seed)
     return (spread_indices if random_frames else middle_indices)(num_frames, iterations)
 
 

@@ -31,13 +31,13 @@ def build(model, reader, model_input_raw, num_frames, is_training=False, reuse=F
 
 
 def frame_picker(model, reader, is_training=False):
-    """The function that tells a reader which frames of a video to decode; None: all.
+    """The function of frame counts and, if it is random, a seed, that tells a reader which frames to decode; None: all.
 
     Rated segments keep their frames, and at video level there are none.
     """
     if not model.frame_level or reader.segment_labels:
         return None
-    return lambda num_frames: model.frame_indices(num_frames, reader.max_frames, is_training)
+    return lambda num_frames, seed=None: model.frame_indices(num_frames, reader.max_frames, is_training, seed)
 
 
 def fetch_all(session, iterator, fetches, feed=None):

@@ -3,6 +3,7 @@ import logging
 import threading
 import time
 import typing
+import zlib
 
 import numpy as np
 import tensorflow as tf
@@ -211,6 +212,20 @@ def initializer(checkpoint, graph):
             for variable, there in others.items()))
     saver = tf1.train.Saver(found)
     return lambda session: checkpoints.restore(session, saver, checkpoint)
+
+
+def seed_of(seed, step, task):
+    """The int that all random choices of a process derive from.
+
+    It is another one at each step where a training begins again, which would else draw the same examples again, and for
+    each task of a cluster.
+
+    Args:
+      seed: int.
+      step: the step at which the training begins.
+      task: `tf_cluster.Task`.
+    """
+    return zlib.crc32(("%d %d %s" % (seed, step, task.prefix)).encode()) >> 1
 
 
 class _Report(object):

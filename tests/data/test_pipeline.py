@@ -4,7 +4,9 @@ import pytest
 import tensorflow as tf
 
 from src.common.errors import InputError
+from src.data import passes
 from src.data import pipeline
+from src.models import sampling
 from tests import declared
 from tests import records
 from tests.complaints import READERS
@@ -118,3 +120,41 @@ def test_sessions_may_close_while_the_training_data_is_being_read(tmp_path):
 
 def test_the_flag_of_readers_has_the_starter_codes_name(monkeypatch):
     assert declared.flags_of(monkeypatch, pipeline) == dict(num_readers=8)
+
+
+def seeded(kind, paths, seed, num_epochs=2):
+    """Ids and frames of the batches of a training with random frames."""
+    def random_frames(num_frames, seed=None):
+        return sampling.training_indices(num_frames, 3, True, seed)
+
+    batches = records.fetch(pipeline.training_batches(
+        reader_of(kind), paths, 4, random_frames, num_epochs, num_readers=2, seed=seed))
+    name = "features" if kind == "video" else "frames"
+    return ids(batches), np.concatenate([batch[name] for batch in batches])
+
+
+@pytest.mark.parametrize("kind", sorted(READERS))
+def test_a_seed_repeats_the_batches_and_another_one_does_not(kind, tmp_path):
+    paths = shards_of(kind, tmp_path, num_shards=5, videos=4)
+    (first, frames), (again, same), (other, _) = [seeded(kind, paths, seed) for seed in (5, 5, 6)]
+    assert first == again and first != other and sorted(first) == sorted(other)
+    np.testing.assert_array_equal(frames, same)
+
+
+def test_each_pass_of_a_seed_has_another_order_and_other_frames(tmp_path):
+    paths = shards_of("frame", tmp_path, num_shards=9, videos=1, frames=200)
+    batches = pipeline.training_batches(reader_of("frame"), paths, 1, lambda num_frames, seed: (
+        sampling.training_indices(num_frames, 3, True, seed)), 2, num_readers=1, seed=1)
+    of_video = {}
+    for batch in records.fetch(batches):
+        of_video.setdefault(batch["id"][0], []).append(batch["frames"][0])
+    assert sorted(of_video) == expected_ids("frame", 9)
+    assert not any(np.array_equal(first, second) for first, second in of_video.values())
+
+
+def test_a_seed_shuffles_the_shards_anew_in_each_pass(tmp_path):
+    paths = shards_of("frame", tmp_path, num_shards=9, videos=1)
+    reading = passes.Pass(paths, reader_of("frame").form, seed=3)
+    orders = [[path for path, _ in records.fetch(reading.shards(shuffle=True).repeat(2))] for _ in range(2)]
+    assert orders[0] == orders[1] and orders[0][:9] != orders[0][9:]
+    assert sorted(orders[0][:9]) == sorted(orders[0][9:]) == [path.encode() for path in paths]

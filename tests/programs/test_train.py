@@ -18,6 +18,7 @@ from tests.programs import reference
 from tests.programs import runner
 from tests.programs.conftest import AUDIO
 from tests.programs.conftest import CLASSES
+from tests.programs.conftest import FEATURES
 from tests.programs.conftest import MODEL
 from tests.programs.conftest import RGB
 from tests.programs.conftest import serialized
@@ -372,3 +373,20 @@ def test_describe_needs_no_data_and_leaves_nothing(tmp_path):
     weights = (RGB + AUDIO + 1) * 3862
     assert "{:,} parameters".format(weights) in text and "batch_size 4, 5 frames each" in text
     assert not os.path.exists(folder)
+
+
+def weights_after(folder, data, **flags):
+    """{name: value} of all variables after some steps that sample random frames and drop units."""
+    runner.succeed("train", **dict(
+        FEATURES, train_dir=str(folder), train_data_pattern=data.train, model="MixNeXtVLAD", iterations=4, batch_size=4,
+        nextvlad_cluster_size=4, groups=2, nextvlad_hidden_size=8, gating_reduction=2, drop_rate=.5, num_epochs=0,
+        video_level_classifier_model="LogisticModel", max_steps=7, export_saved_models=False, **flags))
+    return variables(str(folder), 7)
+
+
+def test_a_seed_repeats_a_training_to_the_last_bit(data, tmp_path):
+    once, again, other, free = [weights_after(tmp_path / str(number), data, **flags) for number, flags in enumerate(
+        [dict(seed=3), dict(seed=3), dict(seed=4), {}])]
+    assert all(np.array_equal(once[name], again[name]) for name in once) and len(once) > 20
+    for different in other, free:
+        assert not np.array_equal(once["tower/mix_weights/weights"], different["tower/mix_weights/weights"])
