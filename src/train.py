@@ -81,8 +81,8 @@ def define_flags():
     flags.DEFINE_bool("export_saved_models", True, "Write a SavedModel of each checkpoint into train_dir/export.")
     flags.DEFINE_integer("max_to_keep", 0, "Checkpoints to keep, the newest ones and the best evaluated one, with "
                          "their SavedModels; 0: all.", lower_bound=0)
-    flags.DEFINE_bool("mask_unrated_labels", False, "With --segment_labels: ignore classes without a rating. Default: "
-                      "they are negatives, as in the published run.")
+    flags.DEFINE_string("segment_label_ids_file", "", "With --negative_weight: the classes rated at segment level. "
+                        "Empty: %s for YouTube-8M's classes; all classes for other data." % segments.LABEL_IDS)
     flags.DEFINE_integer("seed", None, "Fixes the initial weights, the frames and the dropout that are drawn, and the "
                          "order of the examples: on a CPU, the same command then gives the same weights. Depends on "
                          "--num_readers.", lower_bound=0)
@@ -201,15 +201,25 @@ def prepare_folder(args, graph, model, reader, start, validation):
     return initialize, after_save
 
 
+def objective(args):
+    """The `losses.Objective` that the flags describe.
+
+    Raises:
+      InputError: they contradict each other, or the rated classes cannot be read.
+    """
+    rated_classes = None
+    if args.negative_weight is not None:
+        rated_classes = segments.rated_classes(args.segment_label_ids_file, args.num_classes)
+    return losses.objective(args, rated_classes)
+
+
 def build_graph(args, task, model, reader, next_batch, tower_devices):
     """Builds the training graph in the default graph; see `towers.build`."""
     with tf.device("/job:ps/task:0" if task.cluster_spec else None):
         checkpoints.create_global_step()
-    objective = losses.Objective(losses.create(args.label_loss), args.regularization_penalty,
-                                 args.mask_unrated_labels and args.segment_labels)
     options = optimizers.options(args, args.batch_size * len(tower_devices))
     updates = towers.Updates(functools.partial(optimizers.scheduled, options), args.clip_gradient_norm, args.freeze)
-    return towers.build(model, reader, next_batch, tower_devices, objective, updates,
+    return towers.build(model, reader, next_batch, tower_devices, objective(args), updates,
                         frames_sampled=forward.frame_picker(model, reader, is_training=True) is not None)
 
 
@@ -262,9 +272,9 @@ def main(args):
     task = tf_cluster.Task(os.environ.get("TF_CONFIG"))
     if task.job == "ps" and task.server:
         return tf_cluster.serve(task, args.train_dir, args.max_steps)
-    losses.create(args.label_loss)  # fails early if it is unknown
+    objective(args)  # fails early
     reader = readers.create(args.feature_names, args.feature_sizes, args.frame_features, args.segment_labels,
-                            args.max_frames, args.num_classes)
+                            args.max_frames, args.num_classes, video_classes=args.negative_weight is not None)
     model = model_flags.create_model(model_flags.from_flags(args))
     if model.frame_level != args.frame_features:
         raise InputError("--model=%s takes %s-level records: %s --frame_features." % (

@@ -104,4 +104,7 @@ def _fault_of_ratings(context, form):
     for score in scores:
         if score not in (0, 1):
             return "has a rating with the score %g, not 0 or 1: replace the shard or remove the record." % score
+    if form.labelled and starts and not contents.values(context, "labels"):
+        return ("has ratings but no labels of its video, which --negative_weight needs: fetch the shard of "
+                "3/frame/validate again, or leave out --negative_weight.")
     return _fault_of_labels(labels, form)

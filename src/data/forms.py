@@ -16,6 +16,7 @@ class Form(typing.NamedTuple):
     features: list  # of (name, size): bytes per frame, or floats per video
     num_classes: int  # labels run from 0 to num_classes - 1
     max_frames: int  # ratings start below
+    labelled: bool = False  # records with ratings have labels, too
 
 
 def define_flags():

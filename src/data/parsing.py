@@ -182,9 +182,13 @@ def have_ratings(context, form):
     starts, labels, scores = (context[name] for name in RATINGS)
     num_rows = starts.dense_shape[0]
     numbers = [counts(each.indices[:, 0], num_rows) for each in (starts, labels, scores)]
-    return (tf.equal(numbers[0], numbers[1]) & tf.equal(numbers[0], numbers[2]) & have_labels(labels, form)
-            & all_in_row((starts.values >= 0) & (starts.values < form.max_frames), starts.indices[:, 0], num_rows)
-            & all_in_row(tf.equal(scores.values, 0) | tf.equal(scores.values, 1), scores.indices[:, 0], num_rows))
+    usable = tf.equal(numbers[0], numbers[1]) & tf.equal(numbers[0], numbers[2]) & have_labels(labels, form)
+    usable &= all_in_row((starts.values >= 0) & (starts.values < form.max_frames), starts.indices[:, 0], num_rows)
+    usable &= all_in_row(tf.equal(scores.values, 0) | tf.equal(scores.values, 1), scores.indices[:, 0], num_rows)
+    if form.labelled:
+        usable &= tf.equal(numbers[0], 0) | (counts(context["labels"].indices[:, 0], num_rows) > 0)
+        usable &= have_labels(context["labels"], form)
+    return usable
 
 
 def identity(context):

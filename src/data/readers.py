@@ -61,15 +61,15 @@ def features(feature_names, feature_sizes):
 
 
 def create(feature_names, feature_sizes, frame_features, segment_labels=False, max_frames=forms.MAX_FRAMES,
-           num_classes=forms.NUM_CLASSES):
-    """The reader for the given flags; see `features`.
+           num_classes=forms.NUM_CLASSES, video_classes=False):
+    """The reader for the given flags; see `features` and, for `video_classes`, YT8MFrameFeatureReader.
 
     Raises:
       InputError: the flags do not fit one another.
     """
     names, sizes = map(list, zip(*features(feature_names, feature_sizes)))
     if frame_features:
-        return YT8MFrameFeatureReader(num_classes, sizes, names, max_frames, segment_labels)
+        return YT8MFrameFeatureReader(num_classes, sizes, names, max_frames, segment_labels, video_classes)
     if segment_labels:
         raise InputError("--segment_labels needs frame-level records: add --frame_features and "
                          "--feature_names=rgb,audio --feature_sizes=1024,128.")
@@ -166,13 +166,14 @@ class YT8MFrameFeatureReader(object):
       feature_names: their names, e.g. rgb, audio.
       max_frames: largest number of frames of a video.
       segment_labels: examples are rated segments (one per distinct start time), not videos.
+      video_classes: rated segments also hold the classes that may be in their video; its record needs labels then.
     """
 
     def __init__(self, num_classes=forms.NUM_CLASSES, feature_sizes=(1024, 128), feature_names=("rgb", "audio"),
-                 max_frames=forms.MAX_FRAMES, segment_labels=False):
+                 max_frames=forms.MAX_FRAMES, segment_labels=False, video_classes=False):
         self.num_classes, self.feature_sizes, self.feature_names = num_classes, feature_sizes, feature_names
-        self.max_frames, self.segment_labels = max_frames, segment_labels
-        self.form = forms.Form(True, list(zip(feature_names, feature_sizes)), num_classes, max_frames)
+        self.max_frames, self.segment_labels, self._video_classes = max_frames, segment_labels, video_classes
+        self.form = forms.Form(True, list(zip(feature_names, feature_sizes)), num_classes, max_frames, video_classes)
 
     def examples(self, reading, records, frame_indices=None):
         """Dataset of examples.
@@ -187,7 +188,8 @@ class YT8MFrameFeatureReader(object):
         Returns:
           Dataset of dict: `id` (segments: VIDEOID:START), `frames` uint8 [frames, bytes], packed until `batches`,
           `frame_valid` bool [frames], `num_frames` int32, `labels` sparse [classes] (of segments: the scores of rated
-          classes, also zeros), `bytes`.
+          classes, also zeros), `bytes`, and with `video_classes` these, sparse [classes]: 1 for the labels of the
+          segment's video and for all classes that are rated in it.
         """
         def parse(record):
             group = (self.parse_segments(record, reading) if self.segment_labels else
@@ -236,7 +238,7 @@ class YT8MFrameFeatureReader(object):
             tf.stack([tf.cast(segment, tf.int64), ratings.labels], axis=1), ratings.scores,
             tf.stack([tf.size(starts, out_type=tf.int64), self.num_classes])))
         shares = _shard_bytes(record) / tf.cast(parsing.counts(rows, tf.size(num_frames)), tf.float32)
-        return {
+        found = {
             "id": tf.strings.join([tf.gather(context["id"].values, rows), ":", tf.strings.as_string(starts)]),
             "frames": self._frames_at(strings, rows, tf.minimum(chosen, lengths - 1)),
             "frame_valid": chosen < lengths,
@@ -244,12 +246,34 @@ class YT8MFrameFeatureReader(object):
             "labels": rated,
             "bytes": tf.gather(shares, rows),
         }
+        if self._video_classes:
+            found["video_classes"] = self._video_classes_of(rows, context["labels"], ratings)
+        return found
+
+    def _video_classes_of(self, rows, labels, ratings):
+        """SparseTensor [segments, classes]; see `examples`.
+
+        Args:
+          rows: int32 [segments], of their videos.
+          labels: SparseTensor [videos, values].
+          ratings: `parsing.RatingTensors`.
+        """
+        videos = tf.concat([labels.indices[:, 0], ratings.rows], axis=0)
+        classes = tf.concat([labels.values, ratings.labels], axis=0)
+        of_videos = _presence(tf.SparseTensor(tf.stack([videos, classes], axis=1), classes, labels.dense_shape),
+                              self.num_classes).indices
+        found = tf.gather(tf.RaggedTensor.from_value_rowids(of_videos[:, 1], of_videos[:, 0], labels.dense_shape[0]),
+                          rows)
+        return tf.SparseTensor(tf.stack([found.value_rowids(), found.values], axis=1), tf.ones_like(
+            found.values, tf.float32), tf.stack([tf.size(rows, out_type=tf.int64), self.num_classes]))
 
     def _parse(self, record, rated):
         """Parses a group of usable records -> context, list of strings [n, frames] of the features, int32 numbers [n]
         of frames, at most max_frames. The context has ratings if `rated`, else labels."""
         told = parsing.unusable(record, self.form)
-        wanted = parsing.RATINGS if rated else {"labels": tf.int64}
+        wanted = dict(parsing.RATINGS) if rated else {}
+        if not rated or self._video_classes:
+            wanted["labels"] = tf.int64
         context, frames = parsing.parse_sequence_example(
             record.serialized, told, dict(wanted, id=tf.string), self.feature_names)
         usable = parsing.have_one_id(context["id"]) & parsing.have_frames(frames, self.form) & (
@@ -279,10 +303,12 @@ class YT8MFrameFeatureReader(object):
     def placeholder_batch(self, batch_size, num_frames):
         """A batch of placeholders of static shape, with `num_frames` frames per example."""
         placeholder = tf.compat.v1.placeholder
-        return {"frames": placeholder(tf.uint8, [batch_size, num_frames, sum(self.feature_sizes)]),
-                "frame_valid": placeholder(tf.bool, [batch_size, num_frames]),
-                "num_frames": placeholder(tf.int32, [batch_size]),
-                "labels": tf.compat.v1.sparse_placeholder(tf.float32, [batch_size, self.num_classes])}
+        sparse = ["labels"] + ["video_classes"] * self._video_classes
+        return dict({"frames": placeholder(tf.uint8, [batch_size, num_frames, sum(self.feature_sizes)]),
+                     "frame_valid": placeholder(tf.bool, [batch_size, num_frames]),
+                     "num_frames": placeholder(tf.int32, [batch_size])},
+                    **{name: tf.compat.v1.sparse_placeholder(tf.float32, [batch_size, self.num_classes])
+                       for name in sparse})
 
     def serving_batch(self, serialized):
         """Batch of serialized SequenceExamples, a string [batch] tensor, for a SavedModel; whole videos."""
@@ -324,10 +350,10 @@ def normalize(model_input_raw):
     return tf.nn.l2_normalize(model_input_raw, axis=-1)
 
 
-def dense_labels(batch):
-    """float32 [batch, classes]: 1 for a label; of segments, the score of a rated class."""
+def dense_labels(batch, name="labels"):
+    """float32 [batch, classes]: 1 for a label; of segments, the score of a rated class. See `examples` on names."""
     # Records may repeat a label or list them out of order.
-    return tf.sparse.to_dense(batch["labels"], validate_indices=False)
+    return tf.sparse.to_dense(batch[name], validate_indices=False)
 
 
 def label_weights(batch):

@@ -7,6 +7,7 @@ import tensorflow as tf
 from src.common.errors import InputError
 from src.data import readers
 from src.trained import forward
+from src.training import losses as label_losses
 
 tf1 = tf.compat.v1
 
@@ -79,7 +80,7 @@ def build(model, reader, next_batch, devices, objective, updates, frames_sampled
     optimizer, learning_rate = updates.make_optimizer(global_step)
     with tf1.device("/cpu:0" if len(devices) > 1 else devices[0]):
         batch = next_batch()
-        shares = _shares(batch, len(devices), objective.mask_unrated_labels)
+        shares = _shares(batch, len(devices), objective)
     gradients, losses, regularizations, first = [], [], [], None
     for index, (device, (part, share)) in enumerate(zip(devices, shares)):
         with tf1.device(device), tf1.name_scope("tower_%d" % index):
@@ -129,16 +130,17 @@ def _frozen(freeze):
     return frozen
 
 
-def _shares(batch, num_towers, mask_unrated_labels):
+def _shares(batch, num_towers, objective):
     """Splits a batch into consecutive parts -> [(part, its share of the examples)].
 
-    A part is a dict like the batch, with dense_labels instead of labels and, if masked, label_weights. A tower without
-    examples gets the first example and a share of 0.
+    A part is a dict like the batch, with dense_labels instead of labels and, if the terms of the loss have weights,
+    label_weights. A tower without examples gets the first example and a share of 0.
     """
-    whole = {name: value for name, value in batch.items() if name != "labels"}
+    whole = {name: value for name, value in batch.items() if name not in ("labels", "video_classes")}
     whole["dense_labels"] = readers.dense_labels(batch)
-    if mask_unrated_labels:
-        whole["label_weights"] = readers.label_weights(batch)
+    weights = label_losses.label_weights(objective, whole["dense_labels"], batch)
+    if weights is not None:
+        whole["label_weights"] = weights
     if num_towers == 1:
         return [(whole, 1.0)]
     size = tf.shape(whole["dense_labels"])[0]

@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from src.common import text
+from src.data import damage
 from src.data import pipeline
 from tests import complaints
 from tests import records
@@ -222,3 +223,17 @@ def test_ratings_that_lack_a_score_are_named(tmp_path, reads):
     bad = changed(video(ratings=RATINGS), segment_scores=records.float_feature([1]))
     assert read_by(tmp_path, reads, bad, "segment") == (
         "has segment_start_times, segment_labels and segment_scores that do not match: replace the shard.")
+
+
+def test_a_rated_record_without_labels_is_named_where_they_are_needed(tmp_path):
+    reader = complaints.reader_of("segment", video_classes=True)
+    unrated, unlabelled = video(labels=None, ratings=[]), video(labels=None, ratings=RATINGS)
+    path = records.write(tmp_path / "validate0000", [good("segment"), unrated, unlabelled])
+
+    def read():
+        with damage.explained([path], reader.form):
+            records.fetch(pipeline.training_batches(reader, [path], 4, None, 1, 1))
+
+    assert complaints.sentence(read) == (
+        "%s, record 2, has ratings but no labels of its video, which --negative_weight needs: fetch the shard of "
+        "3/frame/validate again, or leave out --negative_weight." % path)

@@ -260,3 +260,16 @@ def test_placeholders_have_the_static_shapes_of_a_batch(make, expected):
     labels = batch.pop("labels")
     assert {name: placeholder.shape.as_list() for name, placeholder in batch.items()} == expected
     assert labels.shape.as_list() == [3, records.NUM_CLASSES]
+
+
+def test_segments_hold_the_classes_that_may_be_in_their_video(tmp_path):
+    reader = frame_reader(segment_labels=True, video_classes=True)
+    path = records.write(tmp_path / "validate0000", [
+        records.frame_level(b"a", *records.random_frames(1, 12), labels=[8, 2, 8], ratings=[(0, 7, 1), (5, 9, 0)]),
+        records.frame_level(b"b", *records.random_frames(2, 12), labels=[1], ratings=[(5, 3861, 0), (5, 1, 1)]),
+        records.frame_level(b"c", *records.random_frames(3, 12), ratings=[])])
+    found, = records.fetch(pipeline.evaluation_batches(reader, [path], 9, None, 1), lambda batch: dict(
+        id=batch["id"], classes=readers.dense_labels(batch, "video_classes"), rated=readers.label_weights(batch)))
+    assert found["id"].tolist() == [b"a:0", b"a:5", b"b:5"]
+    np.testing.assert_array_equal(found["classes"], [presence(2, 8, 7, 9)] * 2 + [presence(1, 3861)])
+    np.testing.assert_array_equal(found["rated"], [presence(7), presence(9), presence(1, 3861)])

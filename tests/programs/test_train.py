@@ -20,6 +20,7 @@ from tests.programs.conftest import AUDIO
 from tests.programs.conftest import CLASSES
 from tests.programs.conftest import FEATURES
 from tests.programs.conftest import MODEL
+from tests.programs.conftest import RATED_CLASSES
 from tests.programs.conftest import RGB
 from tests.programs.conftest import serialized
 
@@ -390,3 +391,32 @@ def test_a_seed_repeats_a_training_to_the_last_bit(data, tmp_path):
     assert all(np.array_equal(once[name], again[name]) for name in once) and len(once) > 20
     for different in other, free:
         assert not np.array_equal(once["tower/mix_weights/weights"], different["tower/mix_weights/weights"])
+
+
+def test_weak_negatives_train_through_the_flags(data, trained, tmp_path):
+    """Fine-tuning leaves classes alone that are neither rated nor weak negatives."""
+    def biases(folder, step):
+        return variables(folder, step)["tower/fully_connected/biases"]
+
+    def fine_tuned(name, **flags):
+        runner.succeed("train", **dict(
+            SMALL, train_dir=str(tmp_path / name), train_data_pattern=data.rated, segment_labels=True, holdout_shards=1,
+            max_steps=6, num_epochs=0, l2_penalty=0, optimizer="GradientDescentOptimizer",
+            checkpoint_file=checkpoint(trained, 4), **flags))
+        return biases(str(tmp_path / name), 6) - biases(trained, 4)
+
+    weak = fine_tuned("weak", negative_weight=10, segment_label_ids_file=data.label_ids)
+    listed = np.isin(np.arange(records.NUM_CLASSES), RATED_CLASSES)
+    assert np.all(weak[~listed] == 0) and np.all(weak[[5, 6, 2222]] < 0)
+    assert np.all(fine_tuned("published")[~listed] < 0)
+
+
+@pytest.mark.parametrize("flags, told", [
+    (dict(seed=-1), "seed"), (dict(negative_weight=-1), "negative_weight"), (dict(warmup_steps=-1), "warmup_steps"),
+    (dict(learning_rate_schedule="flat"), "learning_rate_schedule"),
+    (dict(negative_weight=1), "--negative_weight weighs ratings of segments: add --segment_labels, or leave it out."),
+    (dict(learning_rate_schedule="cosine"), "--learning_rate_schedule=cosine decays the learning rate to zero")])
+def test_flags_beyond_the_published_recipe_are_checked(video_level, tmp_path, flags, told):
+    code, errors = runner.run("train", train_dir=str(tmp_path / "model"), train_data_pattern=video_level,
+                              **dict(VIDEO_LEVEL, **flags))
+    assert code == 1 and told in errors and not (tmp_path / "model").exists()
