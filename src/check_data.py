@@ -31,6 +31,9 @@ MAX_LINES = 20  # of each kind on the terminal
 # Lower bounds of the histograms' bins: frames per video, and videos or ratings per class.
 LENGTHS = [1, 30, 60, 90, 120, 150, 180, 210, 240, 270, 300, 301]
 NUMBERS = [0, 1, 10, 100, 1000, 10000, 100000]
+# The same for the positions of rated segments in their videos, and how many segments are said to have no rating.
+FROM_START, FIRST = [0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 20, 30, 40, 50], 6
+FROM_END, LAST = [0, 1, 2, 3, 4, 10, 20, 30, 40, 50], 2
 
 
 def define_flags():
@@ -105,6 +108,18 @@ def print_lines(what, lines, separator="\n  "):
         print("\n%s: %d\n  %s" % (what, len(lines), separator.join(lines[:MAX_LINES] + more)))
 
 
+def print_ends(partition):
+    """Prints how many rated segments are among the FIRST or the LAST ones of their video, if any segment is rated."""
+    first, last = (sum(count for position, count in partition[name].items() if position < end)
+                   for name, end in (("rated_from_start", FIRST), ("rated_from_end", LAST)))
+    rated = sum(partition["rated_from_start"].values())
+    if rated:
+        print("\nrated segments of %s: %d, among the first %d of their video: %d, among the last %d: %d" % (
+            name_of(partition), rated, FIRST, first, LAST, last))
+        print("  inference.py --skip_first_segments=%d --skip_last_segments=%d leaves out %s" % (
+            FIRST, LAST, "these" if first or last else "none that is rated"))
+
+
 def print_all(partitions, twice, num_classes):
     """Prints the tables and lists of all partitions."""
     def numbers_of(counter):
@@ -115,7 +130,11 @@ def print_all(partitions, twice, num_classes):
     print_histogram("frames of a video", partitions, LENGTHS, lambda partition: partition["lengths"])
     print_histogram("videos of a class", partitions, NUMBERS, lambda partition: numbers_of(partition["labels"]))
     print_histogram("ratings of a class", partitions, NUMBERS, lambda partition: numbers_of(partition["rated"]))
+    print_histogram("rated segments from the start", partitions, FROM_START,
+                    lambda partition: partition["rated_from_start"])
+    print_histogram("rated segments from the end", partitions, FROM_END, lambda partition: partition["rated_from_end"])
     for partition in partitions:
+        print_ends(partition)
         print_lines("missing of " + name_of(partition), partition["missing_shards"], ", ")
         print_lines("damaged shards of " + name_of(partition), partition["damaged_shards"])
         print_lines("unusable records of " + name_of(partition), partition["unusable_records"])

@@ -45,6 +45,7 @@ def define_flags():
     readers.define_flags()
     pipeline.define_flags()
     shards.define_flags()
+    segments.define_flags()
     sessions.define_flags()
     flags.DEFINE_string("train_dir", "", "The folder of a trained model that eval.py has evaluated.")
     flags.DEFINE_string("input_model_tgz", "", "Instead of --train_dir: a tgz that --output_model_tgz wrote.")
@@ -135,7 +136,7 @@ def main(args):
             return dask_cluster.work(config, args.cluster_timeout_secs)
     if not args.output_file:
         raise InputError("--output_file is empty: say where the CSV goes.")
-    frame_shifts = shifts.parse(args.shift, args.segment_labels)
+    frame_shifts, skip = shifts.parse(args.shift, args.segment_labels), segments.skipped(args)
     outputs = shifts.outputs(args.output_file, frame_shifts)
     paths = input_paths(args)
     model_dir, checkpoint = bundle.find(args.train_dir, args.input_model_tgz, args.untar_model_dir)
@@ -148,7 +149,7 @@ def main(args):
         shifts=frame_shifts if args.segment_labels else None, classes=classes_of(args, values["num_classes"]),
         output=predictions.Output(args.segment_labels and not args.output_prob, args.top_k, args.segment_max_pred,
                                   names_of(args)),
-        options=sessions.options(args))
+        options=sessions.options(args), skip=skip)
     for path in outputs + [args.output_model_tgz] * bool(args.output_model_tgz):
         atomic.check_writable(path)
     predict(args, config, job, outputs)

@@ -95,7 +95,7 @@ def video_batches(reader, reading, batch_size, frame_indices, num_readers):
         reader.examples(reading, records, frame_indices), batch_size))
 
 
-def segment_batches(reader, reading, shifts, batch_size, num_readers):
+def segment_batches(reader, reading, shifts, batch_size, num_readers, skip=segments.Skipped()):
     """Batches of all segments of all videos, once per shift, cut by `_in_groups`.
 
     Args:
@@ -104,6 +104,7 @@ def segment_batches(reader, reading, shifts, batch_size, num_readers):
       shifts: list of ints, frames; see `segments.cut`.
       batch_size: approximate number of segments per batch; a batch holds whole videos.
       num_readers: shards looked at ahead.
+      skip: `segments.Skipped`; a batch of short videos may hold no segment.
 
     Returns:
       Dataset of the dict of `segments.cut` plus `shift`, an index into `shifts`. The batches of some videos at all
@@ -113,7 +114,7 @@ def segment_batches(reader, reading, shifts, batch_size, num_readers):
 
     def at_each_shift(batch):
         every = tf.data.Dataset.from_tensor_slices((list(range(len(shifts))), shifts))
-        return every.map(tfrecord.plain(lambda index, shift: dict(segments.cut(batch, shift), shift=index)))
+        return every.map(tfrecord.plain(lambda index, shift: dict(segments.cut(batch, shift, skip), shift=index)))
 
     return _in_groups(reading, num_readers, lambda records: reader.batches(
         reader.examples(reading, records), videos).flat_map(tfrecord.plain(at_each_shift)))

@@ -1,4 +1,7 @@
 """Cutting videos into 5-second segments, rolled along time for test-time augmentation."""
+import typing
+
+from absl import flags
 import tensorflow as tf
 
 from src.common import files
@@ -10,16 +13,48 @@ LABEL_IDS = "segment_label_ids.csv"  # the project's own, of YouTube-8M
 SEGMENT_FRAMES = 5  # one frame a second
 
 
-def cut(videos, shift):
+class Skipped(typing.NamedTuple):
+    """Segments that are left out of each video."""
+    first: int = 0  # at its beginning
+    last: int = 0  # at its end
+
+
+def define_flags():
+    """Flags that say which segments are left out."""
+    flags.DEFINE_integer("skip_first_segments", 0, "With --segment_labels: leave out this many segments at the "
+                         "beginning of each video.", lower_bound=0)
+    flags.DEFINE_integer("skip_last_segments", 0, "With --segment_labels: leave out this many segments at the end of "
+                         "each video.", lower_bound=0)
+
+
+def skipped(args):
+    """The Skipped of the flags.
+
+    Raises:
+      InputError: whole videos are predicted, or no segment of any video is left.
+    """
+    found = Skipped(args.skip_first_segments, args.skip_last_segments)
+    if sum(found) and not args.segment_labels:
+        raise InputError("--skip_first_segments and --skip_last_segments need --segment_labels: whole videos have no "
+                         "segments to leave out.")
+    if sum(found) * SEGMENT_FRAMES >= args.max_frames:
+        raise InputError("--skip_first_segments=%d and --skip_last_segments=%d leave no segment of a video of "
+                         "--max_frames=%d, which has %d: lower them." % (
+                             found + (args.max_frames, -(-args.max_frames // SEGMENT_FRAMES))))
+    return found
+
+
+def cut(videos, shift, skip=Skipped()):
     """Rolls a batch of padded videos along time, then cuts them into segments.
 
     Rolling by `shift` moves frame i to i + shift with wrap-around over the padded length; num_frames does not change.
-    Segments start at 0, 5, .. below num_frames.
+    Segments start at 0, 5, .. below num_frames. Those of `skip` are left out, counted in the rolled video.
 
     Args:
       videos: dict of `id` [batch] string, `frames` uint8 [batch, max_frames, features],
         `num_frames` int32 [batch] and `bytes` float32 [batch].
       shift: int32 scalar, in frames; may be negative.
+      skip: Skipped. A video of no more segments than that has none.
 
     Returns:
       dict of `id` [segments] `VIDEOID:START`, `frames` uint8 [segments, 5, features],
@@ -29,7 +64,9 @@ def cut(videos, shift):
     frames, num_frames = videos["frames"], videos["num_frames"]
     max_frames = tf.shape(frames)[1]
     starts = tf.range(0, max_frames, SEGMENT_FRAMES)
-    chosen = tf.cast(tf.where(starts[tf.newaxis, :] < num_frames[:, tf.newaxis]), tf.int32)
+    num_segments = -(-num_frames // SEGMENT_FRAMES)
+    numbers = tf.range(tf.size(starts))[tf.newaxis, :]
+    chosen = tf.cast(tf.where((numbers >= skip.first) & (numbers < num_segments[:, tf.newaxis] - skip.last)), tf.int32)
     video, start = chosen[:, 0], tf.gather(starts, chosen[:, 1])
     position = start[:, tf.newaxis] + tf.range(SEGMENT_FRAMES)
     source = tf.math.floormod(position - shift, max_frames)

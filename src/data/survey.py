@@ -43,6 +43,8 @@ class Shard(typing.NamedTuple):
     counts: collections.Counter  # of COUNTS
     labels: collections.Counter  # videos per class
     rated: collections.Counter  # ratings per class
+    from_start: collections.Counter  # rated segments per position in their video, counted from 0
+    from_end: collections.Counter  # rated segments per position, counted from 0 at the video's last segment
     lengths: collections.Counter  # videos per number of frames
     levels: collections.Counter  # records per level, True for frame-level and False for video-level
 
@@ -104,7 +106,7 @@ def read_shard(path, form, checksums, frame_level=None):
     """
     levels = {True: form, False: form._replace(
         frame_level=False, features=[("mean_" + name, size) for name, size in form.features])}
-    shard = Shard(path, damage.no_file(path), [], np.array([], "S1"), *(collections.Counter() for _ in range(5)))
+    shard = Shard(path, damage.no_file(path), [], np.array([], "S1"), *_counters())
     if shard.damage:
         return shard
     try:
@@ -119,9 +121,14 @@ def read_shard(path, form, checksums, frame_level=None):
         return shard._replace(damage=str(error))
 
 
+def _counters():
+    """New ones for a Shard, whose fields after `ids` they are."""
+    return [collections.Counter() for _ in Shard._fields[Shard._fields.index("ids") + 1:]]
+
+
 def _read(path, records, levels, frame_level):
     """The `Shard` of records, which are as those of `framing.records`; for the others see `_add`."""
-    shard = Shard(path, None, [], [], *(collections.Counter() for _ in range(5)))
+    shard = Shard(path, None, [], [], *_counters())
     sentence = "%s is empty: fetch the shard again or leave it out." % path
     for index, (offset, serialized) in enumerate(records):
         sentence = damage.damaged(path, index, offset) if serialized is None else None
@@ -167,8 +174,9 @@ def _add_content(shard, found):
     if length:
         shard.lengths[length] += 1
     num_frames = min(length, forms.MAX_FRAMES)
+    num_segments = -(-num_frames // segments.SEGMENT_FRAMES)
     shard.counts["frames"] += num_frames
-    shard.counts["segments"] += -(-num_frames // segments.SEGMENT_FRAMES)
+    shard.counts["segments"] += num_segments
     if forms.RATINGS[0] in found.context:
         starts, classes, scores = (contents.values(found.context, name) for name in forms.RATINGS)
         rated = dict(zip(zip(starts, classes), scores))  # of several ratings, the last
@@ -177,6 +185,9 @@ def _add_content(shard, found):
         shard.counts["replaced_ratings"] += len(starts) - len(rated)
         shard.counts["positive_ratings"] += sum(score > 0 for score in rated.values())
         shard.counts["ratings_after_the_video"] += sum(start >= num_frames for start, _ in rated)
+        for position in {start // segments.SEGMENT_FRAMES for start, _ in rated if start < num_frames}:
+            shard.from_start[position] += 1
+            shard.from_end[num_segments - 1 - position] += 1
 
 
 @contextlib.contextmanager
@@ -204,7 +215,8 @@ def report(found):
 
     Each holds the `folder`, the `stem` of the names (None for names unlike YouTube-8M's), the numbers of `shards` and
     `expected_shards` (or None), the names of `missing_shards`, sentences about `damaged_shards` and `unusable_records`,
-    COUNTS, and the histograms `labels` {class: videos}, `rated` {class: ratings} and `lengths` {frames: videos}.
+    COUNTS, and the histograms `labels` {class: videos}, `rated` {class: ratings}, `lengths` {frames: videos}, and
+    `rated_from_start` and `rated_from_end` {position of a segment in its video: rated segments}.
     """
     groups = collections.defaultdict(list)
     for shard in found:
@@ -223,6 +235,7 @@ def _report(folder, stem, naming, found):
         ("unusable_records", sum((shard.faults for shard in found), []))])
     result.update((name, counts[name]) for name in COUNTS)
     result.update((name, _total(found, name)) for name in ("labels", "rated", "lengths"))
+    result.update(("rated_" + name, _total(found, name)) for name in ("from_start", "from_end"))
     return result
 
 

@@ -9,6 +9,7 @@ from src.common import files
 from src.common import sessions
 from src.common.errors import InputError
 from src.common.progress import Progress
+from src.data import segments
 from src.prediction import video_csv
 from src.prediction.scoring import Scorer
 from src.prediction.top_segments import TopSegments
@@ -45,12 +46,14 @@ class Job(typing.NamedTuple):
     classes: np.ndarray  # int: the classes to score
     output: Output
     options: sessions.Options
+    skip: segments.Skipped = segments.Skipped()
 
 
 def open_scorer(job):
     """Opens a Scorer with the restored model of a Job; the caller closes it."""
     reader = model_flags.create_reader(job.values, max_frames=job.reading.max_frames)
-    segments_alone = {} if job.shifts is None else {"shifts": job.shifts, "classes": job.classes}
+    segments_alone = {} if job.shifts is None else {
+        "shifts": job.shifts, "classes": job.classes, "skip": job.skip}
     scorer = Scorer(model_flags.create_model(job.values), reader, job.reading.batch_size, job.reading.num_readers,
                     options=job.options, **segments_alone)
     scorer.open(lambda session: export.restore_model(session, job.checkpoint, scorer.variables))
@@ -98,6 +101,10 @@ def new_progress(job):
 
 def check_any(job, num_predicted):
     """Raises InputError if nothing was predicted."""
+    if not num_predicted and any(job.skip):
+        raise InputError("The %d shards such as %s hold no video of more than %d segments, and --skip_first_segments "
+                         "and --skip_last_segments leave these out: lower them, or check --input_data_pattern." % (
+                             len(job.paths), job.paths[0], sum(job.skip)))
     if not num_predicted:
         raise InputError("The %d shards such as %s hold no video: check --input_data_pattern." % (
             len(job.paths), job.paths[0]))

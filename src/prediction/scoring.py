@@ -5,6 +5,7 @@ from src.common import sessions
 from src.data import damage
 from src.data import passes
 from src.data import pipeline
+from src.data import segments
 from src.trained import forward
 
 tf1 = tf.compat.v1
@@ -22,10 +23,11 @@ class Scorer(object):
         whole videos.
       classes: the classes to score; None: all.
       options: of the session; see `sessions`.
+      skip: `segments.Skipped`.
     """
 
     def __init__(self, model, reader, batch_size, num_readers, shifts=None, classes=None,
-                 options=sessions.PLAIN):
+                 options=sessions.PLAIN, skip=segments.Skipped()):
         self._form, self._options, self._session = reader.form, options, None
         self._graph = tf.Graph()
         with self._graph.as_default():
@@ -37,7 +39,7 @@ class Scorer(object):
                 if shifts is None:
                     batches = pipeline.video_batches(reader, reading, batch_size, frame_indices, num_readers)
                 else:
-                    batches = pipeline.segment_batches(reader, reading, shifts, batch_size, num_readers)
+                    batches = pipeline.segment_batches(reader, reading, shifts, batch_size, num_readers, skip)
                 self._iterator = tf1.data.make_initializable_iterator(batches)
                 batch = self._iterator.get_next()
                 self._videos = reading.videos()

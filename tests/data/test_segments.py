@@ -1,4 +1,6 @@
 """Segments at a shift are those of the video rolled along time."""
+import os
+
 import numpy as np
 import pytest
 
@@ -44,6 +46,25 @@ def test_segments_equal_those_of_the_rolled_video_at_every_shift(tmp_path, max_f
     for key, (_, frames, num_frames) in expected.items():
         np.testing.assert_allclose(found[key][1], frames, atol=1e-6, err_msg=str(key))
         assert found[key][2] == num_frames, key
+
+
+@pytest.mark.parametrize("skip", [(2, 0), (0, 1), (1, 2), (0, 59), (6, 2)])
+def test_the_first_and_last_segments_of_each_video_can_be_left_out(tmp_path, skip):
+    lengths = [300, 296, 12, 3, 41, 40]
+    path = records.write(tmp_path / "test0000", [records.frame_level(b"v%d" % number, *records.random_frames(
+        number, length, 24, 8)) for number, length in enumerate(lengths)])
+    reader = readers.create("rgb,audio", "24,8", frame_features=True)
+    found, num_bytes = {0: [], 1: []}, 0
+    for batch in records.fetch(pipeline.segment_batches(  # of one video
+            reader, passes.Pass([path], reader.form), [-1, 3], 60, 2, segments.Skipped(*skip))):
+        assert batch["frames"].shape == (len(batch["id"]), 5, 32)
+        found[batch["shift"]] += batch["id"].tolist()
+        num_bytes += batch["bytes"].sum()
+    starts = [list(range(0, length, 5)) for length in lengths]
+    expected = [b"v%d:%d" % (number, start) for number, of_video in enumerate(starts)
+                for start in of_video[skip[0]:len(of_video) - skip[1]]]
+    assert found == {0: expected, 1: expected}
+    assert num_bytes == pytest.approx(2 * os.path.getsize(path))  # also of videos without a segment
 
 
 def test_the_projects_label_ids_are_found_from_any_folder(tmp_path, monkeypatch):

@@ -16,5 +16,7 @@ def test_whole_records_of_youtube_8m_have_no_fault(tmp_path):
     assert of_frames.counts == dict(videos=1, frames=12, segments=3, ratings=3, positive_ratings=1, replaced_ratings=1,
                                     ratings_after_the_video=1)
     assert (of_frames.labels, of_frames.rated, of_frames.lengths) == ({5: 1, 7: 1}, {7: 2, 9: 1}, {12: 1})
+    # The segments 0 and 1 of three; second 15 is after the last.
+    assert (of_frames.from_start, of_frames.from_end) == ({0: 1, 1: 1}, {2: 1, 1: 1})
     assert (of_video.damage, of_video.faults, of_video.ids.tolist()) == (None, [], [b"wxyz"])
     assert (of_video.counts["videos"], of_video.labels, of_video.lengths) == (1, {5: 1}, {})

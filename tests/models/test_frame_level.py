@@ -37,6 +37,21 @@ def test_frames_seen_many_times_over_are_computed_once(name, random_frames):
     assert memory[1] < 1.5 * memory[0]
 
 
+@pytest.mark.parametrize("name, head", [
+    ("Bert", "MoeModel"), ("BertCross", "MoeModel"), ("GatedNetVLAD", "MoeModel"), ("NeXtVLAD", "MoeModel"),
+    ("MixNeXtVLAD", "LogisticModel"), ("FrameLevelLogisticModel", "LogisticModel")])
+def test_a_batch_may_be_empty(name, head):
+    model = models.create(name, bert_attention_heads=4, netvlad_cluster_size=4, netvlad_hidden_size=3,
+                          nextvlad_cluster_size=4, nextvlad_hidden_size=8, groups=4, gating_reduction=4, iterations=60,
+                          video_level_classifier_model=head)
+    with tf.Graph().as_default(), tf1.Session() as session:
+        frames = tf1.placeholder(tf.float32, [None, 5, 1152])
+        scores = model.create_model(frames, 30, num_frames=tf1.placeholder_with_default(np.zeros(0, "i4"), [None]),
+                                    is_training=False, classes=np.arange(7))["predictions"]
+        session.run(tf1.global_variables_initializer())
+        assert session.run(scores, {frames: np.zeros([0, 5, 1152])}).shape == (0, 7)
+
+
 class Pooled(FrameLevelModel):
     """A model whose head shows what it pooled."""
 

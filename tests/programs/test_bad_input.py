@@ -268,6 +268,15 @@ INFERENCE = {
         "restore it", spoil=change_flags(frame_features=False)),
     "a name that is too long": case("cannot be written: ", "; File name too long: give a shorter name",
                                     output_file="{work}/" + 250 * "a"),
+    "segments skipped of videos": case("--skip_first_segments and --skip_last_segments need --segment_labels",
+                                       segment_labels=False, skip_last_segments=2),
+    "all segments skipped": case("--skip_first_segments=50 and --skip_last_segments=10 leave no segment of a video of "
+                                 "--max_frames=300, which has 60: lower them", skip_first_segments=50,
+                                 skip_last_segments=10),
+    "all videos too short": case(
+        "The 1 shards such as {bad}/unrated0000.tfrecord hold no video of more than 3 segments",
+        "lower them, or check --input_data_pattern", skip_first_segments=2, skip_last_segments=1,
+        input_data_pattern="{bad}/unrated*"),
     "shifted videos": case("--shift=1 needs --segment_labels", shift="1", segment_labels=False),
     "storage that programs cannot use": case(
         "--output_file=ftp://host/out.csv is neither on this machine nor in a bucket",

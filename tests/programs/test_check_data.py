@@ -63,7 +63,8 @@ def test_a_good_partition_is_counted(folder, tmp_path):
         "unusable_records": [], "videos": 3, "unusable": 0, "frames": 12 + 300 + 12, "segments": 3 + 60 + 3,
         "ratings": 4, "positive_ratings": 3, "ratings_after_the_video": 1, "replaced_ratings": 1,
         "labels": {"7": 3, "3861": 1},
-        "rated": {"7": 2, "9": 2}, "lengths": {"12": 2, "310": 1}}
+        "rated": {"7": 2, "9": 2}, "lengths": {"12": 2, "310": 1},
+        "rated_from_start": {"0": 1, "1": 1}, "rated_from_end": {"1": 1, "2": 1}}
     assert found["damaged_or_unusable"] == found["videos_that_stand_twice"] == []
 
 
@@ -75,10 +76,24 @@ def test_the_table_shows_histograms_and_what_is_missing(folder):
         name: {"1-29": "4", "301-": "2"}.get(name.strip(), "-") for name in header.split("  ")[-12:]}
     assert [line.split()[1:4] for line in tables["videos of a class"][1:]] == [["3853", "9", "-"], ["3860", "2", "-"]]
     assert [line.split()[1:4] for line in tables["ratings of a class"][1:]] == [["3860", "2", "-"]]
+    assert [line.split()[1:4] for line in tables["rated segments from the start"][1:]] == [["2", "2", "-"]]
+    assert [line.split()[1:5] for line in tables["rated segments from the end"][1:]] == [["-", "2", "2", "-"]]
+    assert tables["rated segments of %s/validate/validate: 4, among the first 6 of their video: 4, among the last 2: 2"
+                  % folder[0]][1:] == ["  inference.py --skip_first_segments=6 --skip_last_segments=2 leaves out these"]
     assert tables["missing of %s/validate/validate: 3842" % folder[0]][1].startswith(
         "  validate20.tfrecord, validate30.tfrecord, ")
     assert tables["missing of %s/validate/validate: 3842" % folder[0]][1].endswith("and 3822 more, see --output_file")
     assert len(tables["videos that occur twice: 3"]) == 4
+
+
+def test_the_ends_of_videos_that_no_rating_lies_in_are_said(tmp_path):
+    path = records.write(tmp_path / "validate0000.tfrecord", [
+        video(b"aa", ratings=[(30, 7, 0), (30, 9, 1), (55, 7, 0)], frames=70),  # the 7th and the 3rd to last segment
+        video(b"bb", ratings=[(100, 7, 1)], frames=120)])
+    _, output, _ = check(data_pattern=path)
+    assert ("rated segments of %s/validate: 3, among the first 6 of their video: 0, among the last 2: 0\n"
+            "  inference.py --skip_first_segments=6 --skip_last_segments=2 leaves out none that is rated\n" % tmp_path
+            ) in output
 
 
 def test_damage_is_named_and_listed(folder, tmp_path):

@@ -72,7 +72,9 @@ def test_a_cluster_ranks_as_one_process_does(flags, alone, cluster, tmp_path):
     assert segments.findall(said) == segments.findall(alone[1])
 
 
-@pytest.mark.parametrize("changed", [dict(output_prob=True), dict(segment_labels=False, shift="0", batch_size=3)])
+@pytest.mark.parametrize("changed", [
+    dict(output_prob=True), dict(skip_first_segments=1, skip_last_segments=1),
+    dict(segment_labels=False, shift="0", batch_size=3)])
 def test_a_cluster_writes_scores_as_one_process_does(flags, changed, cluster, tmp_path):
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir(), there.mkdir()

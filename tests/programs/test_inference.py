@@ -48,9 +48,11 @@ def predict(evaluated):
         yield lambda frames, counts: session.run(predictions, {raw: frames, num_frames: counts})
 
 
-def ranked(videos, shift, predict):
-    """{class: segment ids best first} by sorting all scores."""
-    ids, frames, counts = zip(*[segment for video in videos for segment in reference.segments(video, shift)])
+def ranked(videos, shift, predict, skip=(0, 0)):
+    """{class: segment ids best first} by sorting all scores; without the first and last segments in `skip`."""
+    of_videos = [list(reference.segments(video, shift)) for video in videos]
+    ids, frames, counts = zip(*[segment for segments in of_videos
+                                for segment in segments[skip[0]:len(segments) - skip[1]]])
     scores = predict(np.array(frames), counts)
     classes = sorted(RATED_CLASSES)
     candidates = {label: [] for label in classes}
@@ -112,6 +114,19 @@ def test_the_step_that_predicts_and_classes_left_empty_are_logged(flags, evaluat
         empty, len(RATED_CLASSES)) in errors
     every = dict(flags, top_k=99)
     assert "have no segment" not in runner.succeed("inference", output_file=tmp_path / "out.csv", **every)
+
+
+def test_the_first_and_last_segments_of_videos_can_be_left_out(flags, data, predict, tmp_path):
+    few = dict(flags, input_data_pattern=data.test, skip_first_segments=1, skip_last_segments=2, batch_size=60)
+    said = runner.succeed("inference", output_file=tmp_path / "out.csv", shift="0,1", **few)
+    for shift, name in (0, "out.csv"), (1, "out_shift1.csv"):
+        assert read(tmp_path / name) == ranked(data.test_videos, shift, predict, (1, 2))
+    numbers = [-(-min(len(video.frames), 300) // 5) - 3 for video in data.test_videos]
+    assert min(numbers) < 0 < max(numbers)
+    num_left = sum(max(number, 0) for number in numbers)
+    assert "inference: %d segments in" % (2 * num_left) in said
+    runner.succeed("inference", output_file=tmp_path / "pairs.csv", output_prob=True, **few)
+    assert len(parse_pairs(tmp_path / "pairs.csv")) == num_left
 
 
 def test_all_shards_but_those_of_validation_are_read_whole(flags, data, predict, tmp_path):
