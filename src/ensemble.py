@@ -34,10 +34,10 @@ from src.submission import fusion
 from src.submission import objective
 from src.submission import published
 from src.submission import ranked_csv
+from src.submission import report as reports
 from src.submission import shifts
 from src.submission import tuning
 from src.submission import weights
-from src.submission.report import Report
 
 log = logging.getLogger("yt8m")
 
@@ -59,6 +59,9 @@ def define_flags():
                        "Default: the published w0, or the JSON's.")
     flags.DEFINE_integer("segment_max_pred", 100000, "Segments to keep per class.", lower_bound=1,
                          upper_bound=ranked_csv.MAX_SEGMENTS)
+    flags.DEFINE_bool("scaled_cut", False, "report: instead of --segment_max_pred, keep the share of the lists' "
+                      "segments that a submission's %d are of the %d segments of 3/frame/test. Reads the files twice."
+                      % (published.SEGMENTS, published.TEST_SEGMENTS))
     flags.DEFINE_string("log_file", "", "tune: log of the points, JSON lines that bayes_opt 1 reads; continued if it "
                         "exists. Empty: NAME_log.json beside --output_file.")
     flags.DEFINE_integer("init_points", 50, "tune: random points before the optimization.", lower_bound=1)
@@ -146,7 +149,11 @@ def report(args):
         check_kept(paths + [args.label_cache, args.vocabulary_file], [args.output_file])
         atomic.check_writable(args.output_file)
     headings = collections.OrderedDict((path, "AP of " + path) for path in paths)
-    found = Report(headings, ratings.find(args), args.segment_max_pred)
+    rated, top_n = ratings.find(args), args.segment_max_pred
+    if args.scaled_cut:
+        top_n, num_segments = reports.scaled_cut(paths)
+        print("segments in the lists: %d, counted per class: the best %d" % (num_segments, top_n))
+    found = reports.Report(headings, rated, top_n)
     found.print_means()
     found.print_classes(names)
     if args.output_file:
@@ -159,6 +166,10 @@ def main(args):
     modes = {"combine_shifts": combine_shifts, "tune": tune, "blend": blend, "report": report}
     if args.mode is None:
         raise InputError("--mode is missing: give one of %s." % ", ".join(sorted(modes)))
+    if args.scaled_cut and args.mode != "report":
+        raise InputError("--scaled_cut is of --mode=report: leave it out, or give --segment_max_pred.")
+    if args.scaled_cut and args["segment_max_pred"].present:
+        raise InputError("--scaled_cut and --segment_max_pred contradict each other: leave one of them out.")
     modes[args.mode](args)
 
 

@@ -6,6 +6,7 @@ import re
 # w0 of the fusion of a model's shifts, and of the models.
 TTA_W0 = 3.72384689385059
 MODELS_W0 = 6.058430980648939
+SEGMENTS, TEST_SEGMENTS = 100000, 2062258  # of a class in a submission, of all videos of 3/frame/test
 # {model: weight in percent}, named as in shell_script/.
 WEIGHTS = collections.OrderedDict([
     ("gatednetvlad_h1024c16", 0.22),

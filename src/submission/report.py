@@ -3,13 +3,35 @@ import collections
 import logging
 
 import numpy as np
+import pandas as pd
 
 from src.common import tables
+from src.data import segment_ids
 from src.evaluation import classes
 from src.evaluation import ranking_metrics
+from src.submission import published
 from src.submission import ranked_csv
 
 log = logging.getLogger("yt8m")
+
+
+def scaled_cut(paths):
+    """The number of segments per class that a submission's cut is in proportion to the segments of ranked CSVs.
+
+    Reads the CSVs. Memory: one list at a time, and 8 bytes per segment.
+
+    Returns:
+      That number, at least 1, and the number of different segments in the CSVs.
+
+    Raises:
+      InputError: a CSV is missing or malformed.
+    """
+    known = np.zeros(0, np.int64)
+    for path in paths:
+        for _, ids in ranked_csv.iterate(path):
+            found = pd.Series(segment_ids.fingerprints(ids))
+            known = np.concatenate([known, found[~found.isin(known)].values])
+    return max(1, int(round(len(known) * published.SEGMENTS / published.TEST_SEGMENTS))), len(known)
 
 
 class Report(object):

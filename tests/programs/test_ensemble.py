@@ -173,6 +173,13 @@ def test_report_lists_each_file_with_its_map_and_its_classes(folder, tmp_path):
         assert np.mean([float(row["AP of " + path]) for row in rows]) == pytest.approx(mean, abs=1e-6)
 
 
+def test_report_scales_the_cut_of_a_submission_to_its_lists(folder):
+    """96 segments * 100,000 / 2,062,258 = 4.66."""
+    printed = report(folder + "/*_oof.csv", folder, scaled_cut=True)
+    assert printed.startswith("segments in the lists: 96, counted per class: the best 5\n")
+    assert printed.partition("\n")[2] == report(folder + "/*_oof.csv", folder, segment_max_pred=5)
+
+
 @pytest.fixture
 def one_of_another_partition(folder, tmp_path):
     """The input files and an extra one that ranks other segments."""
@@ -269,6 +276,8 @@ def test_ratings_of_other_classes_are_not_a_map_of_0(folder, tmp_path, mode, tol
     ("tune", dict(output_file="{}/labels.csv/weights.json"), "cannot be written"),
     ("tune", dict(label_cache="{}/other.csv"), "_oof.csv: none of the segments is rated; the 2 ratings are of"),
     ("report", dict(input_files="{}/labels.csv"), "labels.csv, line 1: "),
+    ("report", dict(scaled_cut=True, segment_max_pred=100000), "--scaled_cut and --segment_max_pred contradict each"),
+    ("tune", dict(scaled_cut=True), "--scaled_cut is of --mode=report: leave it out, or give --segment_max_pred"),
     ("report", dict(output_file="{}/labels.csv"), "labels.csv would be overwritten"),
     ("report", dict(vocabulary_file="{}/labels.csv"), "labels.csv, line 1: there is no header with the columns Index"),
     ("report", dict(input_files="{}/w0.csv", label_cache="{}/other.csv"), (

@@ -6,6 +6,8 @@ import pytest
 
 from src.evaluation import ranking_metrics
 from src.evaluation import ratings
+from src.submission import published
+from src.submission import report
 from src.submission.report import Report
 
 RATED = ratings.create([b"a:0", b"a:5", b"b:0", b"b:5"], [7, 7, 9, 9], [1, 0, 0, 1])
@@ -55,6 +57,19 @@ def test_files_of_other_classes_are_refused_or_warned_of(paths, tmp_path, caplog
     assert list(found.means.values()) == [None, .25] and told in caplog.text
     found.print_classes({})
     assert "\nclasses with a positive rating and no list: 1 (9)\n" in capsys.readouterr().out
+
+
+def test_the_cut_of_a_submission_is_scaled_to_the_segments_of_all_lists(tmp_path):
+    """2,062,258 / 100,000 = 20.62; of 50 segments 2.42 are kept, of 60 2.91, of 8 at least one."""
+    ids = ["v%d:%d" % (number, start) for number in range(6) for start in range(0, 50, 5)]
+    paths = [tmp_path / "one.csv", tmp_path / "two.csv"]
+    paths[0].write_text("7,%s\n9,%s\n" % (" ".join(ids[:40]), " ".join(ids[20:50])))
+    paths[1].write_text("7,%s\n" % " ".join(reversed(ids[35:])))
+    paths = list(map(str, paths))
+    assert report.scaled_cut(paths[:1]) == (2, 50) and report.scaled_cut(paths) == (3, 60)
+    (tmp_path / "few.csv").write_text("7,%s\n" % " ".join(ids[:8]))
+    assert report.scaled_cut([str(tmp_path / "few.csv")]) == (1, 8)
+    assert abs(published.SEGMENTS / published.TEST_SEGMENTS - .0485) < 5e-5
 
 
 def test_only_the_first_segments_of_a_list_count(paths):
