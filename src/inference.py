@@ -31,6 +31,7 @@ from src.data import segments
 from src.data import shards
 from src.data import vocabulary
 from src.prediction import predictions
+from src.prediction import video_prior
 from src.submission import ranked_csv
 from src.submission import shifts
 from src.trained import bundle
@@ -46,6 +47,7 @@ def define_flags():
     pipeline.define_flags()
     shards.define_flags()
     segments.define_flags()
+    video_prior.define_flags()
     sessions.define_flags()
     flags.DEFINE_string("train_dir", "", "The folder of a trained model that eval.py has evaluated.")
     flags.DEFINE_string("input_model_tgz", "", "Instead of --train_dir: a tgz that --output_model_tgz wrote.")
@@ -74,6 +76,11 @@ def define_flags():
                          "worker that works.", lower_bound=1)
 
 
+def are_rated(args):
+    """Whether the shards are those of validation."""
+    return os.path.basename(args.input_data_pattern).startswith("validate")
+
+
 def input_paths(args):
     """The shards to predict, in canonical order.
 
@@ -81,7 +88,7 @@ def input_paths(args):
       InputError: the pattern matches nothing.
     """
     paths = files.find(args.input_data_pattern, "input_data_pattern")
-    if os.path.basename(args.input_data_pattern).startswith("validate"):
+    if are_rated(args):
         paths = shards.holdout(paths, args.holdout_shards)
     else:
         log.info("reading all %d shards", len(paths))
@@ -137,21 +144,26 @@ def main(args):
     if not args.output_file:
         raise InputError("--output_file is empty: say where the CSV goes.")
     frame_shifts, skip = shifts.parse(args.shift, args.segment_labels), segments.skipped(args)
-    outputs = shifts.outputs(args.output_file, frame_shifts)
+    settings = video_prior.settings(args)
+    outputs = video_prior.outputs(args, frame_shifts, settings)
     paths = input_paths(args)
     model_dir, checkpoint = bundle.find(args.train_dir, args.input_model_tgz, args.untar_model_dir)
     values = model_flags.adopt(model_dir, args)
     log.info("%s of step %d, from %s", values["model"], checkpoints.step_of(checkpoint), model_dir)
     if args.segment_labels and not model_flags.create_model(values).frame_level:
         raise InputError("--segment_labels needs a frame-level model, and %s holds %s." % (model_dir, values["model"]))
+    classes, names = classes_of(args, values["num_classes"]), names_of(args)
+    prior = video_prior.read(args.video_predictions, settings, classes, values["num_classes"]) if settings else None
     job = predictions.Job(
         paths, checkpoint, values, predictions.Reading(args.max_frames, args.batch_size, args.num_readers),
-        shifts=frame_shifts if args.segment_labels else None, classes=classes_of(args, values["num_classes"]),
+        shifts=frame_shifts if args.segment_labels else None, classes=classes,
         output=predictions.Output(args.segment_labels and not args.output_prob, args.top_k, args.segment_max_pred,
-                                  names_of(args)),
-        options=sessions.options(args), skip=skip)
+                                  names),
+        options=sessions.options(args), skip=skip, prior=prior)
     for path in outputs + [args.output_model_tgz] * bool(args.output_model_tgz):
         atomic.check_writable(path)
+    if prior and are_rated(args):
+        video_prior.log_recall(prior, classes, paths, values["num_classes"])
     predict(args, config, job, outputs)
     for path in outputs:
         log.info("written: %s", path)

@@ -18,6 +18,10 @@ SHUFFLE_BATCHES = 10  # held by a shuffle buffer, which fills before the first b
 SHUFFLE_BYTES = 512 << 20  # held by a shuffle buffer, at most
 
 
+class NoRatings(InputError):
+    """Shards hold no segment ratings."""
+
+
 def define_flags():
     """Flags of reading."""
     flags.DEFINE_integer("num_readers", 8, "Shards read in parallel; in inference, shards checked ahead.",
@@ -147,7 +151,8 @@ def read_ratings(paths, num_readers=8, num_classes=forms.NUM_CLASSES):
       of segment and label occurs twice.
 
     Raises:
-      InputError: a shard or a record is damaged, or there are no ratings.
+      NoRatings: there are none.
+      InputError: a shard or a record is damaged.
     """
     form = forms.Form(True, [], num_classes, forms.MAX_FRAMES)
     reading = passes.Pass(paths, form)
@@ -168,6 +173,6 @@ def read_ratings(paths, num_readers=8, num_classes=forms.NUM_CLASSES):
                 while True:
                     chunks.append(session.run(chunk))
     if not chunks:
-        raise InputError("The %d shards such as %s hold no segment ratings: segment labels come from "
-                         "3/frame/validate." % (len(paths), paths[0]))
+        raise NoRatings("The %d shards such as %s hold no segment ratings: segment labels come from "
+                        "3/frame/validate." % (len(paths), paths[0]))
     return tuple(np.concatenate(parts) for parts in zip(*chunks))

@@ -141,14 +141,16 @@ class Cluster(object):
 
         Memory: some 200 bytes per video, and a few copies of the text of one task. If segments are ranked, that text
         holds the larger of SEGMENTS and the longest row's number of segments, some 10 bytes each. Else it holds the
-        lines of a group of shards at one shift. All workers together hold at most 8 bytes per segment, class and shift,
-        and at most 5 GB per shift if 100,000 segments of each of 1,000 classes are kept. Dask moves to disk what a
-        worker cannot hold.
+        lines of a group of shards for one CSV. All workers together hold at most 8 bytes per segment, class and CSV,
+        and at most 5 GB per CSV if 100,000 segments of each of 1,000 classes are kept. Dask moves to disk what a
+        worker cannot hold. Each worker reads the predictions for videos of the job's prior, and holds them.
         """
         job = job._replace(paths=list(map(files.absolute, job.paths)), checkpoint=files.absolute(job.checkpoint),
                            values=model_flags.absolute(job.values))  # workers run in other folders
+        if job.prior:  # read again by the workers, as it may be large
+            job = job._replace(prior=job.prior._replace(path=files.absolute(job.prior.path), table=None))
         self._workers = dask_workers.Workers(self._client, self._address, self._timeout, (
-            dask_tasks.VERSION, job.paths[0], job.checkpoint), self._num_alive)
+            dask_tasks.VERSION, dask_tasks.needed(job)), self._num_alive)
         scored = self._scored(job)
         if job.output.ranked:
             self._write_ranked(job, outputs, scored)
@@ -168,7 +170,7 @@ class Cluster(object):
 
         waiting = collections.deque(submit(number, []) for number in range(len(parts)))
         progress, first_records = predictions.new_progress(job), {}
-        read, total = 0, sum(part.num_bytes for part in parts)
+        read, unknown, total = 0, 0, sum(part.num_bytes for part in parts)
         for number, part in enumerate(parts):
             scored, summary = waiting.popleft()
             summary = self._result(summary)
@@ -179,18 +181,19 @@ class Cluster(object):
             for line in lines:
                 log.info("%s", line)
             read += part.num_bytes
+            unknown += summary.num_unknown
             progress.add(summary.num_predicted, "%d workers" % self._workers.num_ready(), read / max(total, 1))
             yield scored
-        predictions.check_any(job, progress.done)
+        predictions.check_end(job, progress.done, unknown)
         progress.finish()
 
     def _write_ranked(self, job, outputs, scored):
         num_blocks = -(-len(job.classes) // _classes_per_block(job))
         merging = [[_Merging(self, job.output.max_segments) for _ in range(num_blocks)] for _ in outputs]
         for future in scored:
-            for shift, blocks in enumerate(merging):
+            for output, blocks in enumerate(merging):
                 for number, block in enumerate(blocks):
-                    block.add(self.submit(dask_tasks.part, future, shift, number, priority=1))
+                    block.add(self.submit(dask_tasks.part, future, output, number, priority=1))
         for path, blocks in zip(outputs, merging):
             predictions.write_ranked(job, path, self._rows(job, blocks))
 
@@ -211,8 +214,8 @@ class Cluster(object):
     def _write_pairs(self, job, outputs, scored):
         with predictions.writing_pairs(job, outputs) as streams:
             for future in scored:
-                for shift, stream in enumerate(streams):
-                    stream.write(self._result(self.submit(dask_tasks.lines_of, future, shift)))
+                for output, stream in enumerate(streams):
+                    stream.write(self._result(self.submit(dask_tasks.lines_of, future, output)))
 
     def submit(self, function, *args, priority=0):
         """The future of a task; of several that are ready, the one with the highest priority runs first."""

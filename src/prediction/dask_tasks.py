@@ -20,20 +20,22 @@ from src.common import sentences
 from src.common.errors import InputError
 from src.prediction import predictions
 from src.prediction import top_segments
+from src.prediction import video_prior
 from src.submission import ranked_csv
 
 _lock = threading.Lock()
 _done = threading.Event()
-_opened = {}  # {key: Scorer} of the last job
+_opened = {}  # {key: (Scorer, video_prior.Prior with its table or None)} of the last job
 
 
 class Scored(typing.NamedTuple):
     """Result of a scoring task."""
     num_predicted: int  # videos, or segments of all shifts
+    num_unknown: int  # of these segments, those without a row in the prior's table
     ids: np.ndarray  # of its videos; see `passes.Pass`
     locations: np.ndarray  # of its videos' records; see `passes.Pass`
     log_lines: list  # about its records
-    results: list  # per shift: Rankings of blocks of classes, or lines of a CSV; None in a summary
+    results: list  # per output: Rankings of blocks of classes, or lines of a CSV; None in a summary
 
 
 class _Lines(logging.Handler):
@@ -85,9 +87,14 @@ def _in_one_sentence(function):
     return wrapped
 
 
+def needed(job):
+    """The files that a worker must be able to read: the first shard, the model, the predictions for videos."""
+    return [job.paths[0], job.checkpoint + ".index"] + ([job.prior.path] if job.prior else [])
+
+
 @_in_one_sentence
-def check(expected_version, shard, checkpoint):
-    """Checks that this worker has the same code, and can read the first shard and the model.
+def check(expected_version, paths):
+    """Checks that this worker has the same code, and can read some files.
 
     Raises:
       InputError: it has other code, or cannot read them.
@@ -95,7 +102,7 @@ def check(expected_version, shard, checkpoint):
     worker = distributed.get_worker().address
     if VERSION != expected_version:
         raise InputError("The worker %s runs another version of the code: start it in a copy of this project." % worker)
-    for path in shard, checkpoint + ".index":
+    for path in paths:
         try:
             with files.reading(path), tf.io.gfile.GFile(path, "rb") as stream:
                 stream.read(1)
@@ -104,13 +111,28 @@ def check(expected_version, shard, checkpoint):
                              "the same path, or keep all of them at gs://." % (worker, error))
 
 
-def _scorer(key, job, expected_version):
+def _open(key, job, expected_version):
+    """The open Scorer of a job, and its prior with its table."""
     if key not in _opened:
-        check(expected_version, job.paths[0], job.checkpoint)
+        check(expected_version, needed(job))
         while _opened:
-            _opened.popitem()[1].close()
-        _opened[key] = predictions.open_scorer(job)
+            _opened.popitem()[1][0].close()
+        prior = _prior(job) if job.prior else None
+        _opened[key] = predictions.open_scorer(job), prior
     return _opened[key]
+
+
+def _prior(job):
+    """The prior of a job with its table, read here.
+
+    Raises:
+      InputError: the file is another one than where the job comes from.
+    """
+    found = video_prior.read(job.prior.path, job.prior.settings, job.classes, job.values["num_classes"])
+    if found.digest != job.prior.digest:
+        raise InputError("The worker %s reads other predictions in %s than this process: give it the same file at the "
+                         "same path, and do not change it." % (distributed.get_worker().address, job.prior.path))
+    return found
 
 
 @_in_one_sentence
@@ -127,26 +149,28 @@ def score(key, job, expected_version, left_out, classes_per_block):
       classes_per_block: classes per Ranking.
     """
     with _lock:
-        scorer, num_predicted = _scorer(key, job, expected_version), 0
+        scorer, prior = _open(key, job, expected_version)
+        job, num_predicted, num_unknown = job._replace(prior=prior), 0, 0
 
         def counted():
-            nonlocal num_predicted
-            for batch in scorer.batches(job.paths, left_out):
+            nonlocal num_predicted, num_unknown
+            for batch in predictions.scored(job, scorer, left_out):
                 num_predicted += len(batch["id"])
+                num_unknown += predictions.num_unknown(batch)
                 yield batch
 
         with _log_lines() as lines:
             results = _results(job, counted(), classes_per_block)
         ids, locations = scorer.videos()
-    return Scored(num_predicted, ids, locations, lines, results)
+    return Scored(num_predicted, num_unknown, ids, locations, lines, results=results)
 
 
 def _results(job, batches, classes_per_block):
     if job.output.ranked:
         return [list(best.rankings(classes_per_block)) for best in predictions.best_segments(job, batches)]
-    lines = [[] for _ in job.shifts or [0]]
-    for shift, of_batch in predictions.pairs(job, batches):
-        lines[shift].append(of_batch)
+    lines = [[] for _ in range(job.num_outputs)]
+    for output, of_batch in predictions.pairs(job, batches):
+        lines[output].append(of_batch)
     return list(map(b"".join, lines))
 
 
@@ -170,14 +194,14 @@ def summary(scored):
     return scored._replace(results=None)
 
 
-def part(scored, shift, number):
-    """The Ranking of a block of classes at a shift, each given by its index."""
-    return scored.results[shift][number]
+def part(scored, output, number):
+    """The Ranking of a block of classes of an output, each given by its index."""
+    return scored.results[output][number]
 
 
-def lines_of(scored, shift):
-    """The CSV lines of a shift, given by its index."""
-    return scored.results[shift]
+def lines_of(scored, output):
+    """The CSV lines of an output, given by its index."""
+    return scored.results[output]
 
 
 def merge(max_segments, *rankings):

@@ -11,6 +11,7 @@ from src.common.errors import InputError
 from src.common.progress import Progress
 from src.data import segments
 from src.prediction import video_csv
+from src.prediction import video_prior
 from src.prediction.scoring import Scorer
 from src.prediction.top_segments import TopSegments
 from src.prediction.top_segments import top_columns
@@ -47,6 +48,12 @@ class Job(typing.NamedTuple):
     output: Output
     options: sessions.Options
     skip: segments.Skipped = segments.Skipped()
+    prior: video_prior.Prior = None  # of segments
+
+    @property
+    def num_outputs(self):
+        """Number of CSVs: of each shift, one per Setting of the prior."""
+        return len(self.shifts or [0]) * (len(self.prior.settings) if self.prior else 1)
 
 
 def open_scorer(job):
@@ -63,34 +70,56 @@ def open_scorer(job):
 def predict(job, outputs):
     """Predicts in this process.
 
-    Memory: if segments are ranked, at most 1 GB per shift; see `TopSegments`.
+    Memory: if segments are ranked, at most 1 GB per CSV; see `TopSegments`.
 
     Args:
       job: a Job.
-      outputs: paths of the CSVs, one per shift, or one for whole videos.
+      outputs: paths of the CSVs; see `Job.num_outputs`.
 
     Raises:
       InputError: a shard, a record or the model is unusable, or an output cannot be written.
     """
     with contextlib.closing(open_scorer(job)) as scorer:
-        batches = _with_progress(job, scorer.batches(job.paths))
+        batches = _with_progress(job, scored(job, scorer))
         if job.output.ranked:
             for path, best in zip(outputs, best_segments(job, batches)):
                 write_ranked(job, path, best.ranked())
             return
         with writing_pairs(job, outputs) as streams:
-            for shift, lines in pairs(job, batches):
-                streams[shift].write(lines)
+            for output, lines in pairs(job, batches):
+                streams[output].write(lines)
+
+
+def scored(job, scorer, left_out=()):
+    """Yields `Scorer.batches`, those of a Job with a prior with `rows`, the rows of its Table."""
+    for batch in scorer.batches(job.paths, left_out):
+        yield dict(batch, rows=video_prior.rows(job.prior.table, batch["id"])) if job.prior else batch
+
+
+def num_unknown(batch):
+    """Number of segments of a batch that have no row in the prior's Table."""
+    return np.count_nonzero(batch["rows"] < 0) if "rows" in batch else 0
+
+
+def _of_outputs(job, batch):
+    """Yields (index of the output, its scores) of a batch."""
+    shift = batch.get("shift", 0)
+    if not job.prior:
+        yield shift, batch["scores"]
+    else:
+        yield from enumerate(video_prior.scores(job.prior, batch["scores"], batch["rows"]),
+                             shift * len(job.prior.settings))
 
 
 def _with_progress(job, batches):
     """Yields the batches and logs progress."""
-    total, read, progress = files.total_bytes(job.paths), 0.0, new_progress(job)
+    total, read, unknown, progress = files.total_bytes(job.paths), 0.0, 0, new_progress(job)
     for batch in batches:
         yield batch
         read += batch["bytes"].sum() / len(job.shifts or [0])
+        unknown += num_unknown(batch)
         progress.add(len(batch["id"]), share=read / total)
-    check_any(job, progress.done)
+    check_end(job, progress.done, unknown)
     progress.finish()
 
 
@@ -99,8 +128,17 @@ def new_progress(job):
     return Progress("inference", "videos" if job.shifts is None else "segments")
 
 
-def check_any(job, num_predicted):
-    """Raises InputError if nothing was predicted."""
+def check_end(job, num_predicted, unknown):
+    """Checks what was predicted, and logs how many segments have no row in the prior's Table.
+
+    Args:
+      job: a Job.
+      num_predicted: videos, or segments of all shifts.
+      unknown: `num_unknown` of all shifts.
+
+    Raises:
+      InputError: nothing was predicted, or the prior has no video of the shards.
+    """
     if not num_predicted and any(job.skip):
         raise InputError("The %d shards such as %s hold no video of more than %d segments, and --skip_first_segments "
                          "and --skip_last_segments leave these out: lower them, or check --input_data_pattern." % (
@@ -108,27 +146,31 @@ def check_any(job, num_predicted):
     if not num_predicted:
         raise InputError("The %d shards such as %s hold no video: check --input_data_pattern." % (
             len(job.paths), job.paths[0]))
+    if job.prior:
+        video_prior.check_known(job.prior, unknown // len(job.shifts), num_predicted // len(job.shifts), job.paths)
 
 
 def best_segments(job, batches):
-    """The TopSegments of each shift."""
-    best = [TopSegments(len(job.classes), job.output.max_segments) for _ in job.shifts]
+    """The TopSegments of each output."""
+    best = [TopSegments(len(job.classes), job.output.max_segments) for _ in range(job.num_outputs)]
     for batch in batches:
-        best[batch["shift"]].add(batch["id"], batch["scores"], job.output.top_k)
+        for output, scores in _of_outputs(job, batch):
+            best[output].add(batch["id"], scores, job.output.top_k)
     return best
 
 
 def pairs(job, batches):
-    """Yields (index of the shift, lines of `video_csv`) per batch."""
+    """Yields (index of the output, lines of `video_csv`) for each output of each batch."""
     for batch in batches:
-        columns = top_columns(batch["scores"], job.output.top_k)
-        scores = batch["scores"][np.arange(len(columns))[:, np.newaxis], columns]
-        yield batch.get("shift", 0), video_csv.lines(batch["id"], job.classes[columns], scores, job.output.names)
+        for output, scores in _of_outputs(job, batch):
+            columns = top_columns(scores, job.output.top_k)
+            best = scores[np.arange(len(columns))[:, np.newaxis], columns]
+            yield output, video_csv.lines(batch["id"], job.classes[columns], best, job.output.names)
 
 
 @contextlib.contextmanager
 def writing_pairs(job, outputs):
-    """Context of a list of streams for `pairs`, one per shift."""
+    """Context of a list of streams for `pairs`, one per output."""
     with contextlib.ExitStack() as stack:
         yield [stack.enter_context(video_csv.writing(path, job.output.names is not None)) for path in outputs]
 

@@ -31,10 +31,17 @@ def parse(text, of_segments):
     return shifts
 
 
-def outputs(path, shifts):
-    """The path of each shift's file: `path` for shift 0 or a single shift, otherwise such as out_shift-2.csv."""
+def outputs(path, shifts, variant=""):
+    """The path of each shift's file: `path` for shift 0 or a single shift, otherwise such as out_shift-2.csv.
+
+    Args:
+      path: of the file.
+      shifts: list of ints.
+      variant: follows `out` in each name.
+    """
     stem, extension = os.path.splitext(path)
-    return [path if len(shifts) == 1 or shift == 0 else "%s_shift%d%s" % (stem, shift, extension) for shift in shifts]
+    ends = ["" if len(shifts) == 1 or shift == 0 else "_shift%d" % shift for shift in shifts]
+    return [stem + variant + end + extension for end in ends]
 
 
 def order(shifts):

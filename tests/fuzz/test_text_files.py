@@ -23,6 +23,7 @@ from src.data import segments
 from src.data import vocabulary
 from src.evaluation import ratings
 from src.prediction import served
+from src.prediction import video_prior
 from src.submission import ranked_csv
 from src.submission import tuning
 from src.trained import evaluations
@@ -168,6 +169,33 @@ def test_served_predictions(path, content):
     write(path, content)
     for video, classes, scores in outcome(lambda path: list(served.predictions([path])), path) or ():
         assert is_segment(video + b":0") and len(classes) == len(scores) > 0
+
+
+@given(of_pieces(b"VideoId,LabelConfidencePairs", b"abcd,7 0.5", b" 3 0.25", b"e,2 1", b"7 1e-05", b'"Car"', b" 5 1.5",
+                 b"nan", b"8 0.75"))
+def test_predictions_for_videos(path, content):
+    write(path, content)
+    expected, lines = {}, plain_lines(content)
+    for number, line in lines:
+        if number == 1 and line.startswith(b"VideoId,LabelConfidencePairs"):
+            continue
+        video, pairs, *names = line.split(b",", 2)[:3] if b"," in line else (line, b"")
+        words = pairs.split(b" ")
+        well_formed = len(words) % 2 == 0 and all(re.fullmatch(rb"[0-9]{1,9}", word) for word in words[::2]) and all(
+            re.fullmatch(rb"[0-9]{1,3}(\.[0-9]{1,20})?(e[-+]?[0-9]{1,3})?", word) for word in words[1::2])
+        labels = list(map(int, words[::2])) if well_formed else []
+        if not well_formed or len(set(labels)) < len(labels) or max(labels) > 8 or video in expected or not is_segment(
+                video + b":0") or max(map(float, words[1::2])) > 1 or names and not re.fullmatch(rb'".*"', names[0]):
+            expected = None
+            break
+        ranked = sorted(zip(labels, map(float, words[1::2])), key=lambda pair: -pair[1])
+        expected[video] = [label for label, _ in ranked if label in (3, 7, 8)][:2]
+    found = outcome(lambda path: video_prior.read(path, [video_prior.Setting(2, 0)], np.array([3, 7, 8]), 9), path)
+    assert (found is None) == (not expected)
+    if found:
+        spans = [slice(begin, begin + count) for begin, count in zip(found.table.begins, found.table.counts)]
+        assert {video: np.array([3, 7, 8])[found.table.columns[span]].tolist()
+                for video, span in zip(found.table.videos.tolist(), spans)} == expected
 
 
 def npz():

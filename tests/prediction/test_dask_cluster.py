@@ -1,12 +1,18 @@
 """How a prediction deals with tasks of a Dask cluster that fail; tests/programs/test_cluster.py runs real ones."""
 import types
 
+import distributed
 from distributed.scheduler import KilledWorker
+import numpy as np
 import pytest
 
+from src.common import sessions
 from src.common.errors import InputError
 from src.prediction import dask_cluster
+from src.prediction import dask_tasks
 from src.prediction import dask_workers
+from src.prediction import predictions
+from src.prediction import video_prior
 
 
 class Future(object):
@@ -68,3 +74,19 @@ def test_only_a_scheduler_that_is_gone_is_said_to_be_gone():
     future.status = "cancelled"
     with pytest.raises(InputError, match="^The scheduler at tcp://10.0.0.1:8786 is gone: start it and its workers"):
         result(future)
+
+
+def test_a_worker_that_reads_other_predictions_for_videos_is_named(tmp_path, monkeypatch):
+    path = tmp_path / "videos.csv"
+    path.write_text("abcd,7 0.5\n")
+    prior = video_prior.read(str(path), [video_prior.Setting(20, 0)], np.array([7]), 10)._replace(table=None)
+    job = predictions.Job(["test0000"], "model", {"num_classes": 10}, predictions.Reading(300, 512, 1), [0],
+                          np.array([7]), output=predictions.Output(True, 20, 100, None), options=sessions.PLAIN,
+                          prior=prior)
+    monkeypatch.setattr(dask_tasks, "check", lambda version, paths: None)
+    monkeypatch.setattr(distributed, "get_worker", lambda: types.SimpleNamespace(address="tcp://10.0.0.2:1"))
+    path.write_text("abcd,7 0.25\n")
+    with pytest.raises(InputError) as error:
+        dask_tasks.score("key", job, dask_tasks.VERSION, [], 1000)
+    assert str(error.value) == ("The worker tcp://10.0.0.2:1 reads other predictions in %s than this process: give it "
+                                "the same file at the same path, and do not change it." % path)

@@ -277,6 +277,26 @@ INFERENCE = {
         "The 1 shards such as {bad}/unrated0000.tfrecord hold no video of more than 3 segments",
         "lower them, or check --input_data_pattern", skip_first_segments=2, skip_last_segments=1,
         input_data_pattern="{bad}/unrated*"),
+    "a prior of videos": case("--video_predictions needs --segment_labels", segment_labels=False,
+                              video_predictions="{work}/videos.csv"),
+    "a prior without predictions": case("--candidates and --prior_weight need --video_predictions",
+                                        prior_weight="0.5"),
+    "a negative prior": case("--prior_weight=-1 is not a comma list of different numbers from 0 to 1",
+                             prior_weight="-1", video_predictions="{work}/videos.csv"),
+    "no candidates": case("--candidates=0 is not a comma list of different whole numbers from 1", candidates="0",
+                          video_predictions="{work}/videos.csv"),
+    "malformed predictions for videos": case(
+        "{work}/videos.csv, line 2: \"v02,7 2\" is not VIDEO,label score", "scores from 0 to 1",
+        video_predictions="{work}/videos.csv", spoil=write("videos.csv", "VideoId,LabelConfidencePairs\nv02,7 2\n")),
+    "predictions for other videos": case(
+        "--video_predictions={work}/videos.csv has no video of the 2 shards such as {data}/test0000.tfrecord",
+        video_predictions="{work}/videos.csv", spoil=write("videos.csv", "other,7 0.5\n")),
+    "predictions for other videos, probabilities": case(
+        "--video_predictions={work}/videos.csv has no video of the 2 shards", output_prob=True,
+        video_predictions="{work}/videos.csv", spoil=write("videos.csv", "other,7 0.5\n")),
+    "overwritten predictions for videos": case(
+        "--video_predictions={work}/videos.csv would be overwritten", video_predictions="{work}/videos.csv",
+        output_file="{work}/videos.csv", spoil=write("videos.csv", "v02,7 0.5\n")),
     "shifted videos": case("--shift=1 needs --segment_labels", shift="1", segment_labels=False),
     "storage that programs cannot use": case(
         "--output_file=ftp://host/out.csv is neither on this machine nor in a bucket",

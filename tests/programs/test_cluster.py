@@ -82,6 +82,28 @@ def test_a_cluster_writes_scores_as_one_process_does(flags, changed, cluster, tm
     assert outputs(here, **flags)[0] == outputs(there, scheduler=cluster.address, **flags)[0]
 
 
+@pytest.fixture(scope="module")
+def with_prior(flags, tmp_path_factory):
+    """Flags with predictions for all videos but two."""
+    path = tmp_path_factory.mktemp("videos") / "videos.csv"
+    runner.succeed("inference", output_file=path, **dict(flags, segment_labels=False, shift="0", top_k=3862))
+    path.write_text("".join(path.read_text().splitlines(True)[:-2]))
+    return dict(flags, video_predictions=os.path.relpath(str(path)), candidates="1,4", prior_weight="0,0.5")
+
+
+def test_a_cluster_takes_candidates_as_one_process_does(with_prior, cluster, tmp_path):
+    lacking = re.compile(r"\d+ of the \d+ segments are of videos that")
+    for name, flags, num_outputs in ("ranked", with_prior, 12), (
+            "scored", dict(with_prior, output_prob=True, shift="0", candidates="4"), 2):  # one per prior
+        here, there = tmp_path / name, tmp_path / (name + "_there")
+        here.mkdir(), there.mkdir()
+        written, said = outputs(here, **flags)
+        assert len(written) == num_outputs
+        written_there, said_there = outputs(there, scheduler=cluster.address, **flags)
+        assert written_there == written
+        assert lacking.findall(said_there) == lacking.findall(said) and len(lacking.findall(said)) == 1
+
+
 def test_another_batch_size_swaps_only_what_differs_by_rounding(flags, alone, tmp_path):
     for name in "ranked", "scored":
         (tmp_path / name).mkdir()
@@ -165,15 +187,18 @@ def test_no_scheduler_and_no_worker(flags, tmp_path):
             tmp_path, scheduler=cluster.address, cluster_timeout_secs=2, **flags)
 
 
-def test_a_worker_of_another_version_or_without_the_files(flags, tmp_path):
+def test_a_worker_of_another_version_or_without_the_files(flags, with_prior, tmp_path):
     with dask_processes.Cluster() as cluster:
         other = cluster.add_worker(version="another")
         assert "runs another version of the code: start it in a copy" in sentence(
             tmp_path, scheduler=cluster.address, **flags)
         dask_processes.kill(other)
-        cluster.add_worker(hidden="test0000.tfrecord")
-        assert re.search("worker tcp://.* cannot read a file that this process can [(].*test0000.tfrecord does not "
-                         "exist.*[)] Give it the same files", sentence(tmp_path, scheduler=cluster.address, **flags))
+        for name in "test0000.tfrecord", "videos.csv":
+            worker = cluster.add_worker(hidden=name)
+            assert re.search("worker tcp://.* cannot read a file that this process can [(].*%s does not exist.*[)] "
+                             "Give it the same files" % name,
+                             sentence(tmp_path, scheduler=cluster.address, **with_prior))
+            dask_processes.kill(worker)
 
 
 def test_a_worker_without_the_code_beside_another(flags, cluster, tmp_path):

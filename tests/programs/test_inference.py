@@ -48,12 +48,20 @@ def predict(evaluated):
         yield lambda frames, counts: session.run(predictions, {raw: frames, num_frames: counts})
 
 
-def ranked(videos, shift, predict, skip=(0, 0)):
-    """{class: segment ids best first} by sorting all scores; without the first and last segments in `skip`."""
+def ranked(videos, shift, predict, skip=(0, 0), change=lambda segment, scores: scores):
+    """{class: segment ids best first} by sorting all scores.
+
+    Args:
+      videos: list of Video.
+      shift: of the frames.
+      predict: see the fixture.
+      skip: how many segments at the beginning and at the end of each video are left out.
+      change: function from a segment's id and scores to the scores that count.
+    """
     of_videos = [list(reference.segments(video, shift)) for video in videos]
     ids, frames, counts = zip(*[segment for segments in of_videos
                                 for segment in segments[skip[0]:len(segments) - skip[1]]])
-    scores = predict(np.array(frames), counts)
+    scores = map(change, ids, predict(np.array(frames), counts))
     classes = sorted(RATED_CLASSES)
     candidates = {label: [] for label in classes}
     for segment, of_segment in zip(ids, scores):
@@ -214,6 +222,79 @@ def test_printed_scores_of_segments_are_those_of_evaluation(flags, evaluated, da
         assert {label: printed[label] for label in np.flatnonzero(scores)} == pytest.approx(
             {label: scores[label] for label in np.flatnonzero(scores)}, rel=6e-6)  # half of the last digit
         assert list(printed.values()) == sorted(printed.values(), reverse=True)
+
+
+# Candidates.
+
+
+@pytest.fixture(scope="module")
+def of_videos(evaluated, data, tmp_path_factory):
+    """Function from a pattern to the CSV that inference.py writes of its videos, all classes of each."""
+    def predicted(pattern):
+        path = tmp_path_factory.mktemp("videos") / "videos.csv"
+        runner.succeed("inference", train_dir=evaluated, input_data_pattern=pattern, holdout_shards=1, top_k=3862,
+                       output_file=path)
+        return path
+
+    return predicted
+
+
+def candidates_of(pairs, count):
+    """{class: score} of the best rated classes of a video."""
+    return dict([pair for pair in pairs if pair[0] in RATED_CLASSES][:count])
+
+
+def with_prior(pairs_of, count, weight):
+    """Function from a segment's id and scores to its scores by the definition, with the predictions {video: pairs}."""
+    def change(segment, scores):
+        scores = np.clip(scores.astype("f8"), 1e-7, 1)
+        changed = 1e-8 * scores
+        for label, score in candidates_of(pairs_of.get(segment.split(b":")[0], []), count).items():
+            changed[label] = scores[label] ** (1 - weight) * np.clip(score, 1e-7, 1) ** weight
+        return changed
+
+    return change
+
+
+def test_a_videos_best_classes_compete_and_each_setting_is_ranked(flags, data, of_videos, predict, tmp_path):
+    path = of_videos(data.test)
+    lines = path.read_text().splitlines(True)
+    lacking = next(video for video in data.test_videos if lines[2].startswith(video.id.decode() + ","))
+    path.write_text("".join(lines[:2] + lines[3:]))
+    flags = dict(flags, input_data_pattern=data.test, video_predictions=path, batch_size=100)
+    said = runner.succeed("inference", output_file=tmp_path / "all" / "out.csv", shift="0,1", candidates="1,3",
+                          prior_weight="0,0.5", **flags)
+    numbers = [-(-min(len(video.frames), 300) // 5) for video in (lacking, *data.test_videos)]
+    assert "%d of the %d segments are of videos that %s lacks: they have no candidates" % (
+        numbers[0], sum(numbers[1:]), path) in said
+    names, pairs = {}, parse_pairs(path)
+    for count, weight in (1, 0), (1, .5), (3, 0), (3, .5):
+        for shift, end in (0, ""), (1, "_shift1"):
+            name = "out_candidates%d_prior%g%s.csv" % (count, weight, end)
+            names[name] = read(tmp_path / "all" / name)
+            assert names[name] == ranked(data.test_videos, shift, predict, change=with_prior(pairs, count, weight))
+    assert sorted(os.listdir(str(tmp_path / "all"))) == sorted(names)
+    runner.succeed("inference", output_file=tmp_path / "out.csv", candidates=3, prior_weight=".5", **flags)
+    assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "all" / "out_candidates3_prior0.5.csv").read_bytes()
+    runner.succeed("ensemble", mode="combine_shifts", input_files=tmp_path / "all" / "*", output_file=tmp_path / "tta/")
+    assert sorted(os.listdir(str(tmp_path / "tta"))) == sorted(name for name in names if "shift" not in name)
+
+
+def test_scores_with_a_prior_and_the_recall_of_the_candidates(flags, data, of_videos, evaluated, tmp_path):
+    path = of_videos(data.rated)
+    said = runner.succeed("inference", output_file=tmp_path / "out.csv", output_prob=True, candidates="2,4",
+                          prior_weight=1, video_predictions=path, **dict(flags, top_k=len(RATED_CLASSES)))
+    predicted = parse_pairs(path)
+    positive = [(video.id, label) for video in data.holdout_videos for _, label, score in video.ratings if score]
+    for count in 2, 4:
+        held = np.mean([label in candidates_of(predicted[video], count) for video, label in positive])
+        assert "candidates: the best %d rated classes of each video hold %.1f%% of %d positive ratings\n" % (
+            count, 100 * held, len(positive)) in said
+        for segment, pairs in parse_pairs(tmp_path / ("out_candidates%d_prior1.csv" % count)).items():
+            expected = candidates_of(predicted[segment.split(b":")[0]], count)
+            assert [label for label, _ in pairs[:count]] == list(expected)
+            assert [score for _, score in pairs[:count]] == pytest.approx(list(expected.values()), rel=1e-5)
+            assert all(score <= 1.01e-8 for _, score in pairs[count:]) and len(pairs) == len(RATED_CLASSES)
 
 
 # Bundled models.

@@ -14,6 +14,15 @@ def test_outputs_of_several_shifts_are_told_apart_and_recognised(frames, names):
         assert [shifts.split(name) for name in names] == [("a/b_x.csv", shift) for shift in frames]
 
 
+def test_the_shifts_of_a_variant_are_a_model_of_their_own():
+    for path, model in ("a/b.c/x.csv", "a/b.c/x_prior0.5.csv"), ("a/b.c/x", "a/b.c/x_prior0.5"), (
+            "x_shift-2.csv", "x_prior0.5.csv"):
+        names = shifts.outputs(path, [0, 1], "_prior0.5") if "shift" not in path else shifts.outputs(
+            path, [-2], "_prior0.5")
+        assert {shifts.split(name)[0] for name in names} == {model}
+        assert [shifts.split(name)[1] for name in names] == ([-2] if "shift" in path else [0, 1])
+
+
 def test_shifts_are_ordered_by_size_the_positive_first():
     assert shifts.order([-2, -1, 0, 1]) == [0, 1, -1, -2]
     assert shifts.order([2, -2, 10]) == [2, -2, 10]
