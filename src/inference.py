@@ -144,7 +144,7 @@ def main(args):
     if not args.output_file:
         raise InputError("--output_file is empty: say where the CSV goes.")
     frame_shifts, skip = shifts.parse(args.shift, args.segment_labels), segments.skipped(args)
-    settings = video_prior.settings(args)
+    settings = video_prior.parse(args)
     outputs = video_prior.outputs(args, frame_shifts, settings)
     paths = input_paths(args)
     model_dir, checkpoint = bundle.find(args.train_dir, args.input_model_tgz, args.untar_model_dir)

@@ -72,7 +72,7 @@ def define_flags():
                         "also NAME_candidates20_prior0.5_shiftK.csv.")
 
 
-def settings(args):
+def parse(args):
     """The Settings that the flags ask for, each --candidates with each --prior_weight; [] without --video_predictions.
 
     Raises:
@@ -96,7 +96,7 @@ def settings(args):
     return list(itertools.starmap(Setting, itertools.product(counts, weights)))
 
 
-def outputs(args, frame_shifts, found):
+def outputs(args, frame_shifts, settings):
     """The paths of the CSVs: for each shift, one per Setting; see `shifts.outputs`.
 
     With several Settings out.csv becomes out_candidates20_prior0.5.csv, and so on.
@@ -104,7 +104,7 @@ def outputs(args, frame_shifts, found):
     Raises:
       InputError: one is --video_predictions.
     """
-    names = ["_candidates%d_prior%g" % setting for setting in found] if len(found) > 1 else [""]
+    names = ["_candidates%d_prior%g" % setting for setting in settings] if len(settings) > 1 else [""]
     of_settings = [shifts.outputs(args.output_file, frame_shifts, name) for name in names]
     paths = [path for of_shift in zip(*of_settings) for path in of_shift]
     if args.video_predictions and files.real(args.video_predictions) in map(files.real, paths):
@@ -116,7 +116,7 @@ def outputs(args, frame_shifts, found):
 # Reading.
 
 
-def read(path, found, classes, num_classes):
+def read(path, settings, classes, num_classes):
     """Reads the Prior of some Settings.
 
     Memory: 6 bytes per candidate, at most the largest K per video, and 16 per video beside its id: some 140 bytes per
@@ -124,7 +124,7 @@ def read(path, found, classes, num_classes):
 
     Args:
       path: CSV that inference.py wrote without --segment_labels; the header may be missing.
-      found: list of Setting.
+      settings: list of Setting.
       classes: the ranked classes, int [classes], ascending.
       num_classes: labels in the file are below.
 
@@ -133,7 +133,7 @@ def read(path, found, classes, num_classes):
     """
     column_of = np.full(num_classes, -1)
     column_of[classes] = np.arange(len(classes))
-    most = max(setting.candidates for setting in found)
+    most = max(setting.candidates for setting in settings)
     parts = [_parsed(path, block, column_of, most) for block in _blocks(path)]
     if not parts:
         raise InputError("%s holds no video: give what inference.py writes without --segment_labels." % path)
@@ -149,7 +149,8 @@ def read(path, found, classes, num_classes):
     digest = hashlib.sha256()
     for column in table:
         digest.update(column.tobytes())
-    return Prior(path, digest.hexdigest(), found, table)
+    log.info("%s: %d videos with %.1f candidates on average", path, len(ids), counts.mean())
+    return Prior(path, digest.hexdigest(), settings, table)
 
 
 def _blocks(path):
@@ -190,8 +191,8 @@ def _parsed(path, block, column_of, most):
     is_bad |= (labels >= len(column_of)) | (scores > 1)
     if is_bad.any():
         raise _malformed(path, *block[rows[is_bad.argmax()]], num_classes=len(column_of))
-    columns = column_of[labels]
-    rows, columns, scores = (each[columns >= 0] for each in (rows, columns, scores))
+    is_ranked = column_of[labels] >= 0
+    rows, columns, scores = rows[is_ranked], column_of[labels[is_ranked]], scores[is_ranked]
     order = np.lexsort([-scores, rows])  # stable: of equal scores, the file's order decides
     counts = np.bincount(rows, minlength=len(pairs))
     best = order[np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts) < most]
@@ -274,7 +275,7 @@ def log_recall(prior, classes, paths, num_classes):
     Args:
       prior: Prior with its table.
       classes: the ranked classes, int [classes], ascending.
-      paths: shards. If they hold no ratings, nothing is logged.
+      paths: shards. If they hold no such rating, nothing is logged.
       num_classes: labels are below.
     """
     try:
@@ -282,9 +283,11 @@ def log_recall(prior, classes, paths, num_classes):
     except pipeline.NoRatings:
         return
     positive = (is_present > 0) & np.isin(labels, classes)
+    if not positive.any():
+        return
     columns, found = np.searchsorted(classes, labels[positive]), rows(prior.table, ids[positive])
     for most in sorted({setting.candidates for setting in prior.settings}):
         which, positions = _candidates(prior.table, found, most)
         num_held = np.count_nonzero(prior.table.columns[positions] == columns[which])
         log.info("candidates: the best %d rated classes of each video hold %.1f%% of %s positive ratings", most,
-                 100 * num_held / max(len(columns), 1), "{:,}".format(len(columns)))
+                 100 * num_held / len(columns), "{:,}".format(len(columns)))

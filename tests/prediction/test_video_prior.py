@@ -151,7 +151,7 @@ def test_recall_counts_the_positive_ratings_of_ranked_classes(tmp_path, rated, c
     path = write(tmp_path / "videos.csv", line("abcd", BEST))  # wxyz has no candidates
     video_prior.log_recall(read(path, (2, 0), (2, 1), (1, 0), (3, 0)), CLASSES, rated, forms.NUM_CLASSES)
     told = "candidates: the best %d rated classes of each video hold %.1f%% of 7 positive ratings"
-    assert [record.getMessage() for record in caplog.records if "candidates" in record.getMessage()] == [
+    assert [record.getMessage() for record in caplog.records if "positive ratings" in record.getMessage()] == [
         told % (1, 100 / 7), told % (2, 300 / 7), told % (3, 400 / 7)]
 
 
@@ -160,7 +160,8 @@ def test_shards_without_ratings_have_no_recall(tmp_path, caplog):
     path = write(tmp_path / "videos.csv", line("abcd", BEST))
     shard = records.write(tmp_path / "validate0000", [records.random_record(1)])
     video_prior.log_recall(read(path), CLASSES, [shard], forms.NUM_CLASSES)
-    assert "candidates" not in caplog.text
+    assert "videos.csv: 1 videos with 3.0 candidates on average" in caplog.text
+    assert "positive ratings" not in caplog.text
 
 
 # Flags.
@@ -172,10 +173,10 @@ def flags(**changes):
 
 
 def test_each_number_of_candidates_goes_with_each_weight():
-    assert video_prior.settings(flags()) == [(20, 0)]
-    assert video_prior.settings(flags(candidates="20, 5", prior_weight=".5,1,0.125")) == [
+    assert video_prior.parse(flags()) == [(20, 0)]
+    assert video_prior.parse(flags(candidates="20, 5", prior_weight=".5,1,0.125")) == [
         (20, .5), (20, 1), (20, .125), (5, .5), (5, 1), (5, .125)]
-    assert video_prior.settings(flags(video_predictions="")) == []
+    assert video_prior.parse(flags(video_predictions="")) == []
 
 
 def test_outputs_of_several_settings_are_told_apart():
@@ -203,5 +204,5 @@ WEIGHTS = "is not a comma list of different numbers"
             for text in ("", "1.5", "-0.5", "0.5,.5", "0,0.0", "nan", "1e-2", "x", "0.5,", "0.1234567", "\u0660.5")])
 def test_other_numbers_get_a_sentence(changes, told):
     with pytest.raises(InputError) as error:
-        video_prior.settings(flags(**changes))
+        video_prior.parse(flags(**changes))
     assert str(error.value).startswith(told) and str(error.value).endswith(".")

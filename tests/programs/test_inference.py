@@ -267,6 +267,7 @@ def test_a_videos_best_classes_compete_and_each_setting_is_ranked(flags, data, o
     numbers = [-(-min(len(video.frames), 300) // 5) for video in (lacking, *data.test_videos)]
     assert "%d of the %d segments are of videos that %s lacks: they have no candidates" % (
         numbers[0], sum(numbers[1:]), path) in said
+    assert "%s: %d videos with 3.0 candidates on average" % (path, len(data.test_videos) - 1) in said
     names, pairs = {}, parse_pairs(path)
     for count, weight in (1, 0), (1, .5), (3, 0), (3, .5):
         for shift, end in (0, ""), (1, "_shift1"):
