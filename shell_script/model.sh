@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Shared by the models' scripts. A script sets model_flags, shifts and, if it is not 512, inference_batch_size,
-# sources this file and calls run_model.
+# sources this file and calls run_model. It may also set average=yes, which makes the step average a part of all.
 set -euo pipefail
 unset CDPATH PYTHONPATH PYTHONHOME
 
@@ -8,7 +8,7 @@ unset CDPATH PYTHONPATH PYTHONHOME
 shell_script=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 root=$(cd "$shell_script/.." && pwd)
 name=$(basename "$(readlink -f "${BASH_SOURCE[1]}")" .sh)
-steps=(pretrain finetune eval evaluate-best infer-oof infer-test)
+steps=(pretrain finetune eval average evaluate-best infer-oof infer-test)
 
 usage() {
   cat << END
@@ -17,13 +17,14 @@ Usage: shell_script/$name.sh STEP [--on local|ai-platform|vertex] [--dry_run]
   pretrain        train on the labels of whole videos
   finetune        continue on rated segments
   eval            evaluate every checkpoint of the fine-tuning on the holdout
-  evaluate-best   evaluate the best of them again, which makes it the inference model
+  average         evaluate means of these: of the best 2, 3, 5 and 10, and of the last; part of all: ${average:-no}
+  evaluate-best   evaluate the best of all again, averages included, which makes it the inference model
   infer-oof       rank the segments of the holdout (out-of-fold), shifts $shifts
   infer-test      rank the segments of the test partition, shifts $shifts
   all             all of these in turn, locally; skips what is done already, if MODELS_DIR and PREDICTIONS_DIR are
                   folders of this machine
   prune           after evaluate-best, locally: remove all checkpoints but the best, the last of the pre-training and
-                  the newest
+                  the newest, and all averages but the best
 
 --on names where the step runs: here (local), as a Vertex AI custom job (vertex) or as an AI Platform Training job
 (ai-platform, which Google has shut down). --dry_run prints the commands and runs nothing.
@@ -143,6 +144,10 @@ set_flags() {
     eval)
       program='eval'
       flags=("${evaluate[@]}" --norun_once --checkpoint_file=$((pretrain_max_steps + 1)) --checkpoint_timeout_secs=0)
+      ;;
+    average)
+      program='eval'
+      flags=("${evaluate[@]}" "--averages=2,3,5,10" --checkpoint_file=$((pretrain_max_steps + 1)))
       ;;
     evaluate-best)
       program='eval'
@@ -288,6 +293,7 @@ run_all() {
   local one answer='' is_known=''
   [ "$on" = local ] || fail "all runs locally: a cloud job is only queued, so submit each step when the one before has ended"
   for one in "${steps[@]}"; do
+    [ "$one,${average:-no}" != average,no ] || continue
     case $one in
       infer-*) ;;
       *) [ -n "$is_known" ] || answer=$(ask "done"); is_known=yes ;;

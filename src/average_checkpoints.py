@@ -15,12 +15,12 @@ import logging
 
 from absl import flags
 
-from src.common import atomic
 from src.common import files
 from src.common import program
 from src.common.errors import InputError
 from src.trained import averaging
 from src.trained import checkpoints
+from src.trained import evaluations
 from src.trained import export
 from src.trained import model_flags
 
@@ -33,6 +33,8 @@ def define_flags():
                         "best or paths.")
     flags.DEFINE_integer("num_last_checkpoints", None, "Instead of --checkpoints: average this many of the last.",
                          lower_bound=1)
+    flags.DEFINE_integer("num_best_checkpoints", None, "Instead of --checkpoints: average this many of the best that "
+                         "eval.py has evaluated.", lower_bound=1)
     flags.DEFINE_string("output_dir", "", "New folder for the mean, model.ckpt-N; N is the highest step averaged.")
 
 
@@ -42,8 +44,9 @@ def chosen_checkpoints(args):
     Raises:
       InputError: a checkpoint is missing or named twice, or the flags name none.
     """
-    if bool(args.checkpoints) == bool(args.num_last_checkpoints):
-        raise InputError("Give either --checkpoints or --num_last_checkpoints, to choose what is averaged.")
+    if [bool(args.checkpoints), bool(args.num_last_checkpoints), bool(args.num_best_checkpoints)].count(True) != 1:
+        raise InputError("Give either --checkpoints or --num_last_checkpoints or --num_best_checkpoints, to choose "
+                         "what is averaged.")
     if args.checkpoints:
         named = files.split(args.checkpoints, checkpoints.exists)
         if "" in named:
@@ -54,6 +57,13 @@ def chosen_checkpoints(args):
             raise InputError("--checkpoints=%s names a checkpoint twice: name each once." % args.checkpoints)
         return paths
     saved = checkpoints.steps(args.train_dir)
+    if args.num_best_checkpoints:
+        rows, _ = evaluations.ranked(evaluations.read(args.train_dir), set(saved))
+        if len(rows) < args.num_best_checkpoints:
+            raise InputError("--num_best_checkpoints=%d is more than the %d that were evaluated in the same way in "
+                             "--train_dir=%s: ask for fewer, or run eval.py on others."
+                             % (args.num_best_checkpoints, len(rows), args.train_dir))
+        return [checkpoints.path(args.train_dir, int(row["step"])) for row in rows[:args.num_best_checkpoints]]
     if len(saved) < args.num_last_checkpoints:
         raise InputError("--num_last_checkpoints=%d is more than the %d that --train_dir=%s holds: ask for fewer."
                          % (args.num_last_checkpoints, len(saved), args.train_dir))
@@ -67,14 +77,8 @@ def main(args):
         raise InputError("--output_dir=%s %s: name a new folder." % (
             args.output_dir, "exists already" if output_dir else "is empty"))
     values, paths = model_flags.read(args.train_dir), chosen_checkpoints(args)
-    step, shapes = max(map(checkpoints.step_of, paths)), averaging.common_variables(paths)
-    log.info("averaging %s", ", ".join(paths))
     exporter = export.InferenceModelExporter(model_flags.create_model(values), model_flags.create_reader(values))
-    with atomic.replacing_folder(output_dir) as temporary:
-        atomic.write_json(model_flags.path(temporary), values)
-        averaging.save_mean(paths, shapes, step, temporary)
-        exporter.export(checkpoints.path(temporary, step), temporary)
-    log.info("written: %s", checkpoints.path(output_dir, step))
+    log.info("written: %s", averaging.write(output_dir, values, paths, exporter))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from src.common import program
 from src.common.errors import InputError
 from src.data import shards
 from src.evaluation import results
+from src.trained import averages
 from src.trained import checkpoints
 
 log = logging.getLogger("yt8m")
@@ -31,9 +32,9 @@ def define_flags():
     shards.define_flags()
     flags.DEFINE_enum("mode", None, ["latest", "done", "prune"],
                       "latest: print the step of the newest checkpoint, or nothing if there is none. "
-                      "done: print which of pretrain, finetune, eval and evaluate-best are done, one per line. "
-                      "prune: remove all checkpoints but the best, the last of the pre-training and the newest, each "
-                      "with its SavedModel.")
+                      "done: print which of pretrain, finetune, eval, average and evaluate-best are done, one per "
+                      "line. prune: remove all checkpoints but the best, the last of the pre-training and the newest, "
+                      "each with its SavedModel, and all averages but the best.")
     flags.DEFINE_string("train_dir", "/tmp/yt8m_model/", "The folder that train.py wrote.")
     flags.DEFINE_integer("pretrain_max_steps", 200000, "Global step at which the pre-training ends.", lower_bound=0)
     flags.DEFINE_integer("finetune_max_steps", 220000, "Global step at which the fine-tuning ends.", lower_bound=0)
@@ -44,7 +45,7 @@ def steps_done(args):
     """The steps of a model's script that are done, in their order.
 
     The evaluation is done when the fine-tuning is finished and each of its checkpoints, as it is now, was evaluated on
-    the segments of the holdout.
+    the segments of the holdout. That holds for the averages, too.
 
     Raises:
       InputError: a file that evaluations wrote is damaged.
@@ -56,7 +57,8 @@ def steps_done(args):
                                    for end in (args.pretrain_max_steps, args.finetune_max_steps))
     done = [("pretrain", is_pretrained), ("finetune", is_finetuned),
             ("eval", is_finetuned and results.all_evaluated(args.train_dir, tuned, kind)),
-            ("evaluate-best", checkpoints.predicts_with_best(args.train_dir))]
+            ("average", is_finetuned and averages.are_evaluated(args.train_dir, args.pretrain_max_steps + 1, kind)),
+            ("evaluate-best", averages.predicts_with_best(args.train_dir))]
     return [step for step, is_done in done if is_done]
 
 
@@ -66,19 +68,23 @@ def prune(train_dir, pretrain_max_steps, dry_run):
     Raises:
       InputError: the best checkpoint is unknown, or the inference model comes from another one.
     """
-    if not checkpoints.predicts_with_best(train_dir):
+    if not averages.predicts_with_best(train_dir):
         raise InputError("The best checkpoint in %s is not known, or not evaluated last: run the step evaluate-best "
                          "first, or eval.py --run_once --checkpoint_file=best." % train_dir)
     saved = checkpoints.steps(train_dir)
     pretrained = [step for step in saved if step <= pretrain_max_steps]
     kept = set([checkpoints.best(train_dir)["step"]] + pretrained[-1:] + saved[-1:])
-    doomed = checkpoints.removable(train_dir, kept, end=max(kept))
+    of_averages = averages.removable(train_dir)
+    doomed = checkpoints.removable(train_dir, kept, end=max(kept)) + of_averages
     if not doomed:
         log.info("nothing to prune in %s", train_dir)
         return
-    log.info("removing %d checkpoints frees %.2f GB; %s stay in %s", len(set(saved) - kept),
+    staying = [checkpoints.path("", step) for step in saved if step in kept]
+    best = os.path.relpath(averages.best(train_dir), train_dir)
+    log.info("removing %d checkpoints frees %.2f GB; %s stay in %s",
+             len(set(saved) - kept) + sum(path.endswith(".index") for path in of_averages),
              files.total_bytes(files.below(doomed)) / 2 ** 30,
-             " ".join("model.ckpt-%d" % step for step in saved if step in kept), train_dir)
+             " ".join(staying + [best] * (best not in staying)), train_dir)
     if dry_run:
         print("rm -rf " + " ".join(map(shlex.quote, doomed)))
         return

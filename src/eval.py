@@ -2,6 +2,8 @@
 
   python src/eval.py --train_dir=model --segment_labels --run_once \\
     --eval_data_pattern='3/frame/validate/validate*.tfrecord'
+  python src/eval.py --train_dir=model --segment_labels --checkpoint_file=200001 --averages=2,3,5,10 \\
+    --eval_data_pattern='3/frame/validate/validate*.tfrecord'
 """
 import os
 import sys
@@ -12,6 +14,8 @@ if __name__ == "__main__":
     from src.common import startup
     startup.begin()  # before the modules below load
 
+import collections
+import functools
 import logging
 
 from absl import flags
@@ -21,6 +25,7 @@ from src import models
 from src.common import devices
 from src.common import files
 from src.common import program
+from src.common import tables
 from src.common import tensorboard
 from src.common.errors import InputError
 from src.data import pipeline
@@ -29,6 +34,7 @@ from src.data import shards
 from src.data import vocabulary
 from src.evaluation.evaluator import Evaluator
 from src.evaluation.results import Results
+from src.trained import averages
 from src.trained import checkpoints
 from src.trained import export
 from src.trained import model_flags
@@ -54,30 +60,44 @@ def define_flags():
                       "already.")
     flags.DEFINE_integer("checkpoint_timeout_secs", 1800, "Without --run_once: end when no new checkpoint appears for "
                          "this many seconds.", lower_bound=0)
+    flags.DEFINE_string("averages", "", "Instead of checkpoints: average so many of the best and of the last "
+                        "checkpoints that were evaluated, from --checkpoint_file on, and evaluate the means; a comma "
+                        "list such as 2,3,5,10. They are kept in train_dir/averages, and count for 'best'.")
     flags.DEFINE_integer("top_k", 20, "Predictions per example that count for MAP and GAP.", lower_bound=1)
 
 
-def chosen_checkpoints(args):
-    """The checkpoints that the flags name, in order.
+def chosen_checkpoints(args, kind):
+    """The checkpoints that the flags name, in order; averages are written when it is their turn.
+
+    Args:
+      kind: {name: value} of `evaluations.KIND`, how they are evaluated.
 
     Raises:
-      InputError: there is no such checkpoint.
+      InputError: there is no such checkpoint, or the flags contradict each other.
     """
+    numbers = averages.parse(args.averages)
+    if numbers and args.run_once:
+        raise InputError("Give either --averages or --run_once, which evaluates one checkpoint.")
     if args.run_once:
-        return [checkpoints.resolve(args.train_dir, args.checkpoint_file)]
+        return [averages.resolve(args.train_dir, args.checkpoint_file)]
     first = checkpoints.named_step(args.checkpoint_file or "0")  # it may be saved later
     if first is None:
-        first = checkpoints.step_of(checkpoints.resolve(args.train_dir, args.checkpoint_file))
-    return checkpoints.coming(args.train_dir, first, args.checkpoint_timeout_secs)
+        first = checkpoints.step_of(averages.resolve(args.train_dir, args.checkpoint_file))
+    if not numbers:
+        return checkpoints.coming(args.train_dir, first, args.checkpoint_timeout_secs)
+    if not args.reevaluate and averages.are_evaluated(args.train_dir, first, kind, numbers):
+        log.info("the averages are evaluated already: skipped (--reevaluate evaluates them again)")
+        return []
+    return averages.write(args.train_dir, numbers, first, kind)
 
 
-def evaluate(checkpoint, train_dir, evaluator, exporter, results, again):
+def evaluate(checkpoint, evaluator, results, again, make_inference_model):
     """Evaluates a checkpoint and makes it the inference model; skips one that is in the results, unless `again`."""
     if not again and checkpoint in results:
         log.info("%s is in results.csv already: skipped (--reevaluate evaluates it again)", checkpoint)
         return
     metrics = evaluator.evaluate(lambda session: export.restore_model(session, checkpoint, evaluator.variables))
-    exporter.export(checkpoint, train_dir)
+    make_inference_model(checkpoint)
     results.add(checkpoint, checkpoints.step_of(checkpoint), metrics)
 
 
@@ -88,25 +108,31 @@ def main(args):
     reader = model_flags.create_reader(values, args.segment_labels, args.max_frames)
     names = vocabulary.find(args.vocabulary_file, args.eval_data_pattern)
     paths = shards.holdout(files.find(args.eval_data_pattern, "eval_data_pattern"), args.holdout_shards)
-    chosen = chosen_checkpoints(args)
+    kind = {"segment_labels": args.segment_labels, "holdout_shards": args.holdout_shards,
+            "eval_data_pattern": args.eval_data_pattern, "top_k": args.top_k, "max_frames": args.max_frames,
+            "feature_names": values["feature_names"]}
+    chosen = chosen_checkpoints(args, kind)
     devices.count_gpus()
     evaluator = Evaluator(model, reader, losses.create(values["label_loss"]), paths, batch_size=args.batch_size,
                           num_readers=args.num_readers, top_k=args.top_k)
     exporter = export.InferenceModelExporter(model, reader)
-    results = Results(args.train_dir, {
-        "segment_labels": args.segment_labels, "holdout_shards": args.holdout_shards,
-        "eval_data_pattern": args.eval_data_pattern, "top_k": args.top_k, "max_frames": args.max_frames,
-        "feature_names": values["feature_names"]}, names, tensorboard.flags_table(args, values))
-    found = False
+    results_in = functools.partial(Results, kind=kind, names=names, flags_table=tensorboard.flags_table(args, values))
+    results, found = results_in(args.train_dir), False
     for checkpoint in chosen:
         found = True
+        of_average = averages.holds(args.train_dir, checkpoint)
         try:
-            evaluate(checkpoint, args.train_dir, evaluator, exporter, results, args.reevaluate or args.run_once)
+            evaluate(checkpoint, evaluator, results_in(os.path.dirname(checkpoint)) if of_average else results,
+                     args.reevaluate or args.run_once,
+                     lambda path: None if args.averages else exporter.export(path, args.train_dir))
         except (InputError, tf.errors.OpError):
             if args.run_once or checkpoints.exists(checkpoint):
                 raise
             log.info("%s was removed in the meantime (train.py --max_to_keep): skipped", checkpoint)
-    if not found:
+    if args.averages:
+        tables.print_table([collections.OrderedDict([("checkpoint", path), (metric, value)])
+                            for path, value, metric in averages.rows(args.train_dir)])
+    elif not found:
         raise InputError("%s got no checkpoint within --checkpoint_timeout_secs=%d: train first, or wait longer."
                          % (args.train_dir, args.checkpoint_timeout_secs))
 

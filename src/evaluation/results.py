@@ -3,14 +3,12 @@ import collections
 import csv
 import logging
 import os
-import zlib
 
 import numpy as np
 from tensorboard.plugins.pr_curve import summary
 import tensorflow as tf
 
 from src.common import atomic
-from src.common import files
 from src.common import tensorboard
 from src.data import vocabulary
 from src.evaluation import classes
@@ -24,7 +22,7 @@ log = logging.getLogger("yt8m")
 def all_evaluated(train_dir, paths, kind):
     """Whether all these checkpoints, as they are now, were evaluated in a way; see `evaluations.is_kind`."""
     evaluated = {row["checkpoint_crc32"] for row in evaluations.read(train_dir) if evaluations.is_kind(row, kind)}
-    return all(_identity(path) in evaluated for path in paths)
+    return all(checkpoints.identity(path) in evaluated for path in paths)
 
 
 class Results(object):
@@ -55,7 +53,7 @@ class Results(object):
     def add(self, checkpoint, step, metrics):
         """Records `metrics.Metrics` of a checkpoint; they replace an earlier evaluation of the same kind."""
         self._write_classes(step, metrics)
-        values = dict(metrics._asdict(), step=step, checkpoint_crc32=_identity(checkpoint), **self._kind)
+        values = dict(metrics._asdict(), step=step, checkpoint_crc32=checkpoints.identity(checkpoint), **self._kind)
         # Read again each time, because another evaluation may be writing, too.
         rows = [row for row in evaluations.read(self.train_dir)
                 if row["step"] != str(step) or not evaluations.is_kind(row, self._kind)]
@@ -98,9 +96,3 @@ def _precision_recall(curve):
         precision=right / np.maximum(right + wrong, 1), recall=right / np.maximum(right + wrongly_left, 1),
         num_thresholds=len(right),
         description="All classes together; only the --top_k predictions per example count.").SerializeToString()
-
-
-def _identity(checkpoint):
-    """Checksum that identifies a checkpoint: that of its index, which holds the checksums of all variables."""
-    with files.reading(checkpoint + ".index"), tf.io.gfile.GFile(checkpoint + ".index", "rb") as stream:
-        return "%08x" % zlib.crc32(stream.read())

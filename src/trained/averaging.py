@@ -1,12 +1,17 @@
 """The mean of a model's checkpoints, variable by variable."""
+import logging
+
 import numpy as np
 import tensorflow as tf
 
+from src.common import atomic
 from src.common.errors import InputError
 from src.trained import checkpoints
 from src.trained import forward
+from src.trained import model_flags
 
 tf1 = tf.compat.v1
+log = logging.getLogger("yt8m")
 
 
 def model_variables(path):
@@ -48,6 +53,47 @@ def mean(paths, name):
         with checkpoints.reading(path) as readable:
             total = total + tf.train.load_variable(readable, name).astype(np.float64)
     return total / len(paths)
+
+
+def write(folder, values, paths, exporter=None):
+    """Writes the mean of checkpoints to a new folder, which later programs take as a --train_dir.
+
+    Memory: see `save_mean`.
+
+    Args:
+      folder: is replaced when the mean is written.
+      values: of model_flags.json.
+      paths: of the checkpoints.
+      exporter: `export.InferenceModelExporter`, or None for no inference model.
+
+    Returns:
+      The mean's path in the folder, model.ckpt-N; N is the highest step averaged.
+
+    Raises:
+      InputError: the checkpoints hold different models, or none, or are damaged, or the folder cannot be written.
+    """
+    step, shapes = max(map(checkpoints.step_of, paths)), common_variables(paths)
+    log.info("averaging %s", ", ".join(paths))
+    with atomic.replacing_folder(folder) as temporary:
+        atomic.write_json(model_flags.path(temporary), values)
+        save_mean(paths, shapes, step, temporary)
+        if exporter:
+            exporter.export(checkpoints.path(temporary, step), temporary)
+    return checkpoints.path(folder, step)
+
+
+def is_same(path, other):
+    """Whether two checkpoints hold the same model with the same weights.
+
+    Raises:
+      InputError: one is damaged.
+    """
+    shapes = model_variables(path)
+    if shapes != model_variables(other):
+        return False
+    with checkpoints.reading(path) as one, checkpoints.reading(other) as another:
+        readers = tf.train.load_checkpoint(one), tf.train.load_checkpoint(another)
+        return all(np.array_equal(*(reader.get_tensor(name) for reader in readers)) for name in shapes)
 
 
 def save_mean(paths, shapes, step, folder):

@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import time
+import zlib
 
 import tensorflow as tf
 
@@ -191,14 +192,10 @@ def stored_best(train_dir):
     return found
 
 
-def predicts_with_best(train_dir):
-    """Whether the inference model is of the best checkpoint.
-
-    Raises:
-      InputError: a file that evaluations wrote is damaged.
-    """
-    model, found = inference_model_path(train_dir), best(train_dir)
-    return bool(found) and exists(model) and step_of(model) == found["step"]
+def identity(checkpoint):
+    """Checksum that identifies a checkpoint: that of its index, which holds the checksums of all variables."""
+    with files.reading(checkpoint + ".index"), tf.io.gfile.GFile(checkpoint + ".index", "rb") as stream:
+        return "%08x" % zlib.crc32(stream.read())
 
 
 def step_of(checkpoint):

@@ -53,8 +53,8 @@ def _typed_kind(row):
     return {name: type_of(row[name]) for name, type_of in _TYPE_OF.items() if row[name]}
 
 
-def best(rows, steps):
-    """The best checkpoint: by MAP of segments, as in the challenge; until these are evaluated, by GAP of videos.
+def ranked(rows, steps):
+    """The evaluated checkpoints: by MAP of segments, as in the challenge; until these are evaluated, by GAP of videos.
 
     Only rows of the same kind as the latest one count.
 
@@ -63,17 +63,24 @@ def best(rows, steps):
       steps: of the checkpoints that exist; training may have removed some.
 
     Returns:
-      dict of `step`, `checkpoint`, `metric`, its `value`, and KIND; None if there is none.
+      Rows, the best first, and the metric's name; of equal values, the lower step comes first.
     """
     of_segments = [row for row in rows if row["segment_labels"] == "True"]
     metric = "map" if of_segments else "gap"
-    if not rows:
+    kind = {name: (of_segments or rows)[-1][name] for name in KIND} if rows else {}
+    row_of = {row["step"]: row for row in rows if is_kind(row, kind) and int(row["step"]) in steps}
+    return sorted(row_of.values(), key=lambda row: (-float(row[metric]), int(row["step"]))), metric
+
+
+def best(rows, steps):
+    """The best checkpoint; arguments as of `ranked`.
+
+    Returns:
+      dict of `step`, `checkpoint`, `metric`, its `value`, and KIND; None if there is none.
+    """
+    found, metric = ranked(rows, steps)
+    if not found:
         return None
-    latest = (of_segments or rows)[-1]
-    value_of = {int(row["step"]): float(row[metric]) for row in rows
-                if is_kind(row, {name: latest[name] for name in KIND}) and int(row["step"]) in steps}
-    if not value_of:
-        return None
-    step = min(value_of, key=lambda one: (-value_of[one], one))
-    return dict(_typed_kind(latest), step=step, checkpoint="model.ckpt-%d" % step, metric=metric,
-                value=value_of[step])
+    step = int(found[0]["step"])
+    return dict(_typed_kind(found[0]), step=step, checkpoint="model.ckpt-%d" % step, metric=metric,
+                value=float(found[0][metric]))

@@ -17,11 +17,11 @@ from src.common import text
 from src.common.errors import InputError
 from src.trained import checkpoints
 
-_FOLDERS = ("", "export", "eval", "eval/valid", "inference_model")
+_FOLDERS = ("", "averages", "export", "eval", "eval/valid", "inference_model")
 _OUTPUTS = ("model.ckpt-*", "checkpoint", "checkpoint.tmp*", "graph.pbtxt", "model_flags.json", "best_checkpoint.json",
             "events.out.tfevents.*", "export/step_*", "eval/results.csv", "eval/classes_*.csv",
             "eval/events.out.tfevents.*", "eval/valid/events.out.tfevents.*", ".inference_model.*.tmp",
-            "inference_model/inference_model*")
+            "inference_model/inference_model*", "averages/plan.json", "averages/best_*", "averages/last_*")
 _LOCK = "training.lock"  # says who trains; a killed training leaves it
 _held = {}  # {path: open file}: a lock lasts as long as its file is open
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 from src import average_checkpoints
 from src.common import files
 from src.common.errors import InputError
+from tests import checkpoint_folders
 from tests.programs import runner
 
 tf1 = tf.compat.v1
@@ -54,7 +55,8 @@ def average(train_dir, tmp_path):
     """Function that runs the program's main; returns the output folder."""
     def run(**flags):
         output_dir = flags.pop("output_dir", str(tmp_path / "new" / "mean"))
-        flags = dict(dict(train_dir=str(train_dir), checkpoints="", num_last_checkpoints=None), **flags)
+        flags = dict(dict(train_dir=str(train_dir), checkpoints="", num_last_checkpoints=None,
+                          num_best_checkpoints=None), **flags)
         average_checkpoints.main(types.SimpleNamespace(output_dir=output_dir, **flags))
         return output_dir.rstrip("/")
     return run
@@ -83,6 +85,18 @@ def test_the_mean_of_the_named_checkpoints_is_written_at_the_highest_step(averag
                                        name + ".data-00000-of-00001", "inference_model"}
 
 
+def test_the_best_by_the_latest_kind_of_evaluation_are_averaged(average, train_dir):
+    """4 is the best of another holdout, 9 and 10 of that of the latest row; 7 does not exist anymore."""
+    (train_dir / "eval").mkdir()
+    row = "%d,56,.2,.2,%g,.3,.6,True,%d,pattern,1000,300,rgb,0"
+    (train_dir / "eval" / "results.csv").write_text("\n".join([checkpoint_folders.COLUMNS] + [
+        row % values for values in [(4, .9, 300), (9, .9, 300), (10, .2, 1), (4, .1, 1), (7, .8, 1), (9, .5, 1)]]))
+    expected = np.mean([weights_of(train_dir, step) for step in (9, 10)], axis=0, dtype="f8")
+    np.testing.assert_allclose(weights_of(average(num_best_checkpoints=2), 10), expected, rtol=1e-6)
+    with pytest.raises(InputError, match="--num_best_checkpoints=4 is more than the 3 that were evaluated in the same"):
+        average(num_best_checkpoints=4, output_dir=str(train_dir / "other"))
+
+
 def test_the_sum_is_taken_in_double_precision(average, train_dir):
     values = {20: 2. ** 25, 21: 1., 22: 1., 23: 1., 24: -2. ** 25}
     for step, value in values.items():
@@ -107,8 +121,10 @@ def test_the_folder_may_be_moved_and_keeps_the_models_flags(average, train_dir, 
 
 
 @pytest.mark.parametrize("flags, told", [
-    ({}, "Give either --checkpoints or --num_last_checkpoints, to choose what is averaged."),
+    ({}, "Give either --checkpoints or --num_last_checkpoints or --num_best_checkpoints, to choose what is averaged."),
     (dict(checkpoints="4", num_last_checkpoints=2), "Give either --checkpoints or --num_last_checkpoints"),
+    (dict(num_best_checkpoints=2, num_last_checkpoints=2), "Give either --checkpoints or --num_last_checkpoints or"),
+    (dict(num_best_checkpoints=2), "--num_best_checkpoints=2 is more than the 0 that were evaluated in the same"),
     (dict(num_last_checkpoints=4),
      "--num_last_checkpoints=4 is more than the 3 that --train_dir={folder} holds: ask for fewer."),
     (dict(checkpoints="4,5"), "holds no checkpoint '5': it has model.ckpt-4, model.ckpt-9, model.ckpt-10."),

@@ -197,3 +197,94 @@ def test_the_inference_model_predicts_what_was_evaluated(evaluated, data):
     np.testing.assert_allclose(loaded * weights, batch["predictions"], atol=1e-6)
     assert set(os.listdir(os.path.dirname(path))) == {
         "inference_model." + name for name in ("data-00000-of-00001", "index", "meta")}
+
+
+# Averages.
+
+
+def weights(checkpoint):
+    return tf.train.load_variable(checkpoint, "tower/fully_connected/weights")
+
+
+@pytest.fixture(scope="module")
+def averaged(trained, data, tmp_path_factory):
+    """A model whose checkpoints 4 and 6, and their mean, were evaluated; standard error of the latter."""
+    folder = shutil.copytree(trained, str(tmp_path_factory.mktemp("averaged") / "model"))
+    flags = dict(train_dir=folder, eval_data_pattern=data.rated, segment_labels=True, holdout_shards=1, batch_size=30,
+                 checkpoint_file="3", checkpoint_timeout_secs=0)
+    runner.succeed("eval", **flags)
+    with runner.Run("eval", averages="2,3", **flags) as run:
+        assert run.wait() == 0, run.errors
+        return folder, flags, run.output, run.errors
+
+
+def set_map(folder, value):
+    """Replaces the MAP in the only row of results.csv."""
+    path = os.path.join(folder, "eval", "results.csv")
+    row, = results(folder)
+    with open(path, "w") as stream:
+        csv.writer(stream).writerows([row.keys(), dict(row, map=value).values()])
+
+
+def test_averages_are_evaluated_in_their_own_folders_and_leave_the_models_files_alone(averaged, flags):
+    folder, _, output, errors = averaged
+    mean = os.path.join(folder, "averages", "best_2")
+    expected = np.mean([weights(os.path.join(folder, "model.ckpt-%d" % step)) for step in (4, 6)], axis=0)
+    np.testing.assert_allclose(weights(os.path.join(mean, "model.ckpt-6")), expected, atol=1e-6)
+    assert steps(folder) == [4, 6] and steps(mean) == [6]
+    kinds = [{name: row[name] for name in ("segment_labels", "holdout_shards", "eval_data_pattern", "top_k")}
+             for row in results(folder) + results(mean)]
+    assert kinds[0] == kinds[1] == kinds[2]
+    assert "best_3 and last_3 are left out: 2 checkpoints were evaluated" in errors
+    single = max(float(row["map"]) for row in results(folder))
+    rows = [line.split() for line in output.splitlines()]
+    assert rows[0] == ["checkpoint", "map"] and sorted(float(row[1]) for row in rows[1:]) == pytest.approx(
+        sorted([single, float(results(mean)[0]["map"])]), abs=1e-6)
+    # The inference model is still that of the last single checkpoint.
+    np.testing.assert_array_equal(weights(os.path.join(folder, "inference_model", "inference_model")),
+                                  weights(os.path.join(folder, "model.ckpt-6")))
+
+
+def test_averages_that_are_evaluated_are_skipped_and_a_killed_run_goes_on(averaged, tmp_path):
+    folder, flags, _, _ = averaged
+    assert "the averages are evaluated already: skipped" in runner.succeed("eval", averages="2,3", **flags)
+    copy = shutil.copytree(folder, str(tmp_path / "model"))
+    shutil.rmtree(os.path.join(copy, "averages", "best_2", "eval"))
+    written = os.stat(os.path.join(copy, "averages", "best_2", "model.ckpt-6.index")).st_mtime
+    assert "averaging" not in runner.succeed("eval", averages="2,3", **dict(flags, train_dir=copy))
+    assert steps(os.path.join(copy, "averages", "best_2")) == [6]
+    assert os.stat(os.path.join(copy, "averages", "best_2", "model.ckpt-6.index")).st_mtime == written
+
+
+def test_the_best_average_becomes_the_inference_model_and_stays_when_others_are_pruned(averaged, flags, tmp_path):
+    folder = shutil.copytree(averaged[0], str(tmp_path / "model"))
+    mean, before = os.path.join(folder, "averages", "best_2"), results(folder)
+    ends = dict(train_dir=folder, pretrain_max_steps=2, finetune_max_steps=6, holdout_shards=1)
+    for value, source in (1, os.path.join(mean, "model.ckpt-6")), (0, None):
+        set_map(mean, value)
+        source = source or os.path.join(folder, best(folder)["checkpoint"])
+        done = ["pretrain", "finetune", "eval", "average"]
+        assert runner.output_of("checkpoints", mode="done", **ends).split() == done
+        runner.succeed("eval", train_dir=folder, run_once=True, checkpoint_file="best", **flags)
+        set_map(mean, value)  # the true one if the mean was evaluated again
+        np.testing.assert_array_equal(weights(os.path.join(folder, "inference_model", "inference_model")),
+                                      weights(source))
+        assert runner.output_of("checkpoints", mode="done", **ends).split() == done + ["evaluate-best"]
+        if value:
+            assert results(folder) == before  # those of single checkpoints
+            runner.succeed("checkpoints", mode="prune", **ends)
+            assert runner.output_of("checkpoints", mode="done", **ends).split() == done + ["evaluate-best"]
+            assert os.path.exists(source + ".index")
+    runner.succeed("checkpoints", mode="prune", **ends)
+    assert os.listdir(mean) == ["eval"]
+    assert runner.output_of("checkpoints", mode="done", **ends).split() == done + ["evaluate-best"]
+
+
+@pytest.mark.parametrize("extra, told", [
+    (dict(averages="2", run_once=True), "Give either --averages or --run_once, which evaluates one checkpoint."),
+    (dict(averages="2;3"), "--averages=2;3 is not a comma list of whole numbers from 2 on, such as 2,3,5,10."),
+    (dict(averages="2"), "no checkpoint from step 0 on was evaluated in this way: evaluate them first")])
+def test_averages_that_cannot_be_made_are_explained(trained, flags, extra, told):
+    code, errors = runner.run("eval", train_dir=trained, **dict(flags, **extra))
+    assert code == 1 and told in errors.splitlines()[-1]
+    assert not os.path.exists(os.path.join(trained, "averages"))

@@ -212,6 +212,15 @@ def test_fine_tuned_checkpoints_are_evaluated_the_best_one_again(commands):
         assert best["checkpoint_file"] == "best" and best["run_once"]
 
 
+def test_averages_are_evaluated_as_the_checkpoints_are(workplace):
+    (every,), (means,) = (printed_commands(workplace.run("bert_mean_l2h12", step, "--dry_run")[0])[1]
+                          for step in ("eval", "average"))
+    assert set(every) - set(means) == {"--norun_once", "--checkpoint_timeout_secs=0"}
+    assert set(means) - set(every) == {"--averages=2,3,5,10"}
+    job = workplace.submit("bert_mean_l2h12", "average", "vertex", DATA_DIR="/d", MODELS_DIR="/m")
+    assert job["module"] == "src.eval" and "--averages=2,3,5,10" in job["args"]
+
+
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_both_clouds_get_the_same_program_and_flags_as_this_machine(script, workplace):
     paths = dict(DATA_DIR="/data", MODELS_DIR="/models", PREDICTIONS_DIR="/predictions")
@@ -365,12 +374,12 @@ sys.stderr.write(errors)
 sys.exit(code)"""
 
 
-def run_all(local, workplace, data_dir, *arguments):
+def run_all(local, workplace, data_dir, *arguments, script="bert_mean_l2h12", **environment):
     """Runs all steps locally -> the programs that ran, except checkpoints.py, standard output and standard error."""
     (local / "ran").write_text("")
     # Relative paths start at the caller's folder, the bucket.
-    output, errors = workplace.run("bert_mean_l2h12", "all", *arguments, root=str(local), DATA_DIR=data_dir,
-                                   MODELS_DIR="models", PREDICTIONS_DIR="predictions")
+    output, errors = workplace.run(script, "all", *arguments, root=str(local), DATA_DIR=data_dir, MODELS_DIR="models",
+                                   PREDICTIONS_DIR="predictions", **environment)
     programs = [os.path.basename(line)[:-3] for line in (local / "ran").read_text().splitlines()]
     return [program for program in programs if program != "checkpoints"], output, errors
 
@@ -407,6 +416,29 @@ def test_all_on_this_machine_skips_what_is_done(local, finished, data_dir):
         os.remove(path)
     _, output, _ = run_all(local, finished, data_dir, "--dry_run")
     assert [words[1] for words in printed_commands(output)[1]][:2] == ["src/train.py", "src/eval.py"]
+
+
+def test_all_with_averages_skips_what_is_done(local, finished, data_dir, workplace):
+    script = local / "shell_script" / "with_averages.sh"
+    text = (local / "shell_script" / "bert_mean_l2h12.sh").read_text()
+    script.write_text(text.replace("\nshifts=-2,-1,0,1", "\naverage=yes\nshifts=0"))
+    script.chmod(0o755)
+    shutil.copytree(os.path.join(finished.bucket, "models", "bert_mean_l2h12"),
+                    os.path.join(workplace.bucket, "models", "with_averages"))
+
+    def programs_run():
+        return run_all(local, workplace, data_dir, script="with_averages", FINETUNE_MAX_STEPS="6")[0]
+
+    # The best of all may be the one that was evaluated last already.
+    assert programs_run() in ["train eval eval eval inference inference".split(),
+                              "train eval eval inference inference".split()]
+    best_2 = os.path.join(workplace.bucket, "models", "with_averages", "averages", "best_2")
+    assert os.path.exists(os.path.join(best_2, "eval", "results.csv"))
+    assert programs_run() == []
+    workplace.run("with_averages", "prune", root=str(local), MODELS_DIR="models", FINETUNE_MAX_STEPS="6")
+    assert programs_run() == []
+    shutil.rmtree(os.path.join(best_2, "eval"))
+    assert programs_run()[0] == "eval"
 
 
 @pytest.fixture
@@ -463,7 +495,7 @@ def test_prune_without_the_best_as_inference_model_removes_nothing(workplace, ma
 
 
 @pytest.mark.parametrize("arguments,message", [
-    ([], "give a step: pretrain finetune eval evaluate-best infer-oof infer-test, all or prune"),
+    ([], "give a step: pretrain finetune eval average evaluate-best infer-oof infer-test, all or prune"),
     (["train"], "train is not one"),
     (["eval", "pretrain"], "two steps, eval and pretrain: give one, or all"),
     (["eval", "--on=mars"], "--on=mars is unknown: choose local, ai-platform or vertex"),

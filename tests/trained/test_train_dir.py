@@ -16,11 +16,13 @@ from src.trained import train_dir
 tf1 = tf.compat.v1
 OUTPUTS = ["model.ckpt-3.index", "checkpoint", "graph.pbtxt", "model_flags.json", "best_checkpoint.json",
            "events.out.tfevents.1.host", "export/step_3/saved_model.pb", "eval/results.csv",
-           "eval/classes_3.csv", "eval/valid/events.out.tfevents.2.host", "inference_model/inference_model.meta",
+           "eval/classes_3.csv", "averages/plan.json", "averages/best_2/model.ckpt-3.index",
+           "averages/last_10/eval/results.csv", "averages/.best_3.host.1.tmp/model_flags.json",
+           "eval/valid/events.out.tfevents.2.host", "inference_model/inference_model.meta",
            ".model_flags.json.host.1.tmp", ".inference_model.host.1.tmp/inference_model.index",
            "export/.step_4.host.1.tmp/saved_model.pb"]
 OTHERS = ["notes.txt", "model.txt", "checkpoints.csv", "my_export/x", ".notes.txt.swp", "export/mine/saved_model.pb",
-          "eval/notes.txt", "inference_model/readme"]
+          "eval/notes.txt", "averages/notes.txt", "inference_model/readme"]
 
 
 def write(folder, names):
