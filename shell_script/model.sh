@@ -40,6 +40,8 @@ From the environment (default):
   PRETRAIN_MAX_TO_KEEP   newest checkpoints of the pre-training to keep, 0: all (3); the fine-tuning keeps all
   BATCH_SIZE          videos or segments per training step (128)
   HOLDOUT_SHARDS      number of first shards of the validation partition to hold out (300)
+  FOLD, NUM_FOLDS     instead, the fold to hold out, from 0 on (none), and their number (5); the model's folder and its
+                      CSVs have the fold in their names: ${name}_fold2
   NUM_GPU             GPUs to train on, here or on the job's machine (1; ai-platform: 1 or 4)
   WORKERS, PARAMETER_SERVERS   extra machines for a cloud training, both or neither (0, 0); vertex: infer-oof and
                       infer-test score on the WORKERS, and the job's first machine has no GPU
@@ -102,15 +104,31 @@ set_paths() {
     done
   fi
   check_numbers PRETRAIN_MAX_STEPS FINETUNE_MAX_STEPS PRETRAIN_EXPORT_STEPS FINETUNE_EXPORT_STEPS \
-    PRETRAIN_MAX_TO_KEEP BATCH_SIZE HOLDOUT_SHARDS NUM_GPU WORKERS PARAMETER_SERVERS
-  train_dir=$models/$name
+    PRETRAIN_MAX_TO_KEEP BATCH_SIZE HOLDOUT_SHARDS FOLD NUM_FOLDS NUM_GPU WORKERS PARAMETER_SERVERS
+  set_split
+  train_dir=$models/$model
   pretrain_max_steps=${PRETRAIN_MAX_STEPS:-200000}
   finetune_max_steps=${FINETUNE_MAX_STEPS:-220000}
-  holdout_shards=${HOLDOUT_SHARDS:-300}
-  holdout=--holdout_shards=$holdout_shards
   num_gpu=${NUM_GPU:-1}
   workers=${WORKERS:-0}
   parameter_servers=${PARAMETER_SERVERS:-0}
+}
+
+# Sets the model's name with its fold, and the flags of the holdout.
+set_split() {
+  local folds=${NUM_FOLDS:-5}
+  model=$name
+  holdout=(--holdout_shards="${HOLDOUT_SHARDS:-300}")
+  if [ -z "${FOLD:-}" ]; then
+    [ -z "${NUM_FOLDS:-}" ] || fail "NUM_FOLDS=$NUM_FOLDS needs FOLD, the fold to hold out"
+    return
+  fi
+  ((folds >= 2)) || fail "NUM_FOLDS=$folds makes no split: give 2 or more"
+  ((FOLD < folds)) || fail "FOLD=$FOLD is not one of the $folds folds: give 0 to $((folds - 1)), or set NUM_FOLDS"
+  [ -z "${HOLDOUT_SHARDS:-}" ] ||
+    fail "HOLDOUT_SHARDS=$HOLDOUT_SHARDS and FOLD=$FOLD both say what is held out: unset one"
+  model=${name}_fold$FOLD
+  holdout=(--num_folds="$folds" --fold="$FOLD")
 }
 
 # Sets the program and flags of a step.
@@ -118,9 +136,9 @@ set_flags() {
   local rated="$data/3/frame/validate/validate*.tfrecord"
   local train=("${model_flags[@]}" --frame_features "--feature_names=rgb,audio" "--feature_sizes=1024,128"
     --batch_size="${BATCH_SIZE:-128}" --num_epochs=0 --base_learning_rate=0.0001 --learning_rate_decay=0.9
-    --num_gpu="$num_gpu" --train_dir="$train_dir" "$holdout")
+    --num_gpu="$num_gpu" --train_dir="$train_dir" "${holdout[@]}")
   local apply=(--train_dir="$train_dir" --segment_labels --batch_size="${inference_batch_size:-512}" --top_k=1000
-    "$holdout")
+    "${holdout[@]}")
   local evaluate=("${apply[@]}" --eval_data_pattern="$rated")
   local infer=("${apply[@]}" --shift="$shifts" --segment_max_pred=100000)
   if [ "$on" != local ]; then  # see copy_files_to_bucket
@@ -155,12 +173,12 @@ set_flags() {
       ;;
     infer-oof)
       program='inference'
-      flags=("${infer[@]}" --input_data_pattern="$rated" --output_file="$predictions/${name}_oof.csv")
+      flags=("${infer[@]}" --input_data_pattern="$rated" --output_file="$predictions/${model}_oof.csv")
       ;;
     infer-test)
       program='inference'
       flags=("${infer[@]}" --input_data_pattern="$data/3/frame/test/test*.tfrecord"
-        --output_file="$predictions/${name}_test.csv")
+        --output_file="$predictions/${model}_test.csv")
       ;;
   esac
 }
@@ -249,7 +267,7 @@ submit_to_vertex() {
 
 run_step() {
   local region=${REGION:-us-central1} job latest
-  job=${name}_${1//-/_}_$(date +%Y%m%d_%H%M%S)
+  job=${model}_${1//-/_}_$(date +%Y%m%d_%H%M%S)
   set_flags "$1"
   case $on in
     local)
@@ -275,7 +293,7 @@ run_step() {
 ask() {
   [ -d "$train_dir" ] || return 0
   [ -z "$dry_run" ] || [ -x "$environment/bin/python" ] || return 0
-  "$environment/bin/python" src/checkpoints.py --mode="$1" --train_dir="$train_dir" "$holdout" \
+  "$environment/bin/python" src/checkpoints.py --mode="$1" --train_dir="$train_dir" "${holdout[@]}" \
     --pretrain_max_steps="$pretrain_max_steps" --finetune_max_steps="$finetune_max_steps" ${dry_run:+--dry_run}
 }
 
@@ -283,7 +301,7 @@ ask() {
 ranked() {
   local shift file
   for shift in ${shifts//,/ }; do
-    file=$predictions/${name}_${1}_shift$shift.csv
+    file=$predictions/${model}_${1}_shift$shift.csv
     [ "${file/_shift0.csv/.csv}" -nt "$train_dir/inference_model" ] || return 1
   done
 }

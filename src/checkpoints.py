@@ -52,7 +52,7 @@ def steps_done(args):
     """
     saved = checkpoints.steps(args.train_dir)
     tuned = [checkpoints.path(args.train_dir, step) for step in saved if step > args.pretrain_max_steps]
-    kind = {"segment_labels": True, "holdout_shards": args.holdout_shards}
+    kind = {"segment_labels": True, "holdout_shards": shards.split(args).recorded}
     is_pretrained, is_finetuned = (bool(saved) and saved[-1] >= end
                                    for end in (args.pretrain_max_steps, args.finetune_max_steps))
     done = [("pretrain", is_pretrained), ("finetune", is_finetuned),

@@ -1,4 +1,4 @@
-"""Fuses ranked CSVs: a model's shifts into one, models into a submission. Tunes the models' weights.
+"""Fuses ranked CSVs: a model's shifts or folds into one, models into a submission. Tunes the models' weights.
 
   python src/ensemble.py --mode=combine_shifts --input_files='predictions/*_oof*.csv' --output_file=combined/
   python src/ensemble.py --mode=tune --input_files='combined/*_oof.csv' --label_cache=labels.csv \\
@@ -17,6 +17,7 @@ if __name__ == "__main__":
     startup.begin()  # before the modules below load
 
 import collections
+import functools
 import logging
 
 from absl import flags
@@ -30,7 +31,9 @@ from src.common.errors import InputError
 from src.data import shards
 from src.data import vocabulary
 from src.evaluation import ratings
+from src.submission import folds
 from src.submission import fusion
+from src.submission import joining
 from src.submission import objective
 from src.submission import published
 from src.submission import ranked_csv
@@ -46,13 +49,17 @@ def define_flags():
     shards.define_flags()
     ratings.define_flags()
     vocabulary.define_flags()
-    flags.DEFINE_enum("mode", None, ["combine_shifts", "tune", "blend", "report"],
+    flags.DEFINE_enum("mode", None, ["combine_shifts", "combine_folds", "join", "tune", "blend", "report"],
                       "combine_shifts: fuse each model's shifts (NAME.csv, NAME_shift1.csv, ..) into one CSV, with "
-                      "equal weights. tune: find w0 and one weight per model. blend: fuse the models. report: print "
-                      "each file's mAP.")
+                      "equal weights. combine_folds: the same with each model's folds (NAME_fold0.csv, "
+                      "NAME_fold1_shift1.csv, ..) and their shifts, for the test partition. join: join lists of "
+                      "different videos, for the folds' holdouts; those of one rank come together, and nothing is cut "
+                      "off. tune: find w0 and one weight per model. blend: fuse the models. report: print each file's "
+                      "mAP.")
     flags.DEFINE_string("input_files", "", "Ranked CSVs: a comma list of paths or globs.")
-    flags.DEFINE_string("output_file", "", "combine_shifts: a CSV, or a folder for several models. tune: JSON of the "
-                        "weights. blend: a CSV. report: CSV of the classes' figures, or empty.")
+    flags.DEFINE_string("output_file", "", "combine_shifts, combine_folds: a CSV, or a folder for several models. "
+                        "join: a CSV for all files, or a folder for one CSV per model (NAME_fold0.csv, NAME_fold1.csv, "
+                        "..). tune: JSON of the weights. blend: a CSV. report: CSV of the classes' figures, or empty.")
     flags.DEFINE_string("weights", "", "blend: a comma list, one weight per file in their order, or the JSON of tune. "
                         "Empty: the published weights.")
     flags.DEFINE_float("w0", None, "w0 of the fusion, above 0; the smaller it is, the more the first ranks count. "
@@ -91,21 +98,41 @@ def check_kept(inputs, outputs):
         taken.add(files.real(path))
 
 
-def combine_shifts(args):
-    """Writes one CSV per model."""
-    target, paths = output(args), ranked_csv.find(args.input_files)
-    models, is_folder = shifts.group(paths), target.endswith("/") or tf.io.gfile.isdir(target)
+def write_models(args, models, write):
+    """Writes one CSV per model.
+
+    Args:
+      models: OrderedDict: the CSV's name -> paths of the model's files.
+      write: function from such paths and the output.
+    """
+    target = output(args)
+    is_folder = target.endswith("/") or tf.io.gfile.isdir(target)
     if len(models) > 1 and target.endswith(".csv") and not is_folder:
         raise InputError("--output_file=%s is one file and --input_files are of %d models such as %s: give a folder."
                          % (target, len(models), " and ".join(map(os.path.basename, list(models)[:2]))))
     targets = [target]
     if len(models) > 1 or is_folder:
         targets = [os.path.join(target, os.path.basename(model)) for model in models]
-    check_kept(paths, targets)
+    check_kept(sum(models.values(), []), targets)
     for path, of_model in zip(targets, models.values()):
         log.info("%s: %s", path, ", ".join(map(os.path.basename, of_model)))
-        fusion.fuse_files(of_model, [1.0] * len(of_model), published.TTA_W0 if args.w0 is None else args.w0, path,
+        write(of_model, path)
+
+
+def combine(args, group):
+    """Writes the fusion of each model's files, which have equal weights."""
+    def fuse(paths, path):
+        fusion.fuse_files(paths, [1.0] * len(paths), published.TTA_W0 if args.w0 is None else args.w0, path,
                           args.segment_max_pred)
+
+    write_models(args, group(ranked_csv.find(args.input_files)), fuse)
+
+
+def join(args):
+    """Writes the joined lists of each model's folds, or of all files if --output_file is a CSV."""
+    paths, target = ranked_csv.find(args.input_files), output(args)
+    is_file = target.endswith(".csv") and not tf.io.gfile.isdir(target)
+    write_models(args, {target: paths} if is_file else folds.group(paths), joining.join_files)
 
 
 def blend(args):
@@ -163,7 +190,9 @@ def report(args):
 
 def main(args):
     """Does what --mode says."""
-    modes = {"combine_shifts": combine_shifts, "tune": tune, "blend": blend, "report": report}
+    modes = {"combine_shifts": functools.partial(combine, group=shifts.group),
+             "combine_folds": functools.partial(combine, group=folds.group_with_shifts),
+             "join": join, "tune": tune, "blend": blend, "report": report}
     if args.mode is None:
         raise InputError("--mode is missing: give one of %s." % ", ".join(sorted(modes)))
     if args.scaled_cut and args.mode != "report":

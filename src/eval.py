@@ -107,8 +107,9 @@ def main(args):
     model = model_flags.create_model(values)
     reader = model_flags.create_reader(values, args.segment_labels, args.max_frames)
     names = vocabulary.find(args.vocabulary_file, args.eval_data_pattern)
-    paths = shards.holdout(files.find(args.eval_data_pattern, "eval_data_pattern"), args.holdout_shards)
-    kind = {"segment_labels": args.segment_labels, "holdout_shards": args.holdout_shards,
+    split = shards.split(args)
+    paths = shards.holdout(files.find(args.eval_data_pattern, "eval_data_pattern"), split)
+    kind = {"segment_labels": args.segment_labels, "holdout_shards": split.recorded,
             "eval_data_pattern": args.eval_data_pattern, "top_k": args.top_k, "max_frames": args.max_frames,
             "feature_names": values["feature_names"]}
     chosen = chosen_checkpoints(args, kind)

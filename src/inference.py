@@ -89,7 +89,7 @@ def input_paths(args):
     """
     paths = files.find(args.input_data_pattern, "input_data_pattern")
     if are_rated(args):
-        paths = shards.holdout(paths, args.holdout_shards)
+        paths = shards.holdout(paths, shards.split(args))
     else:
         log.info("reading all %d shards", len(paths))
     return shards.ordered(paths)

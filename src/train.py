@@ -106,12 +106,12 @@ def training_paths(args):
     Raises:
       InputError: a pattern matches nothing.
     """
-    paths = files.find(args.train_data_pattern, "train_data_pattern")
+    paths, split = files.find(args.train_data_pattern, "train_data_pattern"), shards.split(args)
     if args.segment_labels:
-        paths = shards.training(paths, args.holdout_shards)
+        paths = shards.training(paths, split)
     if args.train_all:
         others = files.find(args.train_valid_data_pattern, "train_valid_data_pattern")
-        paths = paths + shards.training(others, args.holdout_shards)
+        paths = paths + shards.training(others, split)
     return paths
 
 
@@ -159,7 +159,8 @@ def validation_data(args):
         return None
     reader = readers.create(args.feature_names, args.feature_sizes, args.frame_features, args.valid_segment_labels,
                             args.max_frames, args.num_classes)
-    return reader, shards.holdout(files.find(args.valid_data_pattern, "valid_data_pattern"), args.holdout_shards), first
+    paths = files.find(args.valid_data_pattern, "valid_data_pattern")
+    return reader, shards.holdout(paths, shards.split(args)), first
 
 
 def make_validator(args, model, reader, paths):

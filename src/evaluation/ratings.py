@@ -48,7 +48,7 @@ def find(args):
     if not args.eval_data_pattern:
         raise InputError("There are no ratings to evaluate against: give --eval_data_pattern, or the "
                          "--label_cache of an earlier run.")
-    paths = shards.holdout(files.find(args.eval_data_pattern, "eval_data_pattern"), args.holdout_shards)
+    paths = shards.holdout(files.find(args.eval_data_pattern, "eval_data_pattern"), shards.split(args))
     if args.label_cache:
         atomic.check_writable(args.label_cache)
     found = create(*pipeline.read_ratings(paths, num_classes=args.num_classes))

@@ -54,8 +54,17 @@ def split(path):
 
     `_shift<k>` comes before the end of the name, a dot or an underscore. Without it the shift is 0.
     """
+    return split_at(_SHIFT, path)
+
+
+def split_at(pattern, path):
+    """The path without what a pattern finds in its name, and the number there; the path and 0 if it finds nothing.
+
+    Args:
+      pattern: compiled, with groups for what comes before, the number, and what comes after.
+    """
     name = os.path.basename(path)
-    matched = _SHIFT.fullmatch(name)
+    matched = pattern.fullmatch(name)
     if not matched:
         return path, 0
     return path[:len(path) - len(name)] + matched.group(1) + matched.group(3), int(matched.group(2))

@@ -5,10 +5,11 @@ import os
 from src.common import files
 from src.common import text
 from src.common.errors import InputError
+from src.data import shards
 
 _FIGURES = {"step": int, "examples": int, "hit_at_one": float, "perr": float, "map": float, "gap": float, "loss": float}
-_TYPE_OF = {"segment_labels": "True".__eq__, "holdout_shards": int, "eval_data_pattern": str, "top_k": int,
-            "max_frames": int, "feature_names": str}
+_TYPE_OF = {"segment_labels": "True".__eq__, "holdout_shards": shards.parse_recorded, "eval_data_pattern": str,
+            "top_k": int, "max_frames": int, "feature_names": str}
 KIND = list(_TYPE_OF)  # how the figures were measured: only rows that agree in all of these are compared
 COLUMNS = list(_FIGURES) + KIND + ["checkpoint_crc32"]
 _FEWER = COLUMNS[:COLUMNS.index("top_k")]  # of files older than the other columns

@@ -253,7 +253,7 @@ def ranked_by_a_linear_model(training, holdout):
 
 def test_segments_can_be_told_apart_and_the_video_labels_do_not_suffice(folder):
     paths = glob.glob(os.path.join(folder, "3/frame/validate/*.tfrecord"))
-    holdout_paths, training_paths = shards.holdout(paths, 3), shards.training(paths, 3)
+    holdout_paths, training_paths = (part(paths, shards.Split(3)) for part in (shards.holdout, shards.training))
     rated = ratings.create(*pipeline.read_ratings(holdout_paths))
     holdout, training = ([record for path in part for record in records(path)]
                          for part in (holdout_paths, training_paths))

@@ -77,6 +77,7 @@ def test_a_rating_in_records_between_segments_is_named(tmp_path):
     record = records.frame_level(b"abcd", *records.random_frames(0, 20), labels=[7], ratings=[(5, 7, 1), (11, 7, 0)])
     records.write(tmp_path / "validate0000.tfrecord", [record])
     args = types.SimpleNamespace(label_cache=str(tmp_path / "cache.csv"), num_classes=3862, holdout_shards=300,
+                                 num_folds=None, fold=None,
                                  eval_data_pattern=str(tmp_path / "validate*"))
     with pytest.raises(InputError, match='the segment "abcd:11" is rated, but segments start only every 5 seconds'):
         ratings.find(args)

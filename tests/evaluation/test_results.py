@@ -53,11 +53,21 @@ def test_the_best_checkpoint_follows_the_metric(saved, segment_labels, metric):
 
 
 @pytest.mark.parametrize("change", [
-    dict(holdout_shards=0), dict(eval_data_pattern="q"), dict(top_k=3), dict(max_frames=5), dict(feature_names="rgb")])
+    dict(holdout_shards=0), dict(holdout_shards="fold 2 of 5"),
+    dict(eval_data_pattern="q"), dict(top_k=3), dict(max_frames=5), dict(feature_names="rgb")])
 def test_checkpoints_are_compared_on_the_same_records_only(saved, change):
     add(Results(saved, KIND), 1, metrics(map=.9, gap=.9))
     add(Results(saved, dict(KIND, **change)), 2, metrics(map=.1, gap=.1))
     assert best(saved)["step"] == 2
+
+
+def test_folds_are_told_apart_in_the_files_of_before(saved):
+    for fold, step, value in (2, 1, .9), (3, 2, .1), (3, 3, .2):
+        add(Results(saved, dict(KIND, holdout_shards="fold %d of 5" % fold)), step, metrics(map=value))
+    assert best(saved) == dict(KIND, holdout_shards="fold 3 of 5", step=3, checkpoint="model.ckpt-3", metric="map",
+                               value=.2)
+    with open(os.path.join(saved, "eval", "results.csv")) as stream:
+        assert stream.read().splitlines()[1].endswith(',True,fold 2 of 5,"p,q",20,300,"rgb,audio",00000000')
 
 
 def test_a_step_evaluated_again_counts_by_its_last_evaluation(saved):

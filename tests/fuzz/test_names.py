@@ -43,7 +43,7 @@ def test_the_holdout_and_the_training_part_are_all_shards(ranks, size, cloud):
     parts = []
     for part in shards.holdout, shards.training:
         try:
-            parts.append(part(paths[::-1], size))
+            parts.append(part(paths[::-1], shards.Split(size)))
         except InputError:
             parts.append([])
     assert parts[0] + parts[1] == paths and len(parts[0]) == sum(one < size for one in ranks)

@@ -17,7 +17,8 @@ ALL = ["pretrain", "finetune", "eval", "evaluate-best"]
 
 
 def done(folder, **flags):
-    return program.steps_done(types.SimpleNamespace(train_dir=folder, **dict(ENDS, **flags)))
+    values = dict(ENDS, train_dir=folder, num_folds=None, fold=None)
+    return program.steps_done(types.SimpleNamespace(**dict(values, **flags)))
 
 
 @pytest.mark.parametrize("steps, evaluated, best, expected", [

@@ -239,7 +239,7 @@ def test_ratings_of_other_classes_are_not_a_map_of_0(folder, tmp_path, mode, tol
 
 
 @pytest.mark.parametrize("mode,flags,message", [
-    (None, {}, "--mode is missing: give one of blend, combine_shifts, report, tune"),
+    (None, {}, "--mode is missing: give one of blend, combine_folds, combine_shifts, join, report, tune"),
     ("blend", dict(input_files=""), "--input_files is empty"),
     ("blend", dict(input_files="{}/nothing*"), "No file matches --input_files="),
     ("blend", dict(output_file=""), "--mode=blend needs --output_file"),
@@ -371,3 +371,74 @@ def test_weights_of_other_models_are_refused(tuned, folder, tmp_path):
     (tmp_path / "other.json").write_text("[1, 2]")
     code, errors = ensemble("blend", weights=str(tmp_path / "other.json"), **flags)
     assert code == 1 and "other.json holds no weights: give the file that --mode=tune wrote" in errors
+
+
+# Folds.
+
+
+@pytest.fixture(scope="module")
+def folds(folder, tmp_path_factory):
+    """Lists of two folds of two models: a fold's holdout has half of the videos, and both rank the whole test."""
+    target, random = tmp_path_factory.mktemp("folds"), np.random.RandomState(3)
+    for model in "bert_mean_l2h12", "bert_l2h12":
+        for fold in 0, 1:
+            of_fold = IDS[[int(one[1:].partition(b":")[0]) % 2 == fold for one in IDS]]
+            for partition, ids in ("oof", of_fold), ("test", IDS):
+                for shift in "", "_shift-1":
+                    name = "%s_fold%d_%s%s.csv" % (model, fold, partition, shift)
+                    ranked_csv.write(str(target / name), [(label, random.permutation(ids)) for label in CLASSES])
+    return str(target)
+
+
+def test_out_of_fold_lists_become_one_that_weights_are_tuned_on(folds, folder, tmp_path):
+    combined, joined = str(tmp_path / "combined") + "/", str(tmp_path / "joined") + "/"
+    runner.succeed("ensemble", mode="combine_shifts", input_files=folds + "/*_oof*.csv", output_file=combined)
+    runner.succeed("ensemble", mode="join", input_files=combined + "*.csv", output_file=joined)
+    assert sorted(os.listdir(joined)) == ["bert_l2h12_oof.csv", "bert_mean_l2h12_oof.csv"]
+    lists = [ranked_csv.read(combined + "bert_l2h12_fold%d_oof.csv" % fold) for fold in (0, 1)]
+    for label, ids in ranked_csv.read(joined + "bert_l2h12_oof.csv").items():
+        assert ids.tolist() == [one for pair in zip(*(one[label].tolist() for one in lists)) for one in pair]
+        assert sorted(ids) == sorted(IDS)
+    weights = str(tmp_path / "weights.json")
+    runner.succeed("ensemble", mode="tune", output_file=weights, **dict(
+        tuning_flags(folder), input_files=joined + "*.csv"))
+    with open(weights) as stream:
+        assert set(json.load(stream)["weights"]) == {"bert_l2h12", "bert_mean_l2h12"}
+
+
+def test_a_csv_gets_all_files_joined_in_their_order(folds, tmp_path):
+    out, paths = str(tmp_path / "out.csv"), [folds + "/bert_l2h12_fold%d_oof.csv" % fold for fold in (1, 0)]
+    runner.succeed("ensemble", mode="join", input_files=",".join(paths), output_file=out)
+    for label, ids in ranked_csv.read(out).items():
+        assert [ids[0], ids[1]] == [ranked_csv.read(path)[label][0] for path in paths]
+    code, errors = ensemble("join", input_files=folds + "/bert_*_fold0_oof.csv", output_file=out)
+    assert code == 1 and "bert_l2h12_fold0_oof.csv, line 2 and " in errors and "both rank the segment" in errors
+
+
+def test_test_lists_of_folds_and_shifts_are_fused_with_equal_weights(folds, tmp_path):
+    runner.succeed("ensemble", mode="combine_folds", input_files=folds + "/*_test*.csv", segment_max_pred=50,
+                   output_file=str(tmp_path) + "/")
+    assert sorted(os.listdir(str(tmp_path))) == ["bert_l2h12_test.csv", "bert_mean_l2h12_test.csv"]
+    lists = [ranked_csv.read("%s/bert_l2h12_fold%d_test%s.csv" % (folds, fold, shift))
+             for fold in (0, 1) for shift in ("", "_shift-1")]
+    for label, ids in ranked_csv.read(str(tmp_path / "bert_l2h12_test.csv")).items():
+        scores = {}
+        for one in lists:
+            for rank, segment in enumerate(one[label].tolist()):
+                scores[segment] = scores.get(segment, 0) + published.TTA_W0 / (rank + published.TTA_W0)
+        assert ids.tolist() == sorted(scores, key=scores.get, reverse=True)[:50]
+
+
+def test_ratings_are_those_of_the_split(data, tmp_path):
+    """validate0000 is fold 0 and validate0001 fold 1."""
+    ranked_csv.write(str(tmp_path / "ranked.csv"), [(label, [b"v00:0"]) for label in range(3862)])
+    found = {}
+    for name, split in dict(fold0=dict(num_folds=2, fold=0), fold1=dict(num_folds=2, fold=1), first=dict(
+            holdout_shards=1), all=dict(holdout_shards=0)).items():
+        cache = str(tmp_path / (name + "_labels.csv"))
+        runner.run("ensemble", mode="report", input_files=str(tmp_path / "ranked.csv"), label_cache=cache,
+                   eval_data_pattern=data.rated, **split)
+        with open(cache) as stream:
+            found[name] = sorted(stream)
+    assert found["first"] == found["fold0"] and sorted(found["fold0"] + found["fold1"]) == found["all"]
+    assert found["fold0"] != found["fold1"]

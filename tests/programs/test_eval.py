@@ -199,6 +199,43 @@ def test_the_inference_model_predicts_what_was_evaluated(evaluated, data):
         "inference_model." + name for name in ("data-00000-of-00001", "index", "meta")}
 
 
+# Folds.
+
+
+def test_a_fold_is_evaluated_and_ranked_as_a_holdout_and_its_figures_are_told_apart(evaluated, data, tmp_path):
+    """Fold 0 of 2 holds out validate0000, as --holdout_shards=1 does."""
+    folder, fold = shutil.copytree(evaluated, str(tmp_path / "model")), dict(num_folds=2, fold=0)
+    runner.succeed("eval", train_dir=folder, eval_data_pattern=data.rated, segment_labels=True, run_once=True,
+                   batch_size=30, **fold)
+    first, of_fold = results(folder)
+    assert of_fold["holdout_shards"] == "fold 0 of 2" and figures(of_fold) == figures(first)
+    assert best(folder)["holdout_shards"] == "fold 0 of 2"
+    ends = dict(train_dir=folder, pretrain_max_steps=4, finetune_max_steps=6)
+    for split, is_done in (fold, True), (dict(num_folds=2, fold=1), False), (dict(holdout_shards=1), True):
+        assert ("eval" in runner.output_of("checkpoints", mode="done", **ends, **split).split()) == is_done
+    lists = []
+    for split in fold, dict(holdout_shards=1):
+        lists.append(str(tmp_path / "ranked.csv"))
+        runner.succeed("inference", train_dir=folder, input_data_pattern=data.rated, segment_labels=True,
+                       segment_label_ids_file=data.label_ids, output_file=lists[-1], **split)
+        with open(lists[-1]) as stream:
+            lists[-1] = stream.read()
+    assert lists[0] == lists[1]
+
+
+@pytest.mark.parametrize("program", ["eval", "inference", "train"])
+def test_a_split_that_is_none_stops_each_program(program, evaluated, data, tmp_path):
+    flags = dict(eval=dict(train_dir=evaluated, eval_data_pattern=data.rated),
+                 inference=dict(train_dir=evaluated, input_data_pattern=data.rated, output_file=tmp_path / "out.csv"),
+                 train=dict(MODEL, train_dir=tmp_path / "model", train_data_pattern=data.train))[program]
+    code, errors = runner.run(program, num_folds=5, fold=5, **flags)
+    assert code == 1 and errors.splitlines()[-1] == (
+        "error: --fold=5 is outside 0..4, the folds of --num_folds=5: give one of them.")
+    code, errors = runner.run(program, num_folds=5, fold=2, holdout_shards=300, **flags)
+    assert code == 1 and "Give either --holdout_shards=300 or --num_folds=5 --fold=2: both say" in errors
+    assert os.listdir(str(tmp_path)) == []
+
+
 # Averages.
 
 

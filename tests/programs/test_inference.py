@@ -148,7 +148,7 @@ def test_all_shards_but_those_of_validation_are_read_whole(flags, data, predict,
     ("*validate*", ["validate0000", "validate0001"])])
 def test_the_holdout_is_read_where_the_file_pattern_starts_with_validate(data, pattern, expected):
     paths = inference.input_paths(types.SimpleNamespace(
-        input_data_pattern=os.path.join(data.folder, pattern), holdout_shards=1))
+        input_data_pattern=os.path.join(data.folder, pattern), holdout_shards=1, num_folds=None, fold=None))
     assert [os.path.splitext(os.path.basename(path))[0] for path in paths] == expected
 
 

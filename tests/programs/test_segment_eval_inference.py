@@ -63,7 +63,8 @@ def test_a_malformed_line_ends_with_one_sentence(folder):
 
 def arguments(folder, **changes):
     values = dict(submission_file=str(folder / "ranked.csv"), eval_data_pattern="", label_cache="", top_n=100000,
-                  holdout_shards=300, num_classes=3862, vocabulary_file="", output_file="")
+                  holdout_shards=300, num_folds=None, fold=None, num_classes=3862, vocabulary_file="",
+                  output_file="")
     return types.SimpleNamespace(**dict(values, **changes))
 
 

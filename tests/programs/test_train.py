@@ -131,7 +131,7 @@ def test_the_saved_model_maps_records_to_the_models_best_classes(trained, data):
      ["validate0000", "validate0001"])])
 def test_reads_the_training_part(data, flags, expected):
     values = dict(dict(train_data_pattern="train", train_valid_data_pattern=data.rated, train_all=False,
-                       segment_labels=False, holdout_shards=1), **flags)
+                       segment_labels=False, holdout_shards=1, num_folds=None, fold=None), **flags)
     values["train_data_pattern"] = getattr(data, values["train_data_pattern"])
     paths = train.training_paths(types.SimpleNamespace(**values))
     assert [os.path.splitext(os.path.basename(path))[0] for path in paths] == expected

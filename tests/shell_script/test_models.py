@@ -512,11 +512,35 @@ def test_wrong_usage_gets_a_sentence(arguments, message, workplace):
     assert not os.listdir(workplace.jobs) and not os.listdir(workplace.bucket)
 
 
-@pytest.mark.parametrize("name", ["PRETRAIN_MAX_STEPS", "HOLDOUT_SHARDS", "NUM_GPU", "WORKERS"])
+@pytest.mark.parametrize("name", ["PRETRAIN_MAX_STEPS", "HOLDOUT_SHARDS", "FOLD", "NUM_FOLDS", "NUM_GPU", "WORKERS"])
 @pytest.mark.parametrize("value", ["abc", "08", "1x", "-1"])
 def test_numbers_are_checked(name, value, workplace):
     errors = workplace.run("bert_mean_l2h12", "eval", "--dry_run", code=1, **{name: value})[1]
     assert errors == "bert_mean_l2h12: %s=%s is not a whole number\n" % (name, value)
+
+
+@pytest.mark.parametrize("folds, message", [
+    (dict(FOLD="5"), "FOLD=5 is not one of the 5 folds: give 0 to 4, or set NUM_FOLDS"),
+    (dict(FOLD="3", NUM_FOLDS="3"), "FOLD=3 is not one of the 3 folds: give 0 to 2, or set NUM_FOLDS"),
+    (dict(FOLD="0", NUM_FOLDS="1"), "NUM_FOLDS=1 makes no split: give 2 or more"),
+    (dict(NUM_FOLDS="5"), "NUM_FOLDS=5 needs FOLD, the fold to hold out"),
+    (dict(FOLD="2", HOLDOUT_SHARDS="300"), "HOLDOUT_SHARDS=300 and FOLD=2 both say what is held out: unset one")])
+def test_folds_that_are_none_get_a_sentence(folds, message, workplace):
+    errors = workplace.run("bert_mean_l2h12", "eval", "--dry_run", code=1, **dict(dict(HOLDOUT_SHARDS=""), **folds))[1]
+    assert errors == "bert_mean_l2h12: %s\n" % message
+
+
+def test_a_fold_is_a_model_of_its_own(commands, workplace):
+    """All steps split by it; the folder and the CSVs have its name, which combine_folds and join group by."""
+    output, _ = workplace.run("bert_mean_l2h12", "all", "--dry_run", **dict(dict.fromkeys(SIZES, ""), FOLD="2"))
+    home = os.path.dirname(workplace.bucket)
+    for step, (_, program, *words) in zip(STEPS, printed_commands(output)[1]):
+        plain = [re.sub("=[^=]*/(models|predictions|yt8m)/", "=%s/\\1/" % home, word)
+                 for word in commands["bert_mean_l2h12", step][0]]
+        assert {re.sub("bert_mean_l2h12_fold2", "bert_mean_l2h12", word) for word in words} == (
+            set(plain) - {"--holdout_shards=300"} | {"--num_folds=5", "--fold=2"})
+        paths = [word for word in words if re.match("--(train_dir|output_file)=", word)]
+        assert paths and all(re.search("/bert_mean_l2h12_fold2($|_oof.csv|_test.csv)", path) for path in paths)
 
 
 @pytest.mark.parametrize("name", ["DATA_DIR", "MODELS_DIR", "PREDICTIONS_DIR"])
