@@ -1,6 +1,11 @@
 # shellcheck shell=bash
 # Shared by the models' scripts. A script sets model_flags, shifts and, if it is not 512, inference_batch_size,
-# sources this file and calls run_model. It may also set average=yes, which makes the step average a part of all.
+# sources this file and calls run_model. It may also set
+#   finetune_flags   extra flags of the fine-tuning
+#   warmup_part      4: the fine-tuning's learning rate rises over the first quarter of its steps
+#   infer_flags      extra flags of infer-oof and infer-test
+#   prior_flags      flags of --video_predictions; steps of their own make these with the pre-trained model
+#   average=yes      the step average is part of all
 set -euo pipefail
 unset CDPATH PYTHONPATH PYTHONHOME
 
@@ -9,6 +14,14 @@ shell_script=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 root=$(cd "$shell_script/.." && pwd)
 name=$(basename "$(readlink -f "${BASH_SOURCE[1]}")" .sh)
 steps=(pretrain finetune eval average evaluate-best infer-oof infer-test)
+video_usage=
+if [ -n "${prior_flags[*]:-}" ]; then
+  steps=(pretrain finetune eval average evaluate-best video-model infer-video-oof infer-video-test infer-oof infer-test)
+  video_usage="
+  video-model       copy the model of the pre-training's last checkpoint, which knows whole videos
+  infer-video-oof   predict the holdout's videos with it, which infer-oof needs
+  infer-video-test  predict the test partition's videos with it, which infer-test needs"
+fi
 
 usage() {
   cat << END
@@ -18,7 +31,7 @@ Usage: shell_script/$name.sh STEP [--on local|ai-platform|vertex] [--dry_run]
   finetune        continue on rated segments
   eval            evaluate every checkpoint of the fine-tuning on the holdout
   average         evaluate means of these: of the best 2, 3, 5 and 10, and of the last; part of all: ${average:-no}
-  evaluate-best   evaluate the best of all again, averages included, which makes it the inference model
+  evaluate-best   evaluate the best of all again, averages included, which makes it the inference model$video_usage
   infer-oof       rank the segments of the holdout (out-of-fold), shifts $shifts
   infer-test      rank the segments of the test partition, shifts $shifts
   all             all of these in turn, locally; skips what is done already, if MODELS_DIR and PREDICTIONS_DIR are
@@ -109,6 +122,7 @@ set_paths() {
   train_dir=$models/$model
   pretrain_max_steps=${PRETRAIN_MAX_STEPS:-200000}
   finetune_max_steps=${FINETUNE_MAX_STEPS:-220000}
+  video_model=$train_dir/pretrained_$pretrain_max_steps
   num_gpu=${NUM_GPU:-1}
   workers=${WORKERS:-0}
   parameter_servers=${PARAMETER_SERVERS:-0}
@@ -131,6 +145,11 @@ set_split() {
   holdout=(--num_folds="$folds" --fold="$FOLD")
 }
 
+# The predictions of a partition's videos; in a folder of their own, as the others' names are taken for rankings.
+video_file() {
+  printf '%s\n' "$predictions/videos/${model}_$1.csv"
+}
+
 # Sets the program and flags of a step.
 set_flags() {
   local rated="$data/3/frame/validate/validate*.tfrecord"
@@ -140,12 +159,18 @@ set_flags() {
   local apply=(--train_dir="$train_dir" --segment_labels --batch_size="${inference_batch_size:-512}" --top_k=1000
     "${holdout[@]}")
   local evaluate=("${apply[@]}" --eval_data_pattern="$rated")
-  local infer=("${apply[@]}" --shift="$shifts" --segment_max_pred=100000)
+  local infer=("${apply[@]}" --shift="$shifts" --segment_max_pred=100000 ${infer_flags[@]+"${infer_flags[@]}"})
+  local videos=(--train_dir="$video_model" --batch_size=128 --top_k=50 "${holdout[@]}")
+  local tune=(${finetune_flags[@]+"${finetune_flags[@]}"}) test="$data/3/frame/test/test*.tfrecord"
+  [ -z "${warmup_part:-}" ] || tune+=(--schedule_start_step="$pretrain_max_steps"
+    --warmup_steps=$(((finetune_max_steps - pretrain_max_steps) / warmup_part)))
   if [ "$on" != local ]; then  # see copy_files_to_bucket
-    local config=--bert_config_file=$bucket/bert_config.json
+    local config=--bert_config_file=$bucket/bert_config.json classes=$bucket/segment_label_ids.csv
     train+=("$config")
     evaluate+=("$config")
-    infer+=("$config" --segment_label_ids_file="$bucket/segment_label_ids.csv")
+    infer+=("$config" --segment_label_ids_file="$classes")
+    videos+=("$config")
+    [[ " ${tune[*]:-}" != *" --negative_weight="* ]] || tune+=(--segment_label_ids_file="$classes")
   fi
   case $1 in
     pretrain)
@@ -157,7 +182,7 @@ set_flags() {
     finetune)
       program='train'
       flags=("${train[@]}" --max_steps="$finetune_max_steps" --export_model_steps="${FINETUNE_EXPORT_STEPS:-200}"
-        --noexport_saved_models --segment_labels --train_data_pattern="$rated")
+        --noexport_saved_models --segment_labels --train_data_pattern="$rated" ${tune[@]+"${tune[@]}"})
       ;;
     eval)
       program='eval'
@@ -171,15 +196,29 @@ set_flags() {
       program='eval'
       flags=("${evaluate[@]}" --run_once --checkpoint_file=best)
       ;;
+    video-model)
+      program='average_checkpoints'
+      flags=(--train_dir="$train_dir" --checkpoints="$pretrain_max_steps" --output_dir="$video_model")
+      ;;
+    infer-video-oof)
+      program='inference'
+      flags=("${videos[@]}" --input_data_pattern="$rated" --output_file="$(video_file oof)")
+      ;;
+    infer-video-test)
+      program='inference'
+      flags=("${videos[@]}" --input_data_pattern="$test" --output_file="$(video_file test)")
+      ;;
     infer-oof)
       program='inference'
       flags=("${infer[@]}" --input_data_pattern="$rated" --output_file="$predictions/${model}_oof.csv")
       ;;
     infer-test)
       program='inference'
-      flags=("${infer[@]}" --input_data_pattern="$data/3/frame/test/test*.tfrecord"
-        --output_file="$predictions/${model}_test.csv")
+      flags=("${infer[@]}" --input_data_pattern="$test" --output_file="$predictions/${model}_test.csv")
       ;;
+  esac
+  case ${prior_flags[*]+$1} in
+    infer-oof | infer-test) flags+=(--video_predictions="$(video_file "${1#infer-}")" "${prior_flags[@]}") ;;
   esac
 }
 
@@ -297,12 +336,14 @@ ask() {
     --pretrain_max_steps="$pretrain_max_steps" --finetune_max_steps="$finetune_max_steps" ${dry_run:+--dry_run}
 }
 
-# Whether the ranked CSVs of all shifts exist and are newer than the model.
+# Whether the ranked CSVs of all shifts exist and are newer than the model, and than the predictions of videos.
 ranked() {
   local shift file
   for shift in ${shifts//,/ }; do
     file=$predictions/${model}_${1}_shift$shift.csv
-    [ "${file/_shift0.csv/.csv}" -nt "$train_dir/inference_model" ] || return 1
+    file=${file/_shift0.csv/.csv}
+    [ "$file" -nt "$train_dir/inference_model" ] || return 1
+    [ -z "${prior_flags[*]:-}" ] || [ "$file" -nt "$(video_file "$1")" ] || return 1
   done
 }
 
@@ -313,7 +354,7 @@ run_all() {
   for one in "${steps[@]}"; do
     [ "$one,${average:-no}" != average,no ] || continue
     case $one in
-      infer-*) ;;
+      infer-* | video-model) ;;
       *) [ -n "$is_known" ] || answer=$(ask "done"); is_known=yes ;;
     esac
     if is_done "$one"; then
@@ -329,6 +370,8 @@ run_all() {
 # Whether a step is done, according to run_all's answer.
 is_done() {
   case $1 in
+    video-model) [ -d "$video_model" ] ;;
+    infer-video-*) [ "$(video_file "${1#infer-video-}")" -nt "$video_model" ] ;;
     infer-*) ranked "${1#infer-}" ;;
     *) grep -qxF "$1" <<< "$answer" ;;
   esac

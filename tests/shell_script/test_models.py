@@ -175,7 +175,7 @@ def test_there_is_a_script_for_each_model_of_the_table():
     assert rows == [(name, str(SHIFTS[script][0]), str(SHIFTS[script][-1])) for name, script in zip(names, SCRIPTS)]
     own = {name for name in os.listdir(os.path.join(runner.PROJECT, "shell_script"))
            if re.match("(bert|gated|mix)", name)}
-    assert own == {script + ".sh" for script in SCRIPTS}
+    assert own == {script + ".sh" for script in SCRIPTS + ["bert_mean_l2h12_plus"]}
 
 
 def test_all_steps_of_all_scripts_have_the_published_flags(commands):
@@ -219,6 +219,61 @@ def test_averages_are_evaluated_as_the_checkpoints_are(workplace):
     assert set(means) - set(every) == {"--averages=2,3,5,10"}
     job = workplace.submit("bert_mean_l2h12", "average", "vertex", DATA_DIR="/d", MODELS_DIR="/m")
     assert job["module"] == "src.eval" and "--averages=2,3,5,10" in job["args"]
+
+
+# bert_mean_l2h12_plus.sh: its other steps, and its flags beside those of bert_mean_l2h12.sh.
+PLUS_STEPS = STEPS[:3] + ["average"] + STEPS[3:4] + ["video-model", "infer-video-oof", "infer-video-test"] + STEPS[4:]
+PLUS_FLAGS = {
+    "finetune": {"--negative_weight=0.5", "--custom_optimizer=bert", "--weight_decay=0.02",
+                 "--learning_rate_schedule=linear", "--schedule_start_step=200000", "--warmup_steps=5000"},
+    "infer-oof": {"--skip_first_segments=6", "--skip_last_segments=2", "--candidates=20", "--prior_weight=0.3",
+                  "--video_predictions={}/predictions/videos/bert_mean_l2h12_plus_oof.csv"},
+    "infer-test": {"--skip_first_segments=6", "--skip_last_segments=2", "--candidates=20", "--prior_weight=0.3",
+                   "--video_predictions={}/predictions/videos/bert_mean_l2h12_plus_test.csv"}}
+
+
+def plus_commands(workplace, script):
+    """{step: words} of all steps of a script, with the published sizes."""
+    output, errors = workplace.run(script, "all", "--dry_run", **dict.fromkeys(SIZES, ""))
+    return dict(zip([line.split(": ")[1] for line in errors.splitlines()], printed_commands(output)[1]))
+
+
+def test_the_plus_script_is_the_published_model_with_other_flags(workplace):
+    home = os.path.dirname(workplace.bucket)
+    published_, plus = (plus_commands(workplace, script) for script in ("bert_mean_l2h12", "bert_mean_l2h12_plus"))
+    assert list(published_) == STEPS and list(plus) == PLUS_STEPS
+    for step in STEPS:
+        same = {re.sub("(/bert_mean_l2h12)(?=$|_oof|_test)", r"\1_plus", word) for word in published_[step]}
+        assert same | {flag.format(home) for flag in PLUS_FLAGS.get(step, ())} == set(plus[step]), step
+    assert set(plus["average"]) == set(plus["eval"]) - {"--norun_once", "--checkpoint_timeout_secs=0"} | {
+        "--averages=2,3,5,10"}
+
+
+def test_the_plus_script_predicts_videos_with_the_pretrained_model(local, finished, data_dir, workplace):
+    script, model = "bert_mean_l2h12_plus", os.path.join(workplace.bucket, "models", "bert_mean_l2h12_plus")
+    shutil.copytree(os.path.join(finished.bucket, "models", "bert_mean_l2h12"), model)
+    for step in "video-model", "infer-video-oof", "infer-video-test":
+        workplace.run(script, step, root=str(local), DATA_DIR=data_dir, MODELS_DIR="models",
+                      PREDICTIONS_DIR="predictions")
+    assert os.path.exists(os.path.join(model, "pretrained_2", "model.ckpt-2.index"))
+    for partition, videos in ("oof", ["v030", "v031"]), ("test", ["v050", "v051"]):
+        with open(os.path.join(workplace.bucket, "predictions", "videos", "%s_%s.csv" % (script, partition))) as stream:
+            rows = [line.split(",") for line in stream.read().splitlines()[1:]]
+        assert sorted(video for video, _ in rows) == videos
+        assert {len(pairs.split(" ")) for _, pairs in rows} == {100}  # 50 classes and their scores
+    _, errors = workplace.run(script, "all", "--dry_run", root=str(local), DATA_DIR=data_dir, MODELS_DIR="models",
+                              PREDICTIONS_DIR="predictions")
+    assert [line for line in errors.splitlines() if "video" in line] == [
+        "%s: %s is done already: skipped" % (script, step) for step in PLUS_STEPS[5:8]]
+
+
+def test_the_plus_script_tells_a_job_where_the_rated_classes_are(workplace):
+    job = workplace.submit("bert_mean_l2h12_plus", "finetune", "vertex", DATA_DIR="/data", MODELS_DIR="/models")
+    assert "--segment_label_ids_file=%s/segment_label_ids.csv" % workplace.bucket in job["args"]
+    job = workplace.submit("bert_mean_l2h12_plus", "infer-video-test", "vertex", DATA_DIR="/data", MODELS_DIR="/models")
+    assert job["module"] == "src.inference" and "--train_dir=/models/bert_mean_l2h12_plus/pretrained_2" in job["args"]
+    job = workplace.submit("bert_mean_l2h12_plus", "video-model", "vertex", DATA_DIR="/data", MODELS_DIR="/models")
+    assert job["module"] == "src.average_checkpoints"
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
