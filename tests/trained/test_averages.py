@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from src import models
 from src.common import files
 from src.common.errors import InputError
 from src.trained import averages
 from src.trained import averaging
 from src.trained import checkpoints
 from src.trained import evaluations
+from tests import variables
 
 tf1 = tf.compat.v1
 KIND = {"segment_labels": True, "holdout_shards": 1}
@@ -183,21 +185,64 @@ def test_numbers_are_ordered_and_count_once():
     assert averages.parse("10, 2,3,2") == [2, 3, 10] and averages.parse("") == []
 
 
-def test_moving_averages_of_batch_normalization_are_means_which_their_variance_is_not(tmp_path):
-    """GatedNetVLAD normalises x W. The mean of x W is linear in W, its variance is not, and averaging W lowers it."""
-    random, folder = np.random.RandomState(1), str(tmp_path)
-    inputs = random.randn(1000, 8)
-    names = ["video_VLAD/conv2/cluster_weights", "video_VLAD/cluster_bn/moving_mean",
-             "video_VLAD/cluster_bn/moving_variance"]
+class GatedNetVLAD(object):
+    """A small GatedNetVLAD in a graph, with fixed frames and the statistics that its normalizations see in them."""
 
-    def statistics(weights):
-        return (inputs @ weights).mean(axis=0), (inputs @ weights).var(axis=0)
+    def __init__(self):
+        model = models.create("GatedNetVLAD", netvlad_cluster_size=4, netvlad_hidden_size=6, iterations=5,
+                              sample_random_frames=False, video_level_classifier_model="LogisticModel")
+        frames = np.random.RandomState(0).randn(64, 5, 1152).astype("f4")
+        with tf.Graph().as_default():
+            outputs = []
+            for is_training in True, False:
+                with tf1.variable_scope("tower", reuse=not is_training):
+                    outputs.append(model.create_model(tf.constant(frames), vocab_size=7, is_training=is_training,
+                                                      num_frames=tf.constant([5] * len(frames)))["predictions"])
+            self._predictions, self._updates = outputs[1], tf1.get_collection(tf1.GraphKeys.UPDATE_OPS)
+            self._variables = {variable.op.name: variable for variable in tf1.global_variables()}
+            self._step, self._saver = checkpoints.create_global_step(), tf1.train.Saver()
+            self._session = tf1.Session()
 
-    for step in 1, 2:
-        weights = random.randn(8, 4)
-        save(folder, step, **dict(zip(names, (weights,) + statistics(weights))))
-    path = averaging.write(str(tmp_path / "mean"), {}, [checkpoints.path(folder, step) for step in (1, 2)])
-    weights, mean, variance = (tf.train.load_variable(path, "tower/" + name) for name in names)
-    true_mean, true_variance = statistics(weights)
-    np.testing.assert_allclose(mean, true_mean, atol=1e-5)
-    assert np.all(variance > 1.2 * true_variance)
+    def load(self, values):
+        variables.assign(self._session, {self._variables[name]: value for name, value in values.items()})
+
+    def load_random(self, seed):
+        random = np.random.RandomState(seed)
+        self.load({name: random.randn(*variable.shape.as_list()) / np.sqrt(max(variable.shape.as_list()))
+                   for name, variable in sorted(self._variables.items())})
+
+    def measure(self):
+        """{name: value}: what the moving averages of these weights would be after a long training."""
+        names = [name for name in self._variables if "/moving_" in name]
+        self.load({name: np.zeros(self._variables[name].shape.as_list()) for name in names})
+        self._session.run(self._updates)  # each moves a thousandth of the way
+        return {name: 1000 * self._session.run(self._variables[name]) for name in names}
+
+    def save(self, folder, step):
+        self._step.load(step, self._session)
+        return self._saver.save(self._session, checkpoints.path(folder, step), write_meta_graph=False)
+
+    def predict(self):
+        return self._session.run(self._predictions)
+
+
+def test_averaged_moving_statistics_are_not_those_of_the_averaged_weights(tmp_path):
+    """The first normalization sees x W: its mean is linear in W, but its variance falls when several W are averaged."""
+    model, paths = GatedNetVLAD(), []
+    for seed in 1, 2:
+        model.load_random(seed)
+        model.load(model.measure())
+        paths.append(model.save(str(tmp_path), seed))
+    path = averaging.write(str(tmp_path / "mean"), {}, paths)
+    held = {name: tf.train.load_variable(path, name) for name, _ in tf.train.list_variables(path)
+            if name.startswith("tower/")}
+    for name in held:
+        np.testing.assert_allclose(held[name], np.mean([tf.train.load_variable(one, name) for one in paths], axis=0),
+                                   atol=1e-6)
+    model.load(held)
+    as_averaged, measured = model.predict(), model.measure()
+    mean, variance = ["tower/video_VLAD/cluster_bn/moving_" + kind for kind in ("mean", "variance")]
+    np.testing.assert_allclose(held[mean], measured[mean], atol=1e-3)
+    assert np.all(held[variance] > 1.5 * measured[variance])
+    model.load(measured)
+    assert np.abs(model.predict() - as_averaged).max() > .01
