@@ -370,7 +370,7 @@ run_all() {
 # Whether a step is done, according to run_all's answer.
 is_done() {
   case $1 in
-    video-model) [ -d "$video_model" ] ;;
+    video-model) [ "$video_model" -nt "$train_dir/model.ckpt-$pretrain_max_steps.index" ] ;;
     infer-video-*) [ "$(video_file "${1#infer-video-}")" -nt "$video_model" ] ;;
     infer-*) ranked "${1#infer-}" ;;
     *) grep -qxF "$1" <<< "$answer" ;;
