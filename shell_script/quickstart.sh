@@ -20,7 +20,8 @@ data=$out/data
 holdout=(--holdout_shards=4)
 rated="$data/3/frame/validate/validate*.tfrecord"
 features=(--frame_features "--feature_names=rgb,audio" "--feature_sizes=1024,128")
-schedule=(--batch_size=32 --num_epochs=0 --learning_rate_decay=0.9 --export_model_steps=1000 --noexport_saved_models)
+schedule=(--batch_size=32 --num_epochs=0 --learning_rate_decay=0.9 --export_model_steps=1000 --noexport_saved_models
+  --seed=1)
 pretrain_steps=150
 finetune_steps=270
 bert_mean_small=(--model=Bert --bert_hidden_layer=1 --bert_attention_heads=12 --pooling_strategy=mean
