@@ -254,7 +254,7 @@ def train(args, task, stop, model, reader):
         with tf.device("/cpu:0"):
             batches = tf1.data.make_one_shot_iterator(pipeline.training_batches(
                 reader, paths, run.examples_per_step, forward.frame_picker(model, reader, is_training=True),
-                args.num_epochs or None, args.num_readers, seed))
+                args.num_epochs or None, args.num_readers, seed=seed))
         graph = build_graph(args, task, model, reader, batches.get_next, tower_devices)
         initialize = after_save = None
         if task.is_chief:
