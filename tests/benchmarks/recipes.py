@@ -34,7 +34,6 @@ ARMS = collections.OrderedDict([  # flags of the fine-tuning
     (PUBLISHED, {}),
     ("--mask_unrated_labels", dict(mask_unrated_labels=True))] + [
     ("--negative_weight=%g" % weight, dict(negative_weight=weight)) for weight in (.5, 1, 10, 100)] + [
-    ("--positive_weight=3", dict(positive_weight=3)),
     ("AdamW 0.02, warm-up, linear decay", dict(
         custom_optimizer="bert", weight_decay=.02, warmup_steps=(FINETUNED - PRETRAINED) // 4,
         schedule_start_step=PRETRAINED))])
