@@ -10,6 +10,7 @@ Prints each arm's mean mAP and its standard deviation over seeds, and the mean d
 the same seed, with its deviation.
 """
 import collections
+import csv
 import os
 import re
 import shutil
@@ -42,10 +43,12 @@ SKIPPED = "--skip_first_segments=6 --skip_last_segments=2"
 CANDIDATES, PRIORS = (5, 20), (0, .3, .5)
 
 
-def infer(train_dir, rated, holdout, output, **flags):
-    """Ranks the holdout's segments."""
-    runner.succeed("inference", train_dir=train_dir, segment_labels=True, top_k=1000, input_data_pattern=rated,
-                   holdout_shards=holdout, output_file=output, **flags)
+def infer(train_dir, data, holdout, output, **flags):
+    """Ranks the holdout's segments, of synthetic records for the classes that occur."""
+    classes = os.path.join(data, "classes.csv")
+    runner.succeed("inference", train_dir=train_dir, segment_labels=True, top_k=1000, output_file=output,
+                   input_data_pattern=os.path.join(data, "3/frame/validate/validate*.tfrecord"),
+                   segment_label_ids_file=classes if os.path.exists(classes) else None, holdout_shards=holdout, **flags)
 
 
 def evaluate(train_dir, rated, holdout):
@@ -74,14 +77,14 @@ def rankings(folder, data, holdout, seed):
                        train_data_pattern=rated, **dict(common, **flags))
         evaluate(train_dir, rated, holdout)
         found[arm] = train_dir + ".csv"
-        infer(train_dir, rated, holdout, found[arm])
+        infer(train_dir, data, holdout, found[arm])
     averaged, published = os.path.join(folder, "mean"), os.path.join(folder, "0")
     runner.succeed("average_checkpoints", train_dir=published, num_last_checkpoints=3, output_dir=averaged)
     found[AVERAGED] = averaged + ".csv"
-    infer(averaged, rated, holdout, found[AVERAGED])
+    infer(averaged, data, holdout, found[AVERAGED])
     found[SKIPPED] = os.path.join(folder, "skipped.csv")
-    infer(published, rated, holdout, found[SKIPPED], skip_first_segments=6, skip_last_segments=2)
-    infer(published, rated, holdout, os.path.join(folder, "prior.csv"), video_predictions=videos,
+    infer(published, data, holdout, found[SKIPPED], skip_first_segments=6, skip_last_segments=2)
+    infer(published, data, holdout, os.path.join(folder, "prior.csv"), video_predictions=videos,
           candidates=",".join("%d" % number for number in CANDIDATES),
           prior_weight=",".join("%g" % weight for weight in PRIORS))
     for number in CANDIDATES:
@@ -112,6 +115,10 @@ def main():
         data = sys.argv[2] if len(sys.argv) > 2 else os.path.join(folder, "data")
         if len(sys.argv) < 3:
             runner.succeed("make_synthetic_data", output_dir=data, num_validate_shards=10)
+            with open(os.path.join(data, "vocabulary.csv")) as known:
+                classes = [row["Index"] + "\n" for row in csv.DictReader(known)]
+            with open(os.path.join(data, "classes.csv"), "w") as stream:
+                stream.writelines(classes)
         of_seeds = []
         for seed in range(seeds):
             with tempfile.TemporaryDirectory(dir=folder) as of_seed:
