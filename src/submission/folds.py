@@ -5,7 +5,6 @@ Each fold is a model of its own, trained on the other folds: model_fold0_oof.csv
 import collections
 import re
 
-from src.common.errors import InputError
 from src.submission import shifts
 
 _FOLD = re.compile(r"(.*)_fold([0-9]+)((?:[._].*)?)")
@@ -23,16 +22,7 @@ def group(paths):
     Raises:
       InputError: two files have the same model and fold.
     """
-    models = collections.OrderedDict()
-    for path in paths:
-        model, fold = shifts.split_at(_FOLD, path)
-        path_of = models.setdefault(model, {})
-        if fold in path_of:
-            raise InputError("%s and %s are both fold %s of one model: leave one of them out."
-                             % (path_of[fold], path, fold))
-        path_of[fold] = path
-    return collections.OrderedDict((model, [path_of[fold] for fold in sorted(path_of)])
-                                   for model, path_of in models.items())
+    return shifts.group_at(_FOLD, "fold", paths, sorted)
 
 
 def group_with_shifts(paths):

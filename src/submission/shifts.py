@@ -54,15 +54,11 @@ def split(path):
 
     `_shift<k>` comes before the end of the name, a dot or an underscore. Without it the shift is 0.
     """
-    return split_at(_SHIFT, path)
+    return _split_at(_SHIFT, path)
 
 
-def split_at(pattern, path):
-    """The path without what a pattern finds in its name, and the number there; the path and 0 if it finds nothing.
-
-    Args:
-      pattern: compiled, with groups for what comes before, the number, and what comes after.
-    """
+def _split_at(pattern, path):
+    """The path without what a pattern finds in its name, and the number there; the path and 0 if it finds nothing."""
     name = os.path.basename(path)
     matched = pattern.fullmatch(name)
     if not matched:
@@ -83,13 +79,33 @@ def group(paths):
     Raises:
       InputError: two files have the same model and shift.
     """
+    return group_at(_SHIFT, "shift", paths, order)
+
+
+def group_at(pattern, what, paths, in_order):
+    """Groups files by what their names are without a number.
+
+    Args:
+      pattern: compiled; its groups are what comes before the number, the number, and what comes after. A name in
+        which it finds nothing has the number 0.
+      what: the number is of, for errors.
+      paths: file names.
+      in_order: function that sorts a model's numbers.
+
+    Returns:
+      OrderedDict: path without what the pattern finds -> list of the model's paths, sorted; models in the order of
+      `paths`.
+
+    Raises:
+      InputError: two files have the same model and number.
+    """
     models = collections.OrderedDict()
     for path in paths:
-        model, shift = split(path)
+        model, number = _split_at(pattern, path)
         path_of = models.setdefault(model, {})
-        if shift in path_of:
-            raise InputError("%s and %s are both shift %d of one model: leave one of them out."
-                             % (path_of[shift], path, shift))
-        path_of[shift] = path
-    return collections.OrderedDict((model, [path_of[shift] for shift in order(path_of)])
+        if number in path_of:
+            raise InputError("%s and %s are both %s %d of one model: leave one of them out."
+                             % (path_of[number], path, what, number))
+        path_of[number] = path
+    return collections.OrderedDict((model, [path_of[number] for number in in_order(path_of)])
                                    for model, path_of in models.items())
