@@ -202,7 +202,7 @@ def prepare_folder(args, graph, model, reader, start, validation):
     return initialize, after_save
 
 
-def objective(args):
+def make_objective(args):
     """The `losses.Objective` that the flags describe.
 
     Raises:
@@ -214,17 +214,17 @@ def objective(args):
     return losses.objective(args, rated_classes)
 
 
-def build_graph(args, task, model, reader, next_batch, tower_devices):
+def build_graph(args, task, next_batch, tower_devices, *, model, reader, objective):
     """Builds the training graph in the default graph; see `towers.build`."""
     with tf.device("/job:ps/task:0" if task.cluster_spec else None):
         checkpoints.create_global_step()
     options = optimizers.options(args, args.batch_size * len(tower_devices))
     updates = towers.Updates(functools.partial(optimizers.scheduled, options), args.clip_gradient_norm, args.freeze)
-    return towers.build(model, reader, next_batch, tower_devices, objective(args), updates,
+    return towers.build(model, reader, next_batch, tower_devices, objective, updates,
                         frames_sampled=forward.frame_picker(model, reader, is_training=True) is not None)
 
 
-def describe(args, task, model, reader):
+def describe(args, task, model, reader, objective):
     """Prints the parameters per block, and the memory of a training step on one GPU."""
     num_frames = segments.SEGMENT_FRAMES if args.segment_labels else reader.max_frames if model.frame_level else None
     pick_frames = forward.frame_picker(model, reader, is_training=True)
@@ -233,12 +233,12 @@ def describe(args, task, model, reader):
             picked = pick_frames(tf.constant(num_frames))
             num_frames = num_frames if picked is None else tf.compat.dimension_value(picked.shape[0])
         found = footprint.measure(build_graph(
-            args, task, model, reader, lambda: reader.placeholder_batch(args.batch_size, num_frames),
-            tower_devices=[None]))
+            args, task, lambda: reader.placeholder_batch(args.batch_size, num_frames), [None],
+            model=model, reader=reader, objective=objective))
     footprint.print_table(found, args.model, args.batch_size, num_frames)
 
 
-def train(args, task, stop, model, reader):
+def train(args, task, stop, model, reader, objective):
     """Trains; returns 128 + the number of the signal that stopped it, or None."""
     paths, validation, start = training_paths(args), validation_data(args), find_start(args)
     if task.is_chief:
@@ -255,7 +255,8 @@ def train(args, task, stop, model, reader):
             batches = tf1.data.make_one_shot_iterator(pipeline.training_batches(
                 reader, paths, run.examples_per_step, forward.frame_picker(model, reader, is_training=True),
                 args.num_epochs or None, args.num_readers, seed=seed))
-        graph = build_graph(args, task, model, reader, batches.get_next, tower_devices)
+        graph = build_graph(args, task, batches.get_next, tower_devices,
+                            model=model, reader=reader, objective=objective)
         initialize = after_save = None
         if task.is_chief:
             initialize, after_save = prepare_folder(args, graph, model, reader, start, validation)
@@ -273,7 +274,7 @@ def main(args):
     task = tf_cluster.Task(os.environ.get("TF_CONFIG"))
     if task.job == "ps" and task.server:
         return tf_cluster.serve(task, args.train_dir, args.max_steps)
-    objective(args)  # fails early
+    objective = make_objective(args)
     reader = readers.create(args.feature_names, args.feature_sizes, args.frame_features, args.segment_labels,
                             args.max_frames, args.num_classes, video_classes=args.negative_weight is not None)
     model = model_flags.create_model(model_flags.from_flags(args))
@@ -281,13 +282,13 @@ def main(args):
         raise InputError("--model=%s takes %s-level records: %s --frame_features." % (
             args.model, *(("frame", "add") if model.frame_level else ("video", "leave out"))))
     if args.describe:
-        return describe(args, task, model, reader)
+        return describe(args, task, model, reader, objective)
     if set(args.train_dir) & set("*?[]"):
         raise InputError("--train_dir=%s holds a character of globs, and TensorFlow would expand it: rename the folder."
                          % args.train_dir)
     watch = [tf_cluster.Watch(task, args.train_dir, args.max_steps)] if task.cluster_spec else []
     try:
-        return stopping.run(lambda stop: train(args, task, stop, model, reader), *watch)
+        return stopping.run(lambda stop: train(args, task, stop, model, reader, objective), *watch)
     finally:
         train_dir.unlock(args.train_dir)
 
