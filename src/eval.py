@@ -91,13 +91,17 @@ def chosen_checkpoints(args, kind):
     return averages.write(args.train_dir, numbers, first, kind)
 
 
-def evaluate(checkpoint, evaluator, results, again, make_inference_model):
-    """Evaluates a checkpoint and makes it the inference model; skips one that is in the results, unless `again`."""
+def evaluate(checkpoint, train_dir, evaluator, exporter, results, again):
+    """Evaluates a checkpoint; skips one that is in the results, unless `again`.
+
+    An `export.InferenceModelExporter` makes it the inference model; None does not.
+    """
     if not again and checkpoint in results:
         log.info("%s is in results.csv already: skipped (--reevaluate evaluates it again)", checkpoint)
         return
     metrics = evaluator.evaluate(lambda session: export.restore_model(session, checkpoint, evaluator.variables))
-    make_inference_model(checkpoint)
+    if exporter:
+        exporter.export(checkpoint, train_dir)
     results.add(checkpoint, checkpoints.step_of(checkpoint), metrics)
 
 
@@ -116,16 +120,16 @@ def main(args):
     devices.count_gpus()
     evaluator = Evaluator(model, reader, losses.create(values["label_loss"]), paths, batch_size=args.batch_size,
                           num_readers=args.num_readers, top_k=args.top_k)
-    exporter = export.InferenceModelExporter(model, reader)
+    exporter = None if args.averages else export.InferenceModelExporter(model, reader)
     results_in = functools.partial(Results, kind=kind, names=names, flags_table=tensorboard.flags_table(args, values))
     results, found = results_in(args.train_dir), False
     for checkpoint in chosen:
         found = True
         of_average = averages.holds(args.train_dir, checkpoint)
         try:
-            evaluate(checkpoint, evaluator, results_in(os.path.dirname(checkpoint)) if of_average else results,
-                     args.reevaluate or args.run_once,
-                     lambda path: None if args.averages else exporter.export(path, args.train_dir))
+            evaluate(checkpoint, args.train_dir, evaluator, exporter,
+                     results_in(os.path.dirname(checkpoint)) if of_average else results,
+                     args.reevaluate or args.run_once)
         except (InputError, tf.errors.OpError):
             if args.run_once or checkpoints.exists(checkpoint):
                 raise
