@@ -138,14 +138,12 @@ def read(path, settings, classes, num_classes):
     if not parts:
         raise InputError("%s holds no video: give what inference.py writes without --segment_labels." % path)
     ids, numbers, counts, columns, scores = (np.concatenate(part) for part in zip(*parts))
-    order = np.argsort(ids, kind="stable")
-    ids = ids[order]
-    repeated = np.flatnonzero(ids[1:] == ids[:-1])
-    if repeated.size:
-        first, second = numbers[order[repeated[0]:repeated[0] + 2]]
+    again, firsts = segment_ids.repeats(ids)
+    if again.size:
         raise InputError("%s, line %d: the video %s was in line %d: give each video once."
-                         % (path, second, text.quoted(ids[repeated[0]]), first))
-    table = Table(ids, (np.cumsum(counts) - counts)[order], counts[order], columns, scores)
+                         % (path, numbers[again[0]], text.quoted(ids[again[0]]), numbers[firsts[0]]))
+    order = np.argsort(ids)
+    table = Table(ids[order], (np.cumsum(counts) - counts)[order], counts[order], columns, scores)
     digest = hashlib.sha256()
     for column in table:
         digest.update(column.tobytes())
@@ -195,9 +193,14 @@ def _parsed(path, block, column_of, most):
     rows, columns, scores = rows[is_ranked], column_of[labels[is_ranked]], scores[is_ranked]
     order = np.lexsort([-scores, rows])  # stable: of equal scores, the file's order decides
     counts = np.bincount(rows, minlength=len(pairs))
-    best = order[np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts) < most]
+    best = order[_ranks(counts) < most]
     return (np.array(ids), np.array(numbers), np.minimum(counts, most), columns[best].astype(np.uint16),
             scores[best].astype(np.float32))
+
+
+def _ranks(counts):
+    """0, 1, .. count - 1 for each of the counts, one after the other; int64 [sum of counts]."""
+    return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
 def _malformed(path, number, line, num_classes):
@@ -225,8 +228,7 @@ def _candidates(table, found, most):
     """
     counts = np.where(found < 0, 0, np.minimum(table.counts[found], most))
     which = np.repeat(np.arange(len(found)), counts)
-    ranks = np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return which, table.begins[found[which]] + ranks
+    return which, table.begins[found[which]] + _ranks(counts)
 
 
 def scores(prior, of_model, found):
