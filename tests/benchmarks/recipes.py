@@ -43,39 +43,43 @@ SKIPPED = "--skip_first_segments=6 --skip_last_segments=2"
 CANDIDATES, PRIORS = (5, 20), (0, .3, .5)
 
 
+def rated(data):
+    """The pattern of the rated shards."""
+    return os.path.join(data, "3/frame/validate/validate*.tfrecord")
+
+
 def infer(train_dir, data, holdout, output, **flags):
     """Ranks the holdout's segments, of synthetic records for the classes that occur."""
     classes = os.path.join(data, "classes.csv")
     runner.succeed("inference", train_dir=train_dir, segment_labels=True, top_k=1000, output_file=output,
-                   input_data_pattern=os.path.join(data, "3/frame/validate/validate*.tfrecord"),
+                   input_data_pattern=rated(data),
                    segment_label_ids_file=classes if os.path.exists(classes) else None, holdout_shards=holdout, **flags)
 
 
-def evaluate(train_dir, rated, holdout):
+def evaluate(train_dir, data, holdout):
     """Makes the newest checkpoint the inference model."""
     runner.succeed("eval", train_dir=train_dir, segment_labels=True, run_once=True, checkpoint_file="latest",
-                   eval_data_pattern=rated, holdout_shards=holdout)
+                   eval_data_pattern=rated(data), holdout_shards=holdout)
 
 
 def rankings(folder, data, holdout, seed):
     """Trains all arms; returns an OrderedDict {arm: path of its ranked CSV}."""
-    rated = os.path.join(data, "3/frame/validate/validate*.tfrecord")
     common = dict(TRAINING, seed=seed, holdout_shards=holdout)
     pretrained = os.path.join(folder, "pretrained")
     runner.succeed("train", train_dir=pretrained, max_steps=PRETRAINED, **common, train_all=True,
                    train_data_pattern=os.path.join(data, "2/frame/train/train*.tfrecord"),
                    train_valid_data_pattern=os.path.join(data, "2/frame/validate/validate*.tfrecord"))
-    evaluate(pretrained, rated, holdout)
+    evaluate(pretrained, data, holdout)
     videos = os.path.join(folder, "videos.csv")
-    runner.succeed("inference", train_dir=pretrained, top_k=50, input_data_pattern=rated, holdout_shards=holdout,
+    runner.succeed("inference", train_dir=pretrained, top_k=50, input_data_pattern=rated(data), holdout_shards=holdout,
                    output_file=videos)
     found = collections.OrderedDict()
     for arm, flags in ARMS.items():
         train_dir = os.path.join(folder, str(len(found)))
         shutil.copytree(pretrained, train_dir)
         runner.succeed("train", train_dir=train_dir, max_steps=FINETUNED, segment_labels=True,
-                       train_data_pattern=rated, **dict(common, **flags))
-        evaluate(train_dir, rated, holdout)
+                       train_data_pattern=rated(data), **dict(common, **flags))
+        evaluate(train_dir, data, holdout)
         found[arm] = train_dir + ".csv"
         infer(train_dir, data, holdout, found[arm])
     averaged, published = os.path.join(folder, "mean"), os.path.join(folder, "0")
@@ -97,8 +101,7 @@ def rankings(folder, data, holdout, seed):
 def mean_average_precisions(found, data, holdout):
     """{arm: mAP}."""
     printed = runner.output_of("ensemble", mode="report", input_files=",".join(found.values()), scaled_cut=True,
-                               eval_data_pattern=os.path.join(data, "3/frame/validate/validate*.tfrecord"),
-                               holdout_shards=holdout)
+                               eval_data_pattern=rated(data), holdout_shards=holdout)
     return {arm: float(re.search(r"^%s\s+(\S+)" % re.escape(path), printed, re.M).group(1))
             for arm, path in found.items()}
 
