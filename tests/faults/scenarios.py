@@ -1,14 +1,17 @@
 """Programs to kill: what must be on disk after the kill, and after the next run."""
+import contextlib
 import csv
 import glob
 import json
 import os
 import re
 import shutil
+import time
 
 import numpy as np
 import tensorflow as tf
 
+from src.common import atomic
 from src.evaluation import ratings
 from src.submission import ranked_csv
 from src.trained import checkpoints
@@ -358,10 +361,25 @@ class Convert(Output):
                     csv_output_file=os.path.join(work, "output"))
 
 
+class SlowFiles(object):
+    """`atomic` on a slow disk: small files stay half-written long enough to be seen."""
+
+    @staticmethod
+    @contextlib.contextmanager
+    def replacing(*args):
+        with atomic.replacing(*args) as stream:
+            yield stream
+            stream.flush()
+            time.sleep(.1)
+
+
 class Extract(Scenario):
     """Extracts the features of films, one after the other."""
 
     program = "extract_features"
+
+    def start(self, work):
+        return runner.Run(self.program, constants={("src.data.own_videos", "atomic"): SlowFiles}, **self.flags(work))
 
     def prepare(self):
         stand_ins.write_networks(os.path.join(self.folder, "networks"))
