@@ -15,6 +15,8 @@ class FrameLevelModel(object):
 
     frame_level = True
     merges_repeats = True  # whether `pool` uses `indices`
+    segment_margin = 0  # frames that it sees before and after the five of a segment
+    context_frames = 0  # frames of a segment's video that it sees beside these, also far away; see `context_indices`
 
     def __init__(self, hparams, features=None):
         self.hparams, self.features = hparams, features
@@ -33,6 +35,19 @@ class FrameLevelModel(object):
         """
         return sampling.vlad_indices(num_frames, self.hparams["iterations"], self.hparams["sample_random_frames"],
                                      is_training, seed)
+
+    def context_indices(self, num_frames, is_training, seed=None):
+        """Indices of the frames that a model with `context_frames` sees of each segment's video.
+
+        Args:
+          num_frames: int32 [videos].
+          is_training: a bool.
+          seed: of random frames; see `sampling.training_indices`.
+
+        Returns:
+          int32 [videos, context_frames].
+        """
+        raise NotImplementedError
 
     def create_model(self, model_input, vocab_size, num_frames, is_training=True, frames_sampled=False, classes=None,
                      **unused):

@@ -120,23 +120,37 @@ class MixNeXtVLAD(NeXtVLAD):
         branches = []
         for index in range(self.hparams["mix_number"]):
             with tf.compat.v1.variable_scope("branch_%d" % index):
-                result = super(MixNeXtVLAD, self).predict(frames, indices, num_classes, is_training, classes)
+                pooled = super(MixNeXtVLAD, self).pool(frames, is_training, indices)
+                result = self.classify(pooled, num_classes, is_training, classes)
             if "logits" not in result:
                 raise InputError("--model=MixNeXtVLAD mixes logits, which %s does not have: add "
                                  "--video_level_classifier_model=LogisticModel."
                                  % self.hparams["video_level_classifier_model"])
             branches.append(result["logits"])
-        means = tf.reduce_mean(frames, axis=2)
-        if indices is not None:
-            means = tf.gather(means, indices, batch_dims=1)
-        means = batch_norm(means, "mix_weights_bn", is_training)
-        weights = tf.nn.softmax(_linear(means, len(branches), "mix_weights"))
+        weights = self._weights_of_branches(frames, is_training, indices)
         mixed = tf.add_n([weights[:, index:index + 1] * logits for index, logits in enumerate(branches)])
         result = {"predictions": tf.nn.sigmoid(mixed), "logits": mixed}
         if is_training:
             result["regularization_loss"] = self.hparams["cl_lambda"] * distillation_loss(
                 mixed, branches, self.hparams["cl_temperature"])
         return result
+
+    def _weights_of_branches(self, frames, is_training, indices):
+        """[batch, mix_number]; arguments as of `pool`."""
+        means = tf.reduce_mean(frames, axis=2)
+        if indices is not None:
+            means = tf.gather(means, indices, batch_dims=1)
+        means = batch_norm(means, "mix_weights_bn", is_training)
+        return tf.nn.softmax(_linear(means, self.hparams["mix_number"], "mix_weights"))
+
+    def pool(self, frames, is_training, indices=None):
+        """The pooled frames of all branches, each times its weight in the mixture, concatenated."""
+        branches = []
+        for index in range(self.hparams["mix_number"]):
+            with tf.compat.v1.variable_scope("branch_%d" % index):
+                branches.append(super(MixNeXtVLAD, self).pool(frames, is_training, indices))
+        weights = self._weights_of_branches(frames, is_training, indices)
+        return tf.concat([weights[:, index:index + 1] * pooled for index, pooled in enumerate(branches)], axis=1)
 
 
 def distillation_loss(mixed, branches, temperature):

@@ -5,6 +5,7 @@ from src.common import text
 from src.common.errors import InputError
 from src.models import bert
 from src.models import classifiers
+from src.models import context
 from src.models import frame_level
 from src.models import netvlad
 from src.models import nextvlad
@@ -13,6 +14,7 @@ from src.models.hparams import MOST
 _MODELS = {
     "Bert": bert.Bert,
     "BertCross": bert.BertCross,
+    "ContextSegment": context.ContextSegment,
     "FrameLevelLogisticModel": frame_level.FrameLevelLogisticModel,
     "GatedNetVLAD": netvlad.GatedNetVLAD,
     "LogisticModel": classifiers.LogisticModel,

@@ -48,6 +48,26 @@ def spread_indices(num_frames, iterations):
     return middles * num_frames[..., tf.newaxis] // (2 * iterations)
 
 
+def distinct_indices(num_frames, iterations, seed=None):
+    """Random frames, each at most once, in their order; evenly spread ones, repeated, if there are no more of them.
+
+    Args:
+      num_frames: int32 [batch], at least 1.
+      iterations, seed: as of `training_indices`.
+
+    Returns:
+      int32 [batch, iterations], each below its num_frames.
+    """
+    positions = tf.range(tf.maximum(tf.reduce_max(num_frames), iterations))
+    shape = tf.stack([tf.size(num_frames), tf.size(positions)])
+    # Positions beyond the video come last.
+    keys = _uniform(shape, seed) + tf.cast(positions >= num_frames[:, tf.newaxis], tf.float32)
+    chosen = tf.sort(tf.argsort(keys, axis=1)[:, :iterations], axis=1)
+    indices = tf.compat.v1.where(num_frames > iterations, chosen, spread_indices(num_frames, iterations))
+    indices.set_shape([None, iterations])
+    return indices
+
+
 def middle_indices(num_frames, iterations):
     """The middle run of frames, the last frame repeated past the end; shapes as of `training_indices`."""
     start = tf.maximum((num_frames - iterations) // 2, 0)

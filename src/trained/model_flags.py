@@ -16,7 +16,8 @@ _TYPES = {"model": str, "feature_names": str, "feature_sizes": str, "frame_featu
 _LATER = {"num_classes": forms.NUM_CLASSES}  # defaults for the original's files and others older than these flags
 _MOST_CHARACTERS = 1000  # of a value of one of these flags
 _LISTS = {"feature_names", "feature_sizes"}  # blanks in them do not matter
-_PATHS = {"bert_config_file"}  # may differ between machines; checkpoints show whether the file fits
+# May differ between machines; checkpoints show whether the file fits.
+_PATHS = {name for name in models.hparam_names() if name.endswith("bert_config_file")}
 
 
 def path(train_dir):

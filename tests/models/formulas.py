@@ -94,10 +94,10 @@ def weighted_residuals(points, weights, centres):
                     for i in range(points.shape[1])))
 
 
-def mixture_of_experts(x, mixtures, prob_gating, statistics):
+def mixture_of_experts(x, mixtures, prob_gating, statistics, scope=""):
     """[batch, features] -> probabilities [batch, VOCAB]."""
-    gates = (x @ var("gates/weights", x.shape[1], VOCAB * (mixtures + 1))).reshape(-1, VOCAB, mixtures + 1)
-    experts = dense(x, VOCAB * mixtures, "experts").reshape(-1, VOCAB, mixtures)
+    gates = (x @ var(scope + "gates/weights", x.shape[1], VOCAB * (mixtures + 1))).reshape(-1, VOCAB, mixtures + 1)
+    experts = dense(x, VOCAB * mixtures, scope + "experts").reshape(-1, VOCAB, mixtures)
     result = (softmax(gates)[:, :, :mixtures] * sigmoid(experts)).sum(axis=2)
     if prob_gating:
         result = result * sigmoid(statistics.norm(result @ var("gating_prob_weights", VOCAB, VOCAB),

@@ -69,7 +69,7 @@ class RandomReader(object):
         return batch["features"]
 
 
-@pytest.mark.parametrize("name", sorted(set(models.names()) - set(ALIASES)))
+@pytest.mark.parametrize("name", sorted(set(models.names()) - set(ALIASES) - {"ContextSegment"}))  # see test_context.py
 def test_every_model_trains_and_then_predicts_probabilities(name, bert_config_file):
     model = models.create(
         name, bert_config_file=bert_config_file, bert_attention_heads=2, pooling_strategy="attn",
