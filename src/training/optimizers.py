@@ -1,4 +1,6 @@
 """Optimizers and learning-rate schedules."""
+import math
+import re
 import typing
 
 from absl import flags
@@ -32,9 +34,17 @@ def define_flags():
                       "--custom_optimizer=bert linear.")
     flags.DEFINE_integer("warmup_steps", 0, "Steps over which the learning rate first rises linearly from 0.",
                          lower_bound=0)
+    flags.DEFINE_string("rate_factor", "", "REGEX=FACTOR, such as tower/segment/.*=0.5: variables whose whole names "
+                        "the regular expression matches have the learning rate times this factor.")
     flags.DEFINE_integer("schedule_start_step", 0, "Global step at which --warmup_steps and the linear and cosine "
                          "schedules begin: for a fine-tuning, the step at which the pre-training ended.",
                          lower_bound=0)
+
+
+class RateFactor(typing.NamedTuple):
+    """A factor of the learning rate of some variables."""
+    pattern: str  # regular expression that matches their whole names
+    factor: float  # above 0
 
 
 class Options(typing.NamedTuple):
@@ -51,6 +61,27 @@ class Options(typing.NamedTuple):
     max_steps: int  # linear, cosine: the step at which the rate is 0; may be None for other schedules
     start_step: int = 0  # at which the warm-up begins, and linear and cosine schedules
     warmup_steps: int = 0  # steps over which the rate first rises linearly from 0
+    rate_factor: RateFactor = None  # None: all variables have the same rate
+
+
+def rate_factor(given):
+    """The RateFactor of its flag; None if it is empty.
+
+    Raises:
+      InputError: it is none.
+    """
+    if not given:
+        return None
+    pattern, _, number = given.rpartition("=")
+    try:
+        re.compile(pattern)
+        found = RateFactor(pattern, float(number))
+    except (re.error, ValueError):
+        found = None
+    if not (found and pattern and 0 < found.factor < math.inf):
+        raise InputError("--rate_factor=%s is no regular expression with a factor above 0: give one such as "
+                         "tower/segment/.*=0.5." % given)
+    return found
 
 
 def options(args, examples_per_step):
@@ -75,7 +106,8 @@ def options(args, examples_per_step):
                    weight_decay=args.weight_decay, schedule=schedule, base_learning_rate=args.base_learning_rate,
                    decay=args.learning_rate_decay, decay_examples=args.learning_rate_decay_examples,
                    examples_per_step=examples_per_step, max_steps=args.max_steps,
-                   start_step=args.schedule_start_step, warmup_steps=args.warmup_steps)
+                   start_step=args.schedule_start_step, warmup_steps=args.warmup_steps,
+                   rate_factor=rate_factor(args.rate_factor))
 
 
 def scheduled(given, global_step):
@@ -99,7 +131,7 @@ def scheduled(given, global_step):
         rate = decay(given.base_learning_rate, tf.maximum(global_step - first, 0), given.max_steps - first)
     if given.warmup_steps:
         rate *= warm_up(global_step - given.start_step, given.warmup_steps)
-    return create(given.name, given.custom, rate, given.scale_loss, given.weight_decay), rate
+    return create(given.name, given.custom, rate, given.scale_loss, given.weight_decay, given.rate_factor), rate
 
 
 def warm_up(step, steps):
@@ -124,7 +156,7 @@ def cosine_decay(base_learning_rate, step, max_steps):
     return base_learning_rate * 0.5 * (1.0 + tf.cos(np.pi * share))
 
 
-def create(name, custom, learning_rate, scale_loss=False, weight_decay=0.01):
+def create(name, custom, learning_rate, scale_loss=False, weight_decay=0.01, factor=None):
     """An optimizer.
 
     Args:
@@ -135,11 +167,15 @@ def create(name, custom, learning_rate, scale_loss=False, weight_decay=0.01):
         small gradients do not vanish in float16 (Micikevicius et al., "Mixed precision training", section 3.2). Two
         extra variables keep the scale; a step whose gradients are not finite lowers it and updates nothing else.
       weight_decay: of AdamW.
+      factor: RateFactor or None.
 
     Raises:
       InputError: there is no such optimizer.
     """
     optimizer = _create(name, custom, learning_rate, weight_decay)
+    if factor:
+        optimizer = _FactoredOptimizer(
+            optimizer, _create(name, custom, factor.factor * learning_rate, weight_decay), factor)
     return _LossScaleOptimizer(optimizer, "dynamic") if scale_loss else optimizer
 
 
@@ -162,6 +198,43 @@ class _LossScaleOptimizer(tf1.train.experimental.MixedPrecisionLossScaleOptimize
         with tf.init_scope():  # TensorFlow's own creates them within a tf.cond and names them after it
             self._optimizer._create_slots([variable for _, variable in grads_and_vars])
         return super(_LossScaleOptimizer, self).apply_gradients(grads_and_vars, global_step, name)
+
+
+class _FactoredOptimizer(tf1.train.Optimizer):
+    """Updates the variables of a RateFactor by an optimizer of their rate, and the others by another one."""
+
+    def __init__(self, of_others, of_matching, factor):
+        super(_FactoredOptimizer, self).__init__(use_locking=False, name="Factored")
+        self._optimizers, self._factor, self._used = (of_others, of_matching), factor, []
+
+    def _create_slots(self, var_list):
+        names = [variable.op.name for variable in var_list]
+        if not any(map(self._matches, names)):
+            raise InputError("--rate_factor=%s=%g matches the whole name of none of the %d variables that are trained, "
+                             "such as %s." % (self._factor + (len(names), names[0])))
+        self._used = []
+        for index, optimizer in enumerate(self._optimizers):
+            variables = [variable for variable in var_list if self._matches(variable.op.name) == index]
+            if variables:
+                optimizer._create_slots(variables)
+                self._used.append(optimizer)
+
+    def _matches(self, name):
+        return bool(re.fullmatch(self._factor.pattern, name))
+
+    def _prepare(self):
+        for optimizer in self._used:
+            optimizer._prepare()
+
+    def _apply_dense(self, grad, var):
+        return self._optimizers[self._matches(var.op.name)]._apply_dense(grad, var)
+
+    def _resource_apply_dense(self, grad, handle):
+        return self._optimizers[self._matches(handle.op.name)]._resource_apply_dense(grad, handle)
+
+    def _finish(self, update_ops, name_scope):
+        finished = [optimizer._finish(update_ops, "update_%d" % index) for index, optimizer in enumerate(self._used)]
+        return tf.group(*finished, name=name_scope)
 
 
 class _MomentsOptimizer(tf1.train.Optimizer):

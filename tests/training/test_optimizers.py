@@ -75,6 +75,60 @@ def test_ten_updates_equal_the_reference(custom, reference, leaf, decays):
     assert steps == 10
 
 
+@pytest.mark.parametrize("scale_loss", [False, True], ids=["plain", "scaled"])
+@pytest.mark.parametrize("name, custom", [
+    ("AdamOptimizer", ""), ("AdamOptimizer", "bert"), ("AdamOptimizer", "radam"), ("AdadeltaOptimizer", ""),
+    ("GradientDescentOptimizer", ""), ("RMSPropOptimizer", ""), ("FtrlOptimizer", ""), ("AdagradOptimizer", "")])
+def test_a_rate_factor_scales_the_rate_of_the_variables_that_it_matches_as_a_whole(name, custom, scale_loss):
+    """Each variable takes the steps of an optimizer of its own rate, and keeps the names of its slots."""
+    names = ["tower/segment/w", "tower/segment/v", "tower/head/segment/w"]
+    start, gradients = np.float32([1, -2]), np.random.RandomState(1).randn(8, 2).astype("f4")
+
+    def trained(rates, factor):
+        with tf.Graph().as_default(), tf1.Session() as session:
+            gradient, step = tf1.placeholder(tf.float32, [2]), tf1.train.get_or_create_global_step()
+            variables = [tf1.get_variable(each, initializer=start, use_resource=False) for each in sorted(rates)]
+            optimizer = optimizers.create(name, custom, tf.constant(rates[names[-1]]), scale_loss, factor=factor)
+            update = optimizer.apply_gradients(optimizer.compute_gradients(
+                tf.add_n([tf.reduce_sum(gradient * variable) for variable in variables]), variables), step)
+            session.run(tf1.global_variables_initializer())
+            for each in gradients:
+                session.run(update, {gradient: each})
+            assert session.run(step) == 8
+            slots = {variable.op.name for variable in tf1.global_variables() if variable.op.name.startswith("tower/")}
+            return dict(zip(sorted(rates), session.run(variables))), slots
+
+    found, slots = trained(dict.fromkeys(names, .05), optimizers.RateFactor("tower/segment/.*", .5))
+    whole, same_slots = trained(dict.fromkeys(names, .05), None)
+    half, _ = trained(dict.fromkeys(names, .025), None)
+    np.testing.assert_array_equal(found["tower/head/segment/w"], whole["tower/head/segment/w"])
+    for each in names[:2]:
+        np.testing.assert_array_equal(found[each], half[each])
+        assert not np.array_equal(half[each], whole[each])
+    assert slots == same_slots
+
+
+def test_a_rate_factor_that_matches_nothing_is_explained():
+    optimizer = optimizers.create("AdamOptimizer", "", tf.constant(.1), factor=optimizers.RateFactor("segment/.*", .5))
+    variable = tf1.get_variable("tower/segment/w", initializer=[1.0])
+    with pytest.raises(InputError, match="^--rate_factor=segment/.*=0.5 matches the whole name of none of the 1 "
+                                         "variables that are trained, such as tower/segment/w.$"):
+        optimizer.apply_gradients([(tf.constant([1.0]), variable)])
+
+
+@pytest.mark.parametrize("given", ["tower/.*", "=0.5", "tower/.*=", "tower/.*=half", "tower/(=0.5", "tower/.*=0",
+                                   "tower/.*=-1", "tower/.*=nan", "tower/.*=inf"])
+def test_a_rate_factor_that_is_none_is_explained(given):
+    with pytest.raises(InputError) as error:
+        optimizers.rate_factor(given)
+    assert str(error.value) == ("--rate_factor=%s is no regular expression with a factor above 0: give one such as "
+                                "tower/segment/.*=0.5." % given)
+
+
+def test_a_rate_factor_may_hold_an_equals_sign():
+    assert optimizers.rate_factor("a(?=b)b=2") == ("a(?=b)b", 2)
+
+
 def test_radam_counts_its_steps_once_for_all_variables():
     variables = [tf1.get_variable(name, initializer=[1.0]) for name in "ab"]
     gradients = np.float32([[3]] * 7)
@@ -105,14 +159,14 @@ def test_flags_have_the_starter_codes_names_and_defaults(monkeypatch):
     assert declared.flags_of(monkeypatch, optimizers) == dict(
         base_learning_rate=.01, learning_rate_decay=.95, learning_rate_decay_examples=2000000, fix_learning_rate=False,
         optimizer="AdamOptimizer", custom_optimizer="", weight_decay=.01, learning_rate_schedule=None, warmup_steps=0,
-        schedule_start_step=0)
+        schedule_start_step=0, rate_factor="")
 
 
 def options(**values):
     given = dict(base_learning_rate=.2, learning_rate_decay=.9, learning_rate_decay_examples=100,
                  fix_learning_rate=False, optimizer="AdamOptimizer", custom_optimizer="", max_steps=None,
                  mixed_precision=False, weight_decay=.01, learning_rate_schedule=None, warmup_steps=0,
-                 schedule_start_step=0)
+                 schedule_start_step=0, rate_factor="")
     return optimizers.options(types.SimpleNamespace(**dict(given, **values)), examples_per_step=8)
 
 
