@@ -226,16 +226,18 @@ def build_graph(args, task, next_batch, tower_devices, *, model, reader, objecti
 
 def describe(args, task, model, reader, objective):
     """Prints the parameters per block, and the memory of a training step on one GPU."""
-    num_frames = segments.SEGMENT_FRAMES if args.segment_labels else reader.max_frames if model.frame_level else None
+    view = forward.view(model)
+    context_frames = model.context_frames if view.context else 0
+    num_frames = view.num_frames if args.segment_labels else reader.max_frames if model.frame_level else None
     pick_frames = forward.frame_picker(model, reader, is_training=True)
     with tf.Graph().as_default():
         if pick_frames:
             picked = pick_frames(tf.constant(num_frames))
             num_frames = num_frames if picked is None else tf.compat.dimension_value(picked.shape[0])
         found = footprint.measure(build_graph(
-            args, task, lambda: reader.placeholder_batch(args.batch_size, num_frames), [None],
+            args, task, lambda: reader.placeholder_batch(args.batch_size, num_frames, context_frames), [None],
             model=model, reader=reader, objective=objective))
-    footprint.print_table(found, args.model, args.batch_size, num_frames)
+    footprint.print_table(found, args.model, args.batch_size, num_frames, context_frames)
 
 
 def train(args, task, stop, model, reader, objective):
@@ -254,7 +256,7 @@ def train(args, task, stop, model, reader, objective):
         with tf.device("/cpu:0"):
             batches = tf1.data.make_one_shot_iterator(pipeline.training_batches(
                 reader, paths, run.examples_per_step, forward.frame_picker(model, reader, is_training=True),
-                args.num_epochs or None, args.num_readers, seed=seed))
+                args.num_epochs or None, args.num_readers, seed=seed, view=forward.view(model, is_training=True)))
         graph = build_graph(args, task, batches.get_next, tower_devices,
                             model=model, reader=reader, objective=objective)
         initialize = after_save = None

@@ -28,25 +28,35 @@ def define_flags():
                          lower_bound=1)
 
 
-def training_batches(reader, paths, batch_size, frame_indices, num_epochs, num_readers, seed=None):
+def training_batches(reader, paths, batch_size, frame_indices, num_epochs, num_readers, seed=None,
+                     view=segments.View()):
     """Shuffled batches of `num_epochs` passes over the shards (None: endless); see the reader's `examples`.
 
-    A video that occurs twice is read twice: to compare the ids of a whole training partition would take memory, and an
-    extra example harms no training. With a seed, an int, the batches are the same each time; they depend on
-    `num_readers`, too.
+    If the View has a context, videos are shuffled instead of segments, so that a batch needs fewer contexts. A video
+    that occurs twice is read twice: to compare the ids of a whole training partition would take memory, and an extra
+    example harms no training. With a seed, an int, the batches are the same each time; they depend on `num_readers`,
+    too.
     """
     reading = passes.Pass(paths, reader.form, passes.TRAINING, seed=seed)
     records = _records(reading, num_readers, shuffle=True)
-    examples = reading.to_its_end(reader.examples(reading, records, frame_indices)).repeat(num_epochs)
-    return reader.batches(examples.shuffle(_shuffle_size(examples, batch_size), seed), batch_size).prefetch(2)
+    if view.context:
+        records = records.shuffle(_shuffle_size(forms.usual_bytes(reader.form), batch_size), seed)
+    examples = reading.to_its_end(reader.examples(reading, records, frame_indices, view)).repeat(num_epochs)
+    if not view.context:
+        examples = examples.shuffle(_shuffle_size(_example_bytes(examples), batch_size), seed)
+    return reader.batches(examples, batch_size).prefetch(2)
 
 
-def _shuffle_size(examples, batch_size):
-    """Number of examples in a shuffle buffer."""
+def _example_bytes(examples):
+    """Bytes in the features of an example."""
     shapes, types = tf.compat.v1.data.get_output_shapes(examples), tf.compat.v1.data.get_output_types(examples)
     name = "frames" if "frames" in shapes else "features"
-    example_bytes = shapes[name].num_elements() * types[name].size
-    return max(1, min(SHUFFLE_BATCHES * batch_size, SHUFFLE_BYTES // example_bytes))
+    return shapes[name].num_elements() * types[name].size
+
+
+def _shuffle_size(element_bytes, batch_size):
+    """Number of elements in a shuffle buffer."""
+    return max(1, min(SHUFFLE_BATCHES * batch_size, SHUFFLE_BYTES // element_bytes))
 
 
 def check_examples(reader, paths, num_readers):
@@ -73,11 +83,11 @@ def _any(dataset):
     return False
 
 
-def evaluation_batches(reader, paths, batch_size, frame_indices, num_readers, purpose=None):
+def evaluation_batches(reader, paths, batch_size, frame_indices, num_readers, purpose=None, view=segments.View()):
     """One pass over the shards in a fixed order, each video once; see the reader's `examples` and `passes.Pass`."""
     reading = passes.Pass(paths, reader.form, purpose)
     records = reading.first_of_each_video(_records(reading, num_readers))
-    examples = reading.to_its_end(reader.examples(reading, records, frame_indices))
+    examples = reading.to_its_end(reader.examples(reading, records, frame_indices, view))
     return reader.batches(examples, batch_size).prefetch(2)
 
 
@@ -99,7 +109,7 @@ def video_batches(reader, reading, batch_size, frame_indices, num_readers):
         reader.examples(reading, records, frame_indices), batch_size))
 
 
-def segment_batches(reader, reading, shifts, batch_size, num_readers, skip=segments.Skipped()):
+def segment_batches(reader, reading, shifts, batch_size, num_readers, skip=segments.Skipped(), view=segments.View()):
     """Batches of all segments of all videos, once per shift, cut by `_in_groups`.
 
     Args:
@@ -109,6 +119,7 @@ def segment_batches(reader, reading, shifts, batch_size, num_readers, skip=segme
       batch_size: approximate number of segments per batch; a batch holds whole videos.
       num_readers: shards looked at ahead.
       skip: `segments.Skipped`; a batch of short videos may hold no segment.
+      view: `segments.View`; its context is gathered once per video and shift.
 
     Returns:
       Dataset of the dict of `segments.cut` plus `shift`, an index into `shifts`. The batches of some videos at all
@@ -118,7 +129,7 @@ def segment_batches(reader, reading, shifts, batch_size, num_readers, skip=segme
 
     def at_each_shift(batch):
         every = tf.data.Dataset.from_tensor_slices((list(range(len(shifts))), shifts))
-        return every.map(tfrecord.plain(lambda index, shift: dict(segments.cut(batch, shift, skip), shift=index)))
+        return every.map(tfrecord.plain(lambda index, shift: dict(segments.cut(batch, shift, skip, view), shift=index)))
 
     return _in_groups(reading, num_readers, lambda records: reader.batches(
         reader.examples(reading, records), videos).flat_map(tfrecord.plain(at_each_shift)))

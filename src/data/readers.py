@@ -103,13 +103,13 @@ class YT8MAggregatedFeatureReader(object):
         self.num_classes, self.feature_sizes, self.feature_names = num_classes, feature_sizes, feature_names
         self.form = forms.Form(False, list(zip(feature_names, feature_sizes)), num_classes, forms.MAX_FRAMES)
 
-    def examples(self, reading, records, frame_indices=None):
+    def examples(self, reading, records, frame_indices=None, view=None):
         """Dataset of examples: `id`, `features` [sum of sizes], `labels` sparse [classes], `bytes`.
 
         Args:
           reading: the `passes.Pass` that counts them.
           records: Dataset of Record.
-          frame_indices: ignored, as there are no frames.
+          frame_indices, view: ignored, as there are no frames.
         """
         def parse(record):
             group = self.parse(record)
@@ -146,9 +146,9 @@ class YT8MAggregatedFeatureReader(object):
         """float32 [batch, sum of sizes] placeholder for `model_input_raw`."""
         return tf.compat.v1.placeholder(tf.float32, [None, sum(self.feature_sizes)], "input_batch_raw")
 
-    def placeholder_batch(self, batch_size, num_frames=None):
-        """A batch of placeholders of static shape; `num_frames` is ignored."""
-        del num_frames
+    def placeholder_batch(self, batch_size, num_frames=None, context_frames=0):
+        """A batch of placeholders of static shape; the numbers of frames are ignored."""
+        del num_frames, context_frames
         return {"features": tf.compat.v1.placeholder(tf.float32, [batch_size, sum(self.feature_sizes)]),
                 "labels": tf.compat.v1.sparse_placeholder(tf.float32, [batch_size, self.num_classes])}
 
@@ -175,7 +175,7 @@ class YT8MFrameFeatureReader(object):
         self.max_frames, self.segment_labels, self._video_classes = max_frames, segment_labels, video_classes
         self.form = forms.Form(True, list(zip(feature_names, feature_sizes)), num_classes, max_frames, video_classes)
 
-    def examples(self, reading, records, frame_indices=None):
+    def examples(self, reading, records, frame_indices=None, view=segments.View()):
         """Dataset of examples.
 
         Args:
@@ -183,25 +183,38 @@ class YT8MFrameFeatureReader(object):
           records: Dataset of Record.
           frame_indices: function from frame counts, int32 [n], and the `seed` of a Pass that has one, to the frames
             that the model sees, int32 [n, frames]; only these are decoded. None, or a function that returns None: all
-            frames, zero-padded to max_frames. Segments always keep their 5 frames.
+            frames, zero-padded to max_frames. Not for segments.
+          view: the `segments.View` of a model of segments.
 
         Returns:
           Dataset of dict: `id` (segments: VIDEOID:START), `frames` uint8 [frames, bytes], packed until `batches`,
           `frame_valid` bool [frames], `num_frames` int32, `labels` sparse [classes] (of segments: the scores of rated
           classes, also zeros), `bytes`, and with `video_classes` these, sparse [classes]: 1 for the labels of the
-          segment's video and for all classes that are rated in it.
+          segment's video and for all classes that are rated in it. If the View has a context, also the id `video` of
+          the segment's video and the frames `context`, uint8 [frames, bytes], packed; segments of a video follow each
+          other and have the same.
         """
         def parse(record):
-            group = (self.parse_segments(record, reading) if self.segment_labels else
+            group = (self.parse_segments(record, reading, view) if self.segment_labels else
                      self.parse_videos(record, frame_indices, reading))
-            return dict(group, frames=packed(group["frames"]))
+            return dict(group, **{name: packed(group[name]) for name in ("frames", "context") if name in group})
 
         return parsing.in_groups(records, self.form, parse)
 
     def batches(self, examples, batch_size):
-        """Batches of the Dataset that `examples` returns."""
-        return examples.batch(batch_size).map(tfrecord.plain(lambda batch: dict(
-            batch, frames=unpacked(batch["frames"], sum(self.feature_sizes)))))
+        """Batches of the Dataset that `examples` returns; of contexts, one per video, as `segments.cut` returns them.
+        """
+        def complete(batch):
+            frame_bytes = sum(self.feature_sizes)
+            batch = dict(batch, frames=unpacked(batch["frames"], frame_bytes))
+            if "context" in batch:
+                videos, batch["video"] = tf.unique(batch["video"])
+                first = tf.math.unsorted_segment_min(tf.range(tf.size(batch["video"])), batch["video"], tf.size(videos))
+                batch["context"] = unpacked(tf.gather(batch["context"], first), frame_bytes)
+                batch["context_valid"] = tf.ones(tf.shape(batch["context"])[:2], tf.bool)
+            return batch
+
+        return examples.batch(batch_size).map(tfrecord.plain(complete))
 
     def parse_videos(self, record, frame_indices=None, reading=None):
         """The videos of a group as one example each; see `examples`."""
@@ -224,15 +237,15 @@ class YT8MFrameFeatureReader(object):
         return {"id": ids, "frames": frames, "frame_valid": valid, "num_frames": num_frames,
                 "labels": _presence(context["labels"], self.num_classes), "bytes": _shard_bytes(record)}
 
-    def parse_segments(self, record, reading):
-        """The rated segments of a group's videos, in order of first rating of each video."""
+    def parse_segments(self, record, reading, view=segments.View()):
+        """The rated segments of a group's videos, in order of first rating of each video; see `examples`."""
         context, strings, num_frames = self._parse(record, rated=True)
         ratings = parsing.last_ratings(context, self.form)
         pairs, segment = tf.unique(ratings.rows * self.max_frames + ratings.starts)
         rows, starts = tf.cast(pairs // self.max_frames, tf.int32), tf.cast(pairs % self.max_frames, tf.int32)
         with tf.control_dependencies([reading.count(examples=tf.size(starts),
                                                     **parsing.rating_counts(ratings, num_frames, record))]):
-            chosen = starts[:, tf.newaxis] + tf.range(segments.SEGMENT_FRAMES)
+            chosen = segments.positions(starts, view)
         lengths = tf.gather(num_frames, rows)[:, tf.newaxis]
         rated = tf.sparse.reorder(tf.SparseTensor(
             tf.stack([tf.cast(segment, tf.int64), ratings.labels], axis=1), ratings.scores,
@@ -240,14 +253,18 @@ class YT8MFrameFeatureReader(object):
         shares = _shard_bytes(record) / tf.cast(parsing.counts(rows, tf.size(num_frames)), tf.float32)
         found = {
             "id": tf.strings.join([tf.gather(context["id"].values, rows), ":", tf.strings.as_string(starts)]),
-            "frames": self._frames_at(strings, rows, tf.minimum(chosen, lengths - 1)),
-            "frame_valid": chosen < lengths,
+            "frames": self._frames_at(strings, rows, tf.maximum(tf.minimum(chosen, lengths - 1), 0)),
+            "frame_valid": (chosen >= 0) & (chosen < lengths),
             "num_frames": tf.fill(tf.shape(starts), segments.SEGMENT_FRAMES),
             "labels": rated,
             "bytes": tf.gather(shares, rows),
         }
         if self._video_classes:
             found["video_classes"] = self._video_classes_of(rows, context["labels"], ratings)
+        if view.context:
+            of_videos = self._frames_at(strings, tf.range(tf.size(num_frames)),
+                                        view.context(num_frames, reading.seed(record)))
+            found["video"], found["context"] = tf.gather(context["id"].values, rows), tf.gather(of_videos, rows)
         return found
 
     def _video_classes_of(self, rows, labels, ratings):
@@ -296,19 +313,31 @@ class YT8MFrameFeatureReader(object):
         """[batch, frames, bytes] dequantized, zero beyond the video, not normalised."""
         return dequantize(batch["frames"], batch["frame_valid"])
 
-    def input_placeholder(self):
-        """float32 [batch, frames, bytes] placeholder for `model_input_raw`."""
-        return tf.compat.v1.placeholder(tf.float32, [None, None, sum(self.feature_sizes)], "input_batch_raw")
+    def context_raw(self, batch):
+        """[videos, frames, bytes] of a batch with contexts, as `model_input_raw`."""
+        return dequantize(batch["context"], batch["context_valid"])
 
-    def placeholder_batch(self, batch_size, num_frames):
-        """A batch of placeholders of static shape, with `num_frames` frames per example."""
+    def input_placeholder(self, name="input_batch_raw"):
+        """float32 [batch, frames, bytes] placeholder for `model_input_raw`, or `context_raw`."""
+        return tf.compat.v1.placeholder(tf.float32, [None, None, sum(self.feature_sizes)], name)
+
+    def placeholder_batch(self, batch_size, num_frames, context_frames=0):
+        """A batch of placeholders of static shape, with `num_frames` frames per example.
+
+        Args:
+          context_frames: of the context of each example, of a video of its own; 0: no contexts.
+        """
         placeholder = tf.compat.v1.placeholder
-        sparse = ["labels"] + ["video_classes"] * self._video_classes
-        return dict({"frames": placeholder(tf.uint8, [batch_size, num_frames, sum(self.feature_sizes)]),
-                     "frame_valid": placeholder(tf.bool, [batch_size, num_frames]),
-                     "num_frames": placeholder(tf.int32, [batch_size])},
-                    **{name: tf.compat.v1.sparse_placeholder(tf.float32, [batch_size, self.num_classes])
-                       for name in sparse})
+        batch = {"num_frames": placeholder(tf.int32, [batch_size])}
+        for name, frames in [("frame", num_frames)] + [("context", context_frames)] * bool(context_frames):
+            batch["frames" if name == "frame" else name] = placeholder(
+                tf.uint8, [batch_size, frames, sum(self.feature_sizes)])
+            batch[name + "_valid"] = placeholder(tf.bool, [batch_size, frames])
+        if context_frames:
+            batch["video"] = placeholder(tf.int32, [batch_size])
+        for name in ["labels"] + ["video_classes"] * self._video_classes:
+            batch[name] = tf.compat.v1.sparse_placeholder(tf.float32, [batch_size, self.num_classes])
+        return batch
 
     def serving_batch(self, serialized):
         """Batch of serialized SequenceExamples, a string [batch] tensor, for a SavedModel; whole videos."""

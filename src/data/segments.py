@@ -19,6 +19,24 @@ class Skipped(typing.NamedTuple):
     last: int = 0  # at its end
 
 
+class View(typing.NamedTuple):
+    """What a model sees of a segment: by default its own frames."""
+    margin: int = 0  # frames before and after them
+    # Function from frame counts of videos, int32 [n], and a seed or None, to the frames of a segment's video that it
+    # sees beside these, int32 [n, frames]; None: it sees no others.
+    context: typing.Callable = None
+
+    @property
+    def num_frames(self):
+        """Number of frames of a segment with its margins."""
+        return SEGMENT_FRAMES + 2 * self.margin
+
+
+def positions(starts, view):
+    """int32 [segments, frames] of a View, also beyond the video; `starts` [segments] are the segments' own."""
+    return starts[:, tf.newaxis] + tf.range(-view.margin, SEGMENT_FRAMES + view.margin)
+
+
 def define_flags():
     """Flags that say which segments are left out."""
     flags.DEFINE_integer("skip_first_segments", 0, "With --segment_labels: leave out this many segments at the "
@@ -44,22 +62,26 @@ def skipped(args):
     return found
 
 
-def cut(videos, shift, skip=Skipped()):
+def cut(videos, shift, skip=Skipped(), view=View()):
     """Rolls a batch of padded videos along time, then cuts them into segments.
 
     Rolling by `shift` moves frame i to i + shift with wrap-around over the padded length; num_frames does not change.
-    Segments start at 0, 5, .. below num_frames. Those of `skip` are left out, counted in the rolled video.
+    Segments start at 0, 5, .. below num_frames. Those of `skip` are left out, counted in the rolled video. What a model
+    sees of a segment is seen in the rolled video, too.
 
     Args:
       videos: dict of `id` [batch] string, `frames` uint8 [batch, max_frames, features],
         `num_frames` int32 [batch] and `bytes` float32 [batch].
       shift: int32 scalar, in frames; may be negative.
       skip: Skipped. A video of no more segments than that has none.
+      view: View.
 
     Returns:
-      dict of `id` [segments] `VIDEOID:START`, `frames` uint8 [segments, 5, features],
-      `frame_valid` bool [segments, 5] (False where the source lies beyond the video),
-      `num_frames` int32 [segments] = min(5, num_frames - START) and `bytes`, unchanged.
+      dict of `id` [segments] `VIDEOID:START`, `frames` uint8 [segments, 5 and margins, features],
+      `frame_valid` bool [segments, 5 and margins] (False where the source lies beyond the video),
+      `num_frames` int32 [segments] = min(5, num_frames - START) and `bytes`, unchanged. If the View has a context,
+      also `context` uint8 [batch, frames, features], `context_valid` bool [batch, frames], and `video`
+      int32 [segments], the row of each segment's video.
     """
     frames, num_frames = videos["frames"], videos["num_frames"]
     max_frames = tf.shape(frames)[1]
@@ -68,17 +90,21 @@ def cut(videos, shift, skip=Skipped()):
     numbers = tf.range(tf.size(starts))[tf.newaxis, :]
     chosen = tf.cast(tf.where((numbers >= skip.first) & (numbers < num_segments[:, tf.newaxis] - skip.last)), tf.int32)
     video, start = chosen[:, 0], tf.gather(starts, chosen[:, 1])
-    position = start[:, tf.newaxis] + tf.range(SEGMENT_FRAMES)
-    source = tf.math.floormod(position - shift, max_frames)
-    length = tf.gather(num_frames, video)
     flat = tf.reshape(frames, [-1, frames.shape[-1]])
-    return {
-        "id": tf.strings.join([tf.gather(videos["id"], video), ":", tf.as_string(start)]),
-        "frames": tf.gather(flat, video[:, tf.newaxis] * max_frames + source),
-        "frame_valid": (position < max_frames) & (source < length[:, tf.newaxis]),
-        "num_frames": tf.minimum(SEGMENT_FRAMES, length - start),
-        "bytes": videos["bytes"],
-    }
+
+    def at(rows, position):
+        """Frames of the rolled videos `rows` [n] at [n, frames], and whether they are within a video."""
+        source = tf.math.floormod(position - shift, max_frames)
+        valid = (position >= 0) & (position < max_frames) & (source < tf.gather(num_frames, rows)[:, tf.newaxis])
+        return tf.gather(flat, rows[:, tf.newaxis] * max_frames + source), valid
+
+    found = {"id": tf.strings.join([tf.gather(videos["id"], video), ":", tf.as_string(start)]),
+             "num_frames": tf.minimum(SEGMENT_FRAMES, tf.gather(num_frames, video) - start), "bytes": videos["bytes"]}
+    found["frames"], found["frame_valid"] = at(video, positions(start, view))
+    if view.context:
+        found["context"], found["context_valid"] = at(tf.range(tf.size(num_frames)), view.context(num_frames))
+        found["video"] = video
+    return found
 
 
 def rated_classes(path, num_classes):

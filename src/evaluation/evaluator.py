@@ -42,12 +42,12 @@ class Evaluator(object):
             segment_labels, frame_indices = reader.segment_labels, forward.frame_picker(model, reader)
             with tf.device("/cpu:0"):
                 self._iterator = tf1.data.make_initializable_iterator(pipeline.evaluation_batches(
-                    reader, paths, batch_size, frame_indices, num_readers, passes.EVALUATION))
+                    reader, paths, batch_size, frame_indices, num_readers, passes.EVALUATION, view=forward.view(model)))
                 batch = self._iterator.get_next()
             labels = readers.dense_labels(batch)
             weights = readers.label_weights(batch) if segment_labels else None
-            predictions = forward.build(model, reader, reader.model_input_raw(batch), batch.get("num_frames"),
-                                        frames_sampled=frame_indices is not None)["predictions"]
+            predictions = forward.of_batch(model, reader, batch,
+                                           frames_sampled=frame_indices is not None)["predictions"]
             loss = label_loss.calculate_loss(predictions, labels, weights)
             if segment_labels:
                 predictions *= weights

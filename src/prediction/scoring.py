@@ -39,13 +39,13 @@ class Scorer(object):
                 if shifts is None:
                     batches = pipeline.video_batches(reader, reading, batch_size, frame_indices, num_readers)
                 else:
-                    batches = pipeline.segment_batches(reader, reading, shifts, batch_size, num_readers, skip)
+                    batches = pipeline.segment_batches(reader, reading, shifts, batch_size, num_readers, skip=skip,
+                                                       view=forward.view(model))
                 self._iterator = tf1.data.make_initializable_iterator(batches)
                 batch = self._iterator.get_next()
                 self._videos = reading.videos()
-            predictions = forward.build(
-                model, reader, reader.model_input_raw(batch), batch.get("num_frames"),
-                frames_sampled=frame_indices is not None, classes=classes)["predictions"]
+            predictions = forward.of_batch(model, reader, batch, frames_sampled=frame_indices is not None,
+                                           classes=classes)["predictions"]
             self._fetches = {"id": batch["id"], "scores": predictions, "bytes": batch["bytes"]}
             if shifts is not None:
                 self._fetches["shift"] = batch["shift"]

@@ -54,7 +54,7 @@ def slot_bytes(graph):
                if variable not in graph.model_variables and variable is not tf1.train.get_global_step())
 
 
-def print_table(found, model, batch_size, num_frames):
+def print_table(found, model, batch_size, num_frames, context_frames=0):
     """Prints a model's parameters by block, and the memory of a training step on one GPU.
 
     Args:
@@ -62,12 +62,14 @@ def print_table(found, model, batch_size, num_frames):
       model: its name.
       batch_size: examples of the step.
       num_frames: frames of an example; None at video level.
+      context_frames: of the context of each example, if the model has one.
     """
     print("%s: %s parameters" % (model, "{:,}".format(sum(found.blocks.values()))))
     for scope, parameters in found.blocks.items():
         print("  %-36s%13s" % (scope, "{:,}".format(parameters)))
-    print("memory of a training step, batch_size %d%s" % (
-        batch_size, ", %d frames each" % num_frames if num_frames else ""))
+    print("memory of a training step, batch_size %d%s%s" % (
+        batch_size, ", %d frames each" % num_frames if num_frames else "",
+        ", %d frames of context each, if no two are of one video" % context_frames if context_frames else ""))
     rows = [("weights", found.weights), ("gradients", found.gradients), ("optimizer's slots", found.slots),
             ("activations", found.activations), ("together", sum(found[1:]))]
     for name, size in rows:

@@ -85,8 +85,8 @@ def build(model, reader, next_batch, devices, objective, updates, frames_sampled
     for index, (device, (part, share)) in enumerate(zip(devices, shares)):
         with tf1.device(device), tf1.name_scope("tower_%d" % index):
             labels, weights = part.pop("dense_labels"), part.pop("label_weights", None)
-            result = forward.build(model, reader, reader.model_input_raw(part), part.get("num_frames"),
-                                   is_training=True, reuse=index > 0, frames_sampled=frames_sampled)
+            result = forward.of_batch(model, reader, part, is_training=True, reuse=index > 0,
+                                      frames_sampled=frames_sampled)
             if first is None:
                 # Moving averages are shared: one tower's updates are enough.
                 frozen = _frozen(updates.freeze)
@@ -148,9 +148,17 @@ def _shares(batch, num_towers, objective):
     parts = []
     for start, end in zip(ends, ends[1:]):
         chosen = tf.cond(start < end, lambda: tf.range(start, end), lambda: tf.zeros([1], tf.int32))
-        parts.append(({name: tf.gather(value, chosen) for name, value in whole.items()},
-                      tf.cast(end - start, tf.float32) / tf.cast(size, tf.float32)))
+        parts.append((_part(whole, chosen), tf.cast(end - start, tf.float32) / tf.cast(size, tf.float32)))
     return parts
+
+
+def _part(batch, chosen):
+    """The chosen examples of a batch, int32 [n], and the contexts that they need."""
+    part = {name: tf.gather(value, chosen) for name, value in batch.items() if not name.startswith("context")}
+    if "context" in batch:
+        videos, part["video"] = tf.unique(part["video"])
+        part.update((name, tf.gather(batch[name], videos)) for name in ("context", "context_valid"))
+    return part
 
 
 def _clipped_sums(tower_gradients, norm):

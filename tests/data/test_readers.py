@@ -8,6 +8,7 @@ import tensorflow as tf
 from src.common.errors import InputError
 from src.data import pipeline
 from src.data import readers
+from src.data import segments
 from tests import records
 
 # Start, class, score; a class that is rated again counts as the last time.
@@ -134,6 +135,48 @@ def test_a_segment_has_zero_frames_beyond_the_video_end(tmp_path, frames, seen):
     assert batch["num_frames"].tolist() == [5]
     np.testing.assert_allclose(batch["input"][0, :seen], dequantized(rgb, audio)[15:15 + seen], atol=1e-6)
     assert not batch["input"][0, seen:].any()
+
+
+def view(num_frames, seed=None):
+    return num_frames[:, tf.newaxis] * [0, 1] // 2 + [0, -1]  # the first frame, and that before the middle
+
+
+@pytest.mark.parametrize("batch_size", [2, 9])
+def test_rated_segments_have_margins_and_share_the_context_of_their_video(tmp_path, batch_size):
+    videos = {b"v%d" % length: records.random_frames(length, length) for length in (18, 10, 33)}
+    starts = {b"v18": [0, 10, 15], b"v10": [5], b"v33": [15, 5]}
+    path = records.write(tmp_path / "validate0000", [records.frame_level(
+        name, *videos[name], ratings=[(start, 7, 1) for start in starts[name]]) for name in videos])
+    reader = frame_reader(segment_labels=True)
+    batches = records.fetch(
+        pipeline.evaluation_batches(reader, [path], batch_size, None, 1, view=segments.View(3, view)),
+        lambda batch: dict(batch, input=reader.model_input_raw(batch), around=reader.context_raw(batch)))
+    names = []
+    for batch in batches:
+        assert len(batch["around"]) == len({name.split(b":")[0] for name in batch["id"]})
+        for name, frames, row in zip(batch["id"], batch["input"], batch["video"]):
+            video, start = name.split(b":")[0], int(name.split(b":")[1])
+            raw = dequantized(*videos[video])[:20]  # max_frames
+            with_zeros = np.pad(raw, [(3, 13), (0, 0)], "constant")
+            np.testing.assert_allclose(frames, with_zeros[start:start + 11], atol=1e-6)
+            np.testing.assert_allclose(batch["around"][row], raw[[0, len(raw) // 2 - 1]], atol=1e-6)
+            names.append(name)
+    assert names == [b"%s:%d" % (name, start) for name in videos for start in starts[name]]
+
+
+def test_a_training_batch_holds_few_contexts_as_segments_of_a_video_stay_together(tmp_path):
+    paths = records.write_shards(tmp_path, num_shards=2, videos=9, frames=20, rated=True)  # 4 segments per video
+    reader, orders = frame_reader(segment_labels=True), set()
+    for seed in 1, 2:
+        batches = records.fetch(pipeline.training_batches(reader, paths, 8, None, 2, 2, seed=seed,
+                                                          view=segments.View(0, view)))
+        assert [len(batch["id"]) for batch in batches] == [8] * 18
+        assert max(len(batch["context"]) for batch in batches) <= 3
+        names = [name for batch in batches for name in batch["id"].tolist()]
+        expected = sorted(b"v%03d:%d" % (video, start) for video in range(18) for start in (0, 5, 10, 15))
+        assert sorted(names[:72]) == sorted(names[72:]) == expected
+        orders |= {tuple(names[:72]), tuple(names[72:])}
+    assert len(orders) == 4
 
 
 def test_videos_without_ratings_give_no_segments(tmp_path):

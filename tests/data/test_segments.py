@@ -48,6 +48,43 @@ def test_segments_equal_those_of_the_rolled_video_at_every_shift(tmp_path, max_f
         assert found[key][2] == num_frames, key
 
 
+def seen_around(frames, max_frames, shift, margin, positions):
+    """{start: dequantized frames with margins} of the segments of the rolled video, and its frames at positions."""
+    num_frames = min(len(frames), max_frames)
+    padded = np.zeros((max_frames, frames.shape[1]))
+    padded[:num_frames] = frames[:num_frames] * (4 / 255) + 4 / 512 - 2
+    rolled = np.roll(padded, shift, axis=0)
+    with_zeros = np.pad(rolled, [(margin, margin + 4), (0, 0)], "constant")
+    return {start: with_zeros[start:start + 5 + 2 * margin] for start in range(0, num_frames, 5)}, rolled[positions]
+
+
+@pytest.mark.parametrize("margin", [0, 3, 9])
+@pytest.mark.parametrize("max_frames, lengths", [(300, [300, 297, 5, 1]), (12, [12, 11, 6, 3, 30])])
+def test_margins_and_context_are_those_of_the_rolled_video(tmp_path, max_frames, lengths, margin):
+    videos = [np.concatenate(records.random_frames(length, length, 24, 8), axis=1) for length in lengths]
+    path = records.write(tmp_path / "test0000", [
+        records.frame_level(b"v%d" % number, video[:, :24], video[:, 24:]) for number, video in enumerate(videos)])
+    reader = readers.create("rgb,audio", "24,8", frame_features=True, max_frames=max_frames)
+    view = segments.View(margin, lambda num_frames, seed=None: (num_frames[:, np.newaxis] - 1) * [0, 1, 1, 1] // [
+        1, 3, 2, 1])
+    contexts, found = set(), set()
+    for batch in records.fetch(pipeline.segment_batches(  # of two videos
+            reader, passes.Pass([path], reader.form), SHIFTS, 2 * max_frames // 5, 2, view=view),
+            lambda batch: dict(batch, input=reader.model_input_raw(batch), around=reader.context_raw(batch))):
+        assert len(batch["around"]) <= 2  # once per video
+        for name, frames, row in zip(batch["id"], batch["input"], batch["video"]):
+            number, start = (int(each) for each in name[1:].split(b":"))
+            last = min(lengths[number], max_frames) - 1
+            expected, around = seen_around(videos[number], max_frames, SHIFTS[batch["shift"]], margin,
+                                           [0, last // 3, last // 2, last])
+            np.testing.assert_allclose(frames, expected[start], atol=1e-6)
+            np.testing.assert_allclose(batch["around"][row], around, atol=1e-6)
+            found.add((batch["shift"], name))
+            contexts.add((batch["shift"], number))
+    assert len(found) == len(SHIFTS) * sum(-(-min(length, max_frames) // 5) for length in lengths)
+    assert len(contexts) == len(SHIFTS) * len(lengths)
+
+
 @pytest.mark.parametrize("skip", [(2, 0), (0, 1), (1, 2), (0, 59), (6, 2)])
 def test_the_first_and_last_segments_of_each_video_can_be_left_out(tmp_path, skip):
     lengths = [300, 296, 12, 3, 41, 40]
