@@ -12,6 +12,7 @@ if __name__ == "__main__":
     from src.common import startup
     startup.begin()  # before the modules below load
 
+import collections
 import functools
 import logging
 
@@ -49,6 +50,10 @@ from src.training import trainer
 tf1 = tf.compat.v1
 log = logging.getLogger("yt8m")
 
+# Flags of checkpoints that give a new run its weights, and the part of the model that takes them; "": all of it.
+INITIAL_WEIGHTS = collections.OrderedDict([("init_checkpoint", ""), ("init_context", "context"),
+                                           ("init_segment", "segment")])
+
 
 def define_flags():
     models.define_flags()
@@ -70,6 +75,10 @@ def define_flags():
     flags.DEFINE_string("init_checkpoint", "", "Checkpoint that gives a new run its initial weights, at step 0 and "
                         "with a fresh optimizer; of this project or of the original. Variables that it lacks or holds "
                         "in another shape, such as a head for other classes, are initialized as usual.")
+    flags.DEFINE_string("init_context", "", "As --init_checkpoint, but for the context encoder of ContextSegment: the "
+                        "folder of a trained model like this encoder, whose newest checkpoint gives its weights, or a "
+                        "checkpoint.")
+    flags.DEFINE_string("init_segment", "", "The same for the segment encoder.")
     flags.DEFINE_string("freeze", "", "Regular expression, such as tower/encoder/.*: variables whose whole names it "
                         "matches are not trained.")
     flags.DEFINE_integer("num_gpu", 1, "GPUs to use, at most those present; each takes a share of the batch.",
@@ -124,25 +133,39 @@ def named_checkpoint(args, flag):
     which = getattr(args, flag)
     if not which:
         return None
-    checkpoint = checkpoints.resolve(args.train_dir, which)
+    if flag in ("init_context", "init_segment"):
+        checkpoint = which if checkpoints.exists(which) else checkpoints.resolve(which, "latest")
+    else:
+        checkpoint = checkpoints.resolve(args.train_dir, which)
     if args.start_new_model and train_dir.holds(args.train_dir, checkpoint):
         raise InputError("--start_new_model would remove --%s=%s: leave out one of the two, or copy the checkpoint "
                          "out of --train_dir." % (flag, which))
     return checkpoint
 
 
-def find_start(args):
+def find_start(args, model):
     """The `train_dir.Start` of this training.
 
     Raises:
       InputError: the flags contradict each other, or name a checkpoint that does not exist.
     """
-    if args.checkpoint_file and args.init_checkpoint:
-        raise InputError("Give either --checkpoint_file, to continue a training, or --init_checkpoint, to begin one.")
+    given = [flag for flag in INITIAL_WEIGHTS if getattr(args, flag)]
+    has_context = forward.view(model).context is not None
+    if args.checkpoint_file and given:
+        raise InputError("Give either --checkpoint_file, to continue a training, or --%s, to begin one." % given[0])
+    if args.init_checkpoint and len(given) > 1:
+        raise InputError("--init_checkpoint gives weights to the whole model, and --%s to a part of it: give one of "
+                         "the two." % given[1])
+    if set(given) - {"init_checkpoint"} and not has_context:
+        raise InputError("--%s gives weights to an encoder of --model=ContextSegment: for --model=%s give "
+                         "--init_checkpoint." % (given[-1], args.model))
     named = named_checkpoint(args, "checkpoint_file")
     start = train_dir.start(args.train_dir, named, args.start_new_model)
     if named and start.checkpoint != named:
         log.info("%s exists, so training continues from it and not from %s", start.checkpoint, named)
+    if has_context and not (args.train_context or start.checkpoint or args.init_checkpoint or args.init_context):
+        raise InputError("The context encoder is not trained, and has no weights: give it those of a trained model by "
+                         "--init_context, or add --train_context.")
     return start
 
 
@@ -174,15 +197,16 @@ def prepare_folder(args, graph, model, reader, start, validation):
     """Prepares --train_dir, on the chief.
 
     Returns:
-      The initializer for --init_checkpoint, or None; the `trainer.AfterSave`.
+      The initializers for the flags of INITIAL_WEIGHTS; the `trainer.AfterSave`.
 
     Raises:
-      InputError: --init_checkpoint does not exist or does not fit, the folder holds another model, or another process
+      InputError: such a checkpoint does not exist or does not fit, the folder holds another model, or another process
         trains there.
     """
-    initialize = validate = None
-    if args.init_checkpoint and not start.checkpoint:
-        initialize = trainer.initializer(named_checkpoint(args, "init_checkpoint"), graph)
+    validate, initializers = None, []
+    if not start.checkpoint:
+        initializers = [trainer.initializer(named_checkpoint(args, flag), graph, part)
+                        for flag, part in INITIAL_WEIGHTS.items() if getattr(args, flag)]
     is_locked = train_dir.lock(args.train_dir)
     if args.start_new_model:
         train_dir.clear(args.train_dir)
@@ -199,7 +223,7 @@ def prepare_folder(args, graph, model, reader, start, validation):
         validate(first, checkpoints.step_of(first))
     footprint.log_disk(graph, args.train_dir, footprint.Plan(
         start.step, args.max_steps, args.export_model_steps, args.max_to_keep, args.export_saved_models))
-    return initialize, after_save
+    return initializers, after_save
 
 
 def make_objective(args):
@@ -242,7 +266,7 @@ def describe(args, task, model, reader, objective):
 
 def train(args, task, stop, model, reader, objective):
     """Trains; returns 128 + the number of the signal that stopped it, or None."""
-    paths, validation, start = training_paths(args), validation_data(args), find_start(args)
+    paths, validation, start = training_paths(args), validation_data(args), find_start(args, model)
     if task.is_chief:
         train_dir.check_usable(args.train_dir)
     pipeline.check_examples(reader, paths, args.num_readers)
@@ -259,11 +283,11 @@ def train(args, task, stop, model, reader, objective):
                 args.num_epochs or None, args.num_readers, seed=seed, view=forward.view(model, is_training=True)))
         graph = build_graph(args, task, batches.get_next, tower_devices,
                             model=model, reader=reader, objective=objective)
-        initialize = after_save = None
+        initializers = after_save = None
         if task.is_chief:
-            initialize, after_save = prepare_folder(args, graph, model, reader, start, validation)
+            initializers, after_save = prepare_folder(args, graph, model, reader, start, validation)
         log.info("training %s on %d shards, %d examples per step", args.model, len(paths), run.examples_per_step)
-        step = trainer.train(graph, run, task, stop, start, initialize=initialize, after_save=after_save)
+        step = trainer.train(graph, run, task, stop, start, initializers=initializers, after_save=after_save)
     if not task.is_chief:
         tf_cluster.wait_for_save(stop, args.train_dir, step)
     elif not stop.requested:

@@ -276,18 +276,24 @@ def _held(checkpoint):
         return reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
 
 
-def fitting(checkpoint, variables):
+def fitting(checkpoint, variables, scope=""):
     """Splits variables by whether a checkpoint holds them in their shape and type.
 
+    Args:
+      checkpoint: its path.
+      variables: the variables.
+      scope: the second part of their names, such as context/, which the names in the checkpoint lack; "": none.
+
     Returns:
-      List of those it holds, and an OrderedDict {variable: shape in the checkpoint, None if missing} of the others.
+      OrderedDicts: {name in the checkpoint: variable} of those it holds, and {variable: shape in the checkpoint, None
+      if missing} of the others.
     """
     shapes, types = _held(checkpoint)
-    found, others = [], collections.OrderedDict()
+    found, others = collections.OrderedDict(), collections.OrderedDict()
     for variable in variables:
-        name = variable.op.name
+        name = variable.op.name.replace("/" + scope, "/", 1)
         if shapes.get(name) == variable.shape.as_list() and types[name] == variable.dtype.base_dtype:
-            found.append(variable)
+            found[name] = variable
         else:
             others[variable] = shapes.get(name)
     return found, others

@@ -1,4 +1,5 @@
 """The training loop: sessions, checkpoints, progress; on one machine or in a cluster."""
+import collections
 import logging
 import threading
 import time
@@ -115,7 +116,7 @@ class Run(typing.NamedTuple):
     batch_metrics: typing.Callable = None  # function from NumPy (predictions, labels) to {name: value}, to be reported
 
 
-def train(graph, run, task, stop, start, initialize=None, after_save=None):
+def train(graph, run, task, stop, start, initializers=(), after_save=None):
     """Trains until max_steps, the end of the data, or a request to stop.
 
     Args:
@@ -124,7 +125,7 @@ def train(graph, run, task, stop, start, initialize=None, after_save=None):
       task: this process's tf_cluster.Task.
       stop: stopping.Stop.
       start: train_dir.Start.
-      initialize: what `initializer` returns, for a run that begins at step 0, or None.
+      initializers: list of what `initializer` returns, for a run that begins at step 0.
       after_save: called with (checkpoint, step) after each save, or None.
 
     Returns:
@@ -138,7 +139,7 @@ def train(graph, run, task, stop, start, initialize=None, after_save=None):
                  start.checkpoint, start.step, run.max_steps)
         return run.max_steps
     saver = tf1.train.Saver(max_to_keep=0)
-    session_creator = _session_creator(graph, saver, run, task, start, initialize)
+    session_creator = _session_creator(graph, saver, run, task, start, initializers)
     saving = _CheckpointHook(saver, run, graph, after_save or (lambda *_: None))
     report = _Report(graph, run, start.step, run.train_dir if task.is_chief else None)
     step = start.step
@@ -153,7 +154,7 @@ def train(graph, run, task, stop, start, initialize=None, after_save=None):
     return step if run.max_steps is None else min(step, run.max_steps)
 
 
-def _session_creator(graph, saver, run, task, start, initialize):
+def _session_creator(graph, saver, run, task, start, initializers):
     """Creates sessions that begin at the newest checkpoint, or at `start`, or with fresh variables."""
     config = run.config or sessions.config()
     if task.cluster_spec:
@@ -170,8 +171,9 @@ def _session_creator(graph, saver, run, task, start, initialize):
         if newest:
             checkpoints.restore(session, first_saver if newest == start.checkpoint else saver, newest)
             log.info("continues from %s", newest)
-        elif initialize:
-            initialize(session)
+        else:
+            for initialize in initializers:
+                initialize(session)
 
     return tf1.train.ChiefSessionCreator(tf1.train.Scaffold(init_fn=restore, saver=saver), task.target, config)
 
@@ -187,25 +189,38 @@ def _variables_of(checkpoint, graph):
     return found
 
 
-def initializer(checkpoint, graph):
+def initializer(checkpoint, graph, part=""):
     """Function that restores the weights of a checkpoint in the session of a new run, as far as they fit.
 
-    A line says which variables begin afresh.
+    Lines say which variables begin as there and which begin afresh.
+
+    Args:
+      checkpoint: its path.
+      graph: towers.TrainGraph.
+      part: context or segment, the encoder of ContextSegment that takes the weights of a model of its own; "": the
+        whole model.
 
     Raises:
       InputError: no variable fits, or one that does not fit is frozen.
     """
-    found, others = checkpoints.fitting(checkpoint, graph.model_variables)
+    scope, whose = (part + "/", "the %s encoder's" % part) if part else ("", "the model's")
+    variables = [each for each in graph.model_variables if each.op.name.split("/", 1)[1].startswith(scope)]
+    found, others = checkpoints.fitting(checkpoint, variables, scope)
     if not found:
-        raise InputError("%s holds none of the model's %d variables such as %s in the model's shape: check --model and "
-                         "its flags, or leave out --init_checkpoint."
-                         % (checkpoint, len(others), graph.model_variables[0].op.name))
+        raise InputError("%s holds none of %s %d variables such as %s in the model's shape: check --%s and its flags, "
+                         "or leave out --init_%s." % (checkpoint, whose, len(others), variables[0].op.name,
+                                                      part + "_encoder" if part else "model", part or "checkpoint"))
     trained = {variable for _, variable in graph.gradients}
     for variable in others:
         if variable in tf1.trainable_variables() and variable not in trained:
-            raise InputError("--freeze keeps %s as it is, but %s does not hold it in the model's shape: freeze less."
-                             % (variable.op.name, checkpoint))
-    log.info("%d of the model's %d variables begin as in %s", len(found), len(found) + len(others), checkpoint)
+            told = ("The context encoder keeps %s as it is, but %s does not hold it in the model's shape: check "
+                    "--context_encoder and its flags, or add --train_context." if part == "context" else
+                    "--freeze keeps %s as it is, but %s does not hold it in the model's shape: freeze less.")
+            raise InputError(told % (variable.op.name, checkpoint))
+    log.info("%d of %s %d variables begin as in %s", len(found), whose, len(variables), checkpoint)
+    if part:
+        blocks = collections.Counter("/".join(name.split("/")[1:3]) for name in found)
+        log.info("it takes %s", ", ".join("%s (%d)" % block for block in blocks.items()))
     if others:
         log.info("the others begin afresh: %s", ", ".join(
             "%s %s (%s there)" % (variable.op.name, variable.shape.as_list(), "missing" if there is None else there)

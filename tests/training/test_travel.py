@@ -115,7 +115,7 @@ def train_here(folder, max_steps, start_from=None, init_from=None):
     with tf.Graph().as_default():
         graph = train_graph(model, ConstantReader())
         trainer.train(graph, trainer.Run(folder, BATCH, 1000, max_steps), tf_cluster.Task(None), stopping.Stop(),
-                      train_dir.start(folder, start_from), init_from and trainer.initializer(init_from, graph))
+                      train_dir.start(folder, start_from), [trainer.initializer(init_from, graph)] if init_from else [])
     return checkpoints.path(folder, max_steps)
 
 
