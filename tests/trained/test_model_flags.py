@@ -22,6 +22,8 @@ def parse(*arguments):
     parsed, defaults = flags.FlagValues(), dict(DEFAULTS, frame_features=name != "LogisticModel")
     for name in models.names():
         defaults.update(models.create(name).hparams)
+    for encoder in ("MixNeXtVLAD", "GatedNetVLAD"):  # whose hyperparameters ContextSegment has, too
+        defaults.update(models.create("ContextSegment", context_encoder=encoder, segment_encoder=encoder).hparams)
     for name, default in defaults.items():
         DEFINE[type(default)](name, default, "", flag_values=parsed)
     parsed(["program"] + list(arguments))
@@ -112,12 +114,15 @@ def test_features_are_identified_by_name(tmp_path):
         model_flags.record, tmp_path, "--feature_names=rgb,audio", "--feature_sizes=128,1024")
 
 
-def test_the_path_of_a_configuration_file_may_change(tmp_path):
+@pytest.mark.parametrize("model, name", [
+    ("Bert", "bert_config_file"), ("ContextSegment", "context_bert_config_file"),
+    ("ContextSegment", "segment_bert_config_file")])
+def test_the_path_of_a_configuration_file_may_change(tmp_path, model, name):
     other = shutil.copy(files.beside_project("bert_config.json"), str(tmp_path / "other.json"))
-    record(tmp_path, "--model=Bert", "--bert_config_file=bert_config.json")
-    record(tmp_path, "--model=Bert", "--bert_config_file=" + other)
-    for arguments, expected in ([], "bert_config.json"), (["--bert_config_file=" + other], other):
-        assert model_flags.adopt(str(tmp_path), parse(*arguments))["bert_config_file"] == expected
+    record(tmp_path, "--model=" + model, "--%s=bert_config.json" % name)
+    record(tmp_path, "--model=" + model, "--%s=%s" % (name, other))
+    for arguments, expected in ([], "bert_config.json"), (["--%s=%s" % (name, other)], other):
+        assert model_flags.adopt(str(tmp_path), parse(*arguments))[name] == expected
 
 
 def test_the_flags_of_a_training_that_saved_no_checkpoint_are_replaced(tmp_path):

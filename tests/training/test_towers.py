@@ -79,6 +79,55 @@ def test_towers_train_like_one_with_the_whole_batch(num_towers, batch_size, mask
     np.testing.assert_allclose(several_losses, one_losses, rtol=1e-5)
 
 
+class ContextReader(object):
+    """Returns the same batch of segments of random frames, and of the contexts of their videos."""
+
+    num_classes = LABELS.shape[1]
+
+    def __init__(self, video):
+        self._video = video
+
+    def next_batch(self):
+        random, num_segments = np.random.RandomState(1), len(self._video)
+        listed = np.argwhere(LABELS[:num_segments])
+        return {"frames": tf.constant(random.randn(num_segments, 5, 6).astype("f4")),
+                "context": tf.constant(random.randn(3, 4, 6).astype("f4")), "context_valid": tf.ones([3, 4], tf.bool),
+                "video": tf.constant(self._video), "labels": tf.SparseTensor(
+                    listed, np.ones(len(listed), "f4"), [num_segments, self.num_classes])}
+
+    def model_input_raw(self, batch):
+        return batch["frames"]
+
+    def context_raw(self, batch):
+        return batch["context"]
+
+
+class MeansModel(object):
+    """Logistic regression over the means of a segment and of its context."""
+
+    def create_model(self, model_input, vocab_size, context, video, **unused):
+        around = tf.gather(tf.reduce_mean(context, axis=1), video)
+        both = tf.concat([tf.reduce_mean(model_input, axis=1), around], axis=1)
+        return {"predictions": tf.nn.sigmoid(tf.matmul(both, tf1.get_variable("weights", [12, vocab_size])))}
+
+
+@pytest.mark.parametrize("num_towers, video", [(2, [0, 0, 1, 1, 2]), (3, [2, 0, 2, 0, 1, 2, 2]), (4, [1, 2])])
+def test_each_tower_gets_the_contexts_of_its_segments(num_towers, video):
+    def weights_after(num_towers):
+        reader = ContextReader(video)
+        with tf.Graph().as_default(), tf1.Session() as session:
+            checkpoints.create_global_step()
+            graph = towers.build(MeansModel(), reader, reader.next_batch, ["/cpu:0"] * num_towers, losses.Objective(
+                losses.create("CrossEntropyLoss"), 0.0), towers.Updates(
+                    lambda step: (tf1.train.GradientDescentOptimizer(1.0), None)))
+            session.run(tf1.global_variables_initializer())
+            assign(session, {graph.model_variables[0]: np.random.RandomState(2).randn(12, 4)})
+            session.run(graph.train_op)
+            return session.run(graph.model_variables[0])
+
+    np.testing.assert_allclose(weights_after(num_towers), weights_after(1), rtol=1e-4)
+
+
 def test_each_variables_gradient_is_clipped_to_the_norm():
     start, free, _ = train()
     _, clipped, _ = train(clip=.3)
