@@ -205,8 +205,12 @@ def prepare_folder(args, graph, model, reader, start, validation):
     """
     validate, initializers = None, []
     if not start.checkpoint:
-        initializers = [trainer.initializer(named_checkpoint(args, flag), graph, part)
-                        for flag, part in INITIAL_WEIGHTS.items() if getattr(args, flag)]
+        for flag, part in INITIAL_WEIGHTS.items():
+            checkpoint = named_checkpoint(args, flag)
+            if checkpoint and part:
+                model_flags.check_encoder(checkpoint, part, model_flags.from_flags(args))
+            if checkpoint:
+                initializers.append(trainer.initializer(checkpoint, graph, part))
     is_locked = train_dir.lock(args.train_dir)
     if args.start_new_model:
         train_dir.clear(args.train_dir)

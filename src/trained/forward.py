@@ -45,7 +45,7 @@ def build(model, reader, model_input_raw, num_frames, is_training=False, reuse=F
 def frame_picker(model, reader, is_training=False):
     """The function of frame counts and, if it is random, a seed, that tells a reader which frames to decode; None: all.
 
-    At video level there are none. What is seen of segments says `view`.
+    At video level there are none. `view` says what is seen of segments.
 
     Raises:
       InputError: the model sees segments only.

@@ -19,6 +19,8 @@ _LISTS = {"feature_names", "feature_sizes"}  # blanks in them do not matter
 # May differ between machines; checkpoints show whether the file fits.
 _PATHS = {name for name in models.hparam_names() if name.endswith("bert_config_file")}
 
+_CHOSEN_ANEW = _PATHS | {"bert_dropout_prob", "drop_rate", "pooling_strategy"}  # may differ from an encoder's own model
+
 
 def path(train_dir):
     return os.path.join(train_dir, "model_flags.json")
@@ -103,6 +105,31 @@ def absolute(values):
     """Recorded flags with absolute paths of files on this machine, so that other folders' processes find them."""
     return {name: files.absolute(value) if name in _PATHS and files.exists(value) else value
             for name, value in values.items()}
+
+
+def check_encoder(checkpoint, part, values):
+    """Checks that an encoder has the hyperparameters of the model whose weights it takes, if they are recorded there.
+
+    Dropout and pooling may differ.
+
+    Args:
+      checkpoint: of the other model.
+      part: context or segment, the prefix of the encoder's flags.
+      values: what `from_flags` returns for the model with the encoder.
+
+    Raises:
+      InputError: they differ.
+    """
+    if not files.exists(path(os.path.dirname(checkpoint))):
+        return
+    recorded = dict(read(os.path.dirname(checkpoint)))
+    pairs = [("model", "%s_encoder" % part, models.canonical(recorded["model"]))]
+    pairs += [(name, "%s_%s" % (part, name), value) for name, value in sorted(recorded.items())
+              if name not in _CHOSEN_ANEW]
+    for name, ours, value in pairs:
+        if ours in values and values[ours] != value:
+            raise InputError("--init_%s=%s holds a model with --%s=%s, and the %s encoder has --%s=%s: give the same."
+                             % (part, checkpoint, name, text.shown(value), part, ours, values[ours]))
 
 
 def create_reader(values, segment_labels=False, max_frames=forms.MAX_FRAMES):

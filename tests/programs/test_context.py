@@ -3,6 +3,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -50,6 +51,16 @@ def encoder(data, config, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def bare(encoder, tmp_path_factory):
+    """The checkpoint of `encoder` alone, in another folder, as of the original code."""
+    folder = str(tmp_path_factory.mktemp("bare"))
+    for name in os.listdir(encoder):
+        if name.startswith("model.ckpt-2"):
+            shutil.copy(os.path.join(encoder, name), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
 def flags(data, config):
     """Flags of the model, and of its training on the rated segments outside the holdout."""
     return dict(TRAINING, model="ContextSegment", context_frames=CONTEXT_FRAMES, segment_margin=MARGIN, head_units=8,
@@ -59,10 +70,10 @@ def flags(data, config):
 
 
 @pytest.fixture(scope="module")
-def trained(encoder, flags, tmp_path_factory):
+def trained(encoder, bare, flags, tmp_path_factory):
     """(train_dir of a model whose encoders began as `encoder`, what its training said)."""
     folder = str(tmp_path_factory.mktemp("trained") / "model")
-    said = runner.succeed("train", train_dir=folder, init_context=encoder, init_segment=encoder + "/model.ckpt-2",
+    said = runner.succeed("train", train_dir=folder, init_context=encoder, init_segment=bare + "/model.ckpt-2",
                           max_steps=4, **flags)
     return folder, said
 
@@ -82,10 +93,9 @@ def variables(checkpoint):
 # Training.
 
 
-def test_the_encoders_begin_with_the_weights_of_trained_models_and_the_head_afresh(trained, encoder):
-    taken = "%d of the %s encoder's %d variables begin as in " + encoder + "/model.ckpt-2\n"
-    for part in "context", "segment":
-        assert taken % (16, part, 16) in trained[1]
+def test_the_encoders_begin_with_the_weights_of_trained_models_and_the_head_afresh(trained, encoder, bare):
+    for part, folder in ("context", encoder), ("segment", bare):
+        assert "16 of the %s encoder's 16 variables begin as in %s/model.ckpt-2\n" % (part, folder) in trained[1]
     assert "it takes encoder/layer_0 (16)\n" in trained[1]
     assert "the others begin afresh" not in trained[1]  # all variables of the encoders were there
 
@@ -107,6 +117,25 @@ def test_a_training_of_the_whole_model_continues_without_the_encoders_folders(tr
     said = runner.succeed("train", train_dir=tmp_path / "new", max_steps=6, train_context=False,
                           checkpoint_file=trained[0] + "/model.ckpt-4", rate_factor="tower/segment/.*=0.5", **flags)
     assert os.path.exists(str(tmp_path / "new" / "model.ckpt-6.index")), said
+
+
+def test_a_seed_repeats_a_training_to_the_last_bit(trained, encoder, flags, tmp_path):
+    runner.succeed("train", train_dir=tmp_path / "new", init_context=encoder, init_segment=encoder, max_steps=4,
+                   **flags)
+    first, again = variables(trained[0] + "/model.ckpt-4"), variables(str(tmp_path / "new" / "model.ckpt-4"))
+    assert set(first) == set(again)
+    for name in first:
+        np.testing.assert_array_equal(first[name], again[name], err_msg=name)
+
+
+def test_an_encoder_of_another_depth_takes_what_fits_and_says_what_begins_afresh(bare, encoder, flags, tmp_path):
+    said = runner.succeed("train", train_dir=tmp_path / "new", init_context=encoder, init_segment=bare, max_steps=1,
+                          **dict(flags, segment_bert_hidden_layer=2))
+    assert "16 of the segment encoder's 32 variables begin as in %s/model.ckpt-2\n" % bare in said
+    assert "it takes encoder/layer_0 (16)\n" in said
+    afresh = re.search("the others begin afresh: (.*)\n", said).group(1).split("), ")
+    assert len(afresh) == 16
+    assert afresh[0] == "tower/segment/encoder/layer_1/attention/self/query/kernel [8, 8] (missing there"
 
 
 def test_the_context_encoder_trains_on_demand(flags, encoder, tmp_path):
@@ -229,17 +258,24 @@ WHOLE = "--model=ContextSegment sees segments and what is around them, not whole
     (dict(model="Bert"), "--init_context gives weights to an encoder of --model=ContextSegment: for --model=Bert give "
                          "--init_checkpoint."),
     (dict(context_encoder="NeXtVLAD", context_groups=2),
-     "{encoder}/model.ckpt-2 holds none of the context encoder's "),
-    (dict(context_bert_hidden_layer=2), "The context encoder keeps tower/context/encoder/layer_1/"),
+     "--init_context={encoder}/model.ckpt-2 holds a model with --model=Bert, and the context encoder has "
+     "--context_encoder=NeXtVLAD: give the same."),
+    (dict(context_bert_attention_heads=4),
+     "holds a model with --bert_attention_heads=2, and the context encoder has --context_bert_attention_heads=4: "),
+    (dict(context_encoder="NeXtVLAD", context_groups=2, init_context="{bare}/model.ckpt-2"),
+     "{bare}/model.ckpt-2 holds none of the context encoder's "),
+    (dict(context_bert_hidden_layer=2, init_context="{bare}"),
+     "The context encoder keeps tower/context/encoder/layer_1/"),
+    (dict(feature_names="rgb", feature_sizes="6"), "The context encoder keeps tower/context/encoder/layer_0/"),
     (dict(context_encoder="MoeModel"), "--context_encoder=MoeModel is unknown: choose one of Bert, "),
     (dict(context_bert_attention_heads=3), "--context_bert_attention_heads=3 does not divide the width 8 "),
     (dict(rate_factor="tower/context/.*=0.5"), "--rate_factor=tower/context/.*=0.5 matches the whole name of none of "),
     (dict(video_bert_hidden_layer=2), "Unknown command line flag 'video_bert_hidden_layer'")],
     ids=["whole_videos", "no_weights", "no_folder", "two_sources", "to_continue", "other_model", "other_encoder",
-         "more_layers", "no_encoder", "heads", "rate_factor", "prefix"])
-def test_what_cannot_train_is_explained(flags, encoder, tmp_path, changed, told):
+         "other_heads", "no_variables", "more_layers", "other_width", "no_encoder", "heads", "rate_factor", "prefix"])
+def test_what_cannot_train_is_explained(flags, encoder, bare, tmp_path, changed, told):
     def filled(value):
-        return value.format(encoder=encoder, folder=tmp_path) if isinstance(value, str) else value
+        return value.format(encoder=encoder, bare=bare, folder=tmp_path) if isinstance(value, str) else value
 
     changed = {name: filled(value) for name, value in changed.items()}
     given = dict(flags, init_context=encoder, train_dir=tmp_path / "new", max_steps=2)
