@@ -41,18 +41,18 @@ RUNS, VIDEOS, BATCH = 3, 256, 480
 MODEL = dict(model="Bert", bert_hidden_layer=2, bert_attention_heads=12, pooling_strategy="mean")
 
 
-def make_job(folder, videos):
-    """A Job on new records, with a checkpoint of random weights."""
+def make_job(folder, videos, model):
+    """A Job on new records, with a checkpoint of random weights; `model` is a dict like MODEL."""
     paths = records.write_shards(folder, num_shards=max(videos // 2, 1), videos=2, frames=300)
-    hparams = {name: value for name, value in MODEL.items() if name != "model"}
-    values = dict(models.create(MODEL["model"], **hparams).hparams, model=MODEL["model"], frame_features=True,
+    hparams = {name: value for name, value in model.items() if name != "model"}
+    values = dict(models.create(model["model"], **hparams).hparams, model=model["model"], frame_features=True,
                   feature_names="rgb,audio", feature_sizes="1024,128", label_loss="CrossEntropyLoss",
                   num_classes=records.NUM_CLASSES)
     classes = np.array(segments.read_label_ids("segment_label_ids.csv"))
     job = predictions.Job(
         paths, os.path.join(folder, "model"), values, predictions.Reading(300, BATCH, 8), shifts=[0], classes=classes,
         output=predictions.Output(True, 1000, 100000, None), options=sessions.PLAIN)
-    scorer = Scorer(models.create(MODEL["model"], **hparams), model_flags.create_reader(values), BATCH, 8, shifts=[0],
+    scorer = Scorer(models.create(model["model"], **hparams), model_flags.create_reader(values), BATCH, 8, shifts=[0],
                     classes=classes)
     with scorer.variables[0].graph.as_default(), tf1.Session() as session:
         session.run(tf1.global_variables_initializer())
@@ -95,7 +95,7 @@ def main():
     logging.getLogger("yt8m").setLevel(logging.ERROR)
     rates = {name: [] for name in ("all classes", "forward pass", "inference.py", "1 worker", "2 workers")}
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        job = make_job(folder, videos)
+        job = make_job(folder, videos, MODEL)
         output, num_segments = os.path.join(folder, "out.csv"), videos * 300 // segments.SEGMENT_FRAMES
         every, rated = (stack.enter_context(forward_pass(classes)) for classes in (None, job.classes))
         scorer = stack.enter_context(contextlib.closing(predictions.open_scorer(job)))
