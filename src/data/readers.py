@@ -192,7 +192,7 @@ class YT8MFrameFeatureReader(object):
           classes, also zeros), `bytes`, and with `video_classes` these, sparse [classes]: 1 for the labels of the
           segment's video and for all classes that are rated in it. If the View has a context, also the id `video` of
           the segment's video and the frames `context`, uint8 [frames, bytes], packed; segments of a video follow each
-          other and have the same.
+          other and have the same one, which each of them holds until `batches`.
         """
         def parse(record):
             group = (self.parse_segments(record, reading, view) if self.segment_labels else
@@ -202,8 +202,7 @@ class YT8MFrameFeatureReader(object):
         return parsing.in_groups(records, self.form, parse)
 
     def batches(self, examples, batch_size):
-        """Batches of the Dataset that `examples` returns; of contexts, one per video, as `segments.cut` returns them.
-        """
+        """Batches of the Dataset that `examples` returns, with one context per video, as of `segments.cut`."""
         def complete(batch):
             frame_bytes = sum(self.feature_sizes)
             batch = dict(batch, frames=unpacked(batch["frames"], frame_bytes))
@@ -327,14 +326,14 @@ class YT8MFrameFeatureReader(object):
         Args:
           context_frames: of the context of each example, of a video of its own; 0: no contexts.
         """
-        placeholder = tf.compat.v1.placeholder
-        batch = {"num_frames": placeholder(tf.int32, [batch_size])}
-        for name, frames in [("frame", num_frames)] + [("context", context_frames)] * bool(context_frames):
-            batch["frames" if name == "frame" else name] = placeholder(
-                tf.uint8, [batch_size, frames, sum(self.feature_sizes)])
-            batch[name + "_valid"] = placeholder(tf.bool, [batch_size, frames])
+        placeholder, frame_bytes = tf.compat.v1.placeholder, sum(self.feature_sizes)
+        batch = {"frames": placeholder(tf.uint8, [batch_size, num_frames, frame_bytes]),
+                 "frame_valid": placeholder(tf.bool, [batch_size, num_frames]),
+                 "num_frames": placeholder(tf.int32, [batch_size])}
         if context_frames:
-            batch["video"] = placeholder(tf.int32, [batch_size])
+            batch.update(context=placeholder(tf.uint8, [batch_size, context_frames, frame_bytes]),
+                         context_valid=placeholder(tf.bool, [batch_size, context_frames]),
+                         video=placeholder(tf.int32, [batch_size]))
         for name in ["labels"] + ["video_classes"] * self._video_classes:
             batch[name] = tf.compat.v1.sparse_placeholder(tf.float32, [batch_size, self.num_classes])
         return batch

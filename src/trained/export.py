@@ -83,8 +83,9 @@ def _of_features(model, reader):
         inputs["num_frames"] = tf1.placeholder(tf.int32, [None], "num_frames")
     predictions = forward.build(model, reader, raw, inputs.get("num_frames"), reuse=tf1.AUTO_REUSE, **around)
     name = "_and_".join(reader.feature_names)
-    inputs.update({name: raw}, **{{"context_raw": "context_" + name}.get(key, key): each
-                                  for key, each in around.items()})
+    inputs[name] = raw
+    if around:
+        inputs.update({"context_" + name: around["context_raw"], "video": around["video"]})
     return _signature(inputs, {"predictions": predictions["predictions"]})
 
 

@@ -122,7 +122,7 @@ def check_encoder(checkpoint, part, values):
     """
     if not files.exists(path(os.path.dirname(checkpoint))):
         return
-    recorded = dict(read(os.path.dirname(checkpoint)))
+    recorded = read(os.path.dirname(checkpoint))
     pairs = [("model", "%s_encoder" % part, models.canonical(recorded["model"]))]
     pairs += [(name, "%s_%s" % (part, name), value) for name, value in sorted(recorded.items())
               if name not in _CHOSEN_ANEW]
