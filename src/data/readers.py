@@ -191,25 +191,27 @@ class YT8MFrameFeatureReader(object):
           `frame_valid` bool [frames], `num_frames` int32, `labels` sparse [classes] (of segments: the scores of rated
           classes, also zeros), `bytes`, and with `video_classes` these, sparse [classes]: 1 for the labels of the
           segment's video and for all classes that are rated in it. If the View has a context, also the id `video` of
-          the segment's video and the frames `context`, uint8 [frames, bytes], packed; segments of a video follow each
-          other and have the same one, which each of them holds until `batches`.
+          the segment's video and `context`, string [features], whose bytes are those of its frames; segments of a video
+          follow each other and have the same one.
         """
         def parse(record):
             group = (self.parse_segments(record, reading, view) if self.segment_labels else
                      self.parse_videos(record, frame_indices, reading))
-            return dict(group, **{name: packed(group[name]) for name in ("frames", "context") if name in group})
+            return dict(group, frames=packed(group["frames"]))
 
         return parsing.in_groups(records, self.form, parse)
 
     def batches(self, examples, batch_size):
         """Batches of the Dataset that `examples` returns, with one context per video, as of `segments.cut`."""
         def complete(batch):
-            frame_bytes = sum(self.feature_sizes)
-            batch = dict(batch, frames=unpacked(batch["frames"], frame_bytes))
+            batch = dict(batch, frames=unpacked(batch["frames"], sum(self.feature_sizes)))
             if "context" in batch:
                 videos, batch["video"] = tf.unique(batch["video"])
                 first = tf.math.unsorted_segment_min(tf.range(tf.size(batch["video"])), batch["video"], tf.size(videos))
-                batch["context"] = unpacked(tf.gather(batch["context"], first), frame_bytes)
+                of_features = tf.unstack(tf.gather(batch["context"], first), len(self.feature_sizes), axis=1)
+                batch["context"] = tf.concat([
+                    tf.reshape(tf.io.decode_raw(each, tf.uint8), [tf.size(videos), -1, size])
+                    for each, size in zip(of_features, self.feature_sizes)], axis=2)
                 batch["context_valid"] = tf.ones(tf.shape(batch["context"])[:2], tf.bool)
             return batch
 
@@ -261,8 +263,10 @@ class YT8MFrameFeatureReader(object):
         if self._video_classes:
             found["video_classes"] = self._video_classes_of(rows, context["labels"], ratings)
         if view.context:
-            of_videos = self._frames_at(strings, tf.range(tf.size(num_frames)),
-                                        view.context(num_frames, reading.seed(record)))
+            around = view.context(num_frames, reading.seed(record))
+            # Joined, as one string of many bytes passes through datasets faster than many, or than numbers.
+            of_videos = tf.stack([tf.strings.reduce_join(tf.gather(each, around, batch_dims=1), axis=1)
+                                  for each in strings], axis=1)
             found["video"], found["context"] = tf.gather(context["id"].values, rows), tf.gather(of_videos, rows)
         return found
 
