@@ -41,7 +41,7 @@ log = logging.getLogger("yt8m")
 
 MARK = "synthetic.json"  # in the output folder
 RECORDED = ["naming", "seed", "num_train_shards", "num_validate_shards", "num_test_shards",
-            "videos_per_shard", "num_classes", "min_frames", "max_frames"]
+            "videos_per_shard", "num_classes", "min_frames", "max_frames", "context"]
 MIN_FRAMES = synthetic.RATED_SEGMENTS * segments.SEGMENT_FRAMES  # enough segments to rate
 
 
@@ -62,6 +62,8 @@ def define_flags():
     flags.DEFINE_integer("num_classes", 20, "Classes that occur.", lower_bound=synthetic.MIN_LABELS)
     flags.DEFINE_integer("min_frames", 120, "Frames of the shortest videos.", lower_bound=MIN_FRAMES)
     flags.DEFINE_integer("max_frames", 300, "Frames of the longest videos.", upper_bound=300)
+    flags.DEFINE_bool("context", False, "Make the classes twins in pairs: both look the same in a segment, and only other "
+                      "frames of the video tell which of the two it is.")
     flags.DEFINE_string("segment_label_ids_file", segments.LABEL_IDS, "The classes rated at segment level; the classes "
                         "that occur are drawn from them. Empty: the classes 0 to num_classes - 1, not YouTube-8M's.")
 
@@ -184,7 +186,7 @@ def main(args):
     rated_classes = checked_classes(args)
     planned = planned_shards(args)
     claim(args.output_dir, planned, {name: getattr(args, name) for name in RECORDED})
-    world = synthetic.create_world(rated_classes, args.num_classes, args.seed)
+    world = synthetic.create_world(rated_classes, args.num_classes, args.seed, args.context)
     videos = write_records(planned, world, args)
     write_vocabulary(os.path.join(args.output_dir, vocabulary.DEFAULT), world, videos[synthetic.PARTITIONS[0]])
     write_baselines(args.output_dir, sum((videos[partition] for partition in videos if partition.ratings), []),

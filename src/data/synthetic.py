@@ -5,6 +5,10 @@ end at any second, and never all the time. While a class is active, its prototyp
 added to the frames, clearly at some seconds and faintly at others. A second direction, its context, is added to all
 frames of the video alike. Video labels are learnt most easily from the contexts, which do not depend on time; to find
 the segments, a model must recognise the prototypes.
+
+In a world of twins, two classes have the same prototype, a video shows one of the two, and its context is in the frames
+in which no class is active. Then only these frames tell twins apart, and no model of a segment alone can. Half of the
+rated classes are the twin that the video does not show.
 """
 import os
 import string
@@ -26,6 +30,7 @@ SHORTEST_STRETCH = 15  # seconds that a class is active, or absent
 LONGEST_RUN, LONGEST_GAP = 60, 90  # seconds that it is active, and absent
 RATED_SEGMENTS = 5  # of a video, for one class
 TWO_CLASSES_RATED = 0.1  # share of the videos
+TWIN_RATED = 0.5  # share of the rated classes that are the absent twin
 
 # Standard deviations per feature, in dequantized units, where a feature spans -2..2. With them a small model that is
 # fine-tuned on some hundred videos does well, but not perfectly: about 0.85 mAP, against 0.75 after training on video
@@ -73,6 +78,7 @@ class World(typing.NamedTuple):
     themes: list  # of arrays of indices into the classes
     prototypes: np.ndarray  # float32 [classes, FRAME_BYTES]
     contexts: np.ndarray  # float32 [classes, FRAME_BYTES]
+    twins: bool = False  # whether the 1st and the 2nd class of each theme are twins, the 3rd and the 4th, and so on
 
 
 class Video(typing.NamedTuple):
@@ -80,6 +86,7 @@ class Video(typing.NamedTuple):
     labels: np.ndarray  # int64 [labels], ascending
     active: np.ndarray  # bool [frames, labels], when each class is to be seen
     frames: np.ndarray  # uint8 [frames, FRAME_BYTES]
+    twins: np.ndarray = None  # int64 [labels], their twins, or they themselves where there is none
 
 
 def generator(seed, *key):
@@ -87,19 +94,23 @@ def generator(seed, *key):
     return np.random.default_rng([seed] + list(key))
 
 
-def create_world(rated_classes, num_classes, seed):
+def create_world(rated_classes, num_classes, seed, twins=False):
     """The World of a seed.
 
     Args:
       rated_classes: the classes rated at segment level; `num_classes` of them are drawn at random.
       num_classes: at least MIN_LABELS.
+      twins: whether classes are twins.
     """
     rng = generator(seed, len(PARTITIONS) + 1)
     classes = np.sort(rng.choice(rated_classes, num_classes, replace=False))
     themes = [np.sort(theme) for theme in
               np.array_split(rng.permutation(num_classes), -(-num_classes // THEME_CLASSES))]
     prototypes, contexts = rng.standard_normal([2, num_classes, FRAME_BYTES], np.float32)
-    return World(classes, themes, PROTOTYPE * prototypes, CONTEXT * contexts)
+    if twins:
+        for theme in themes:
+            prototypes[theme[1::2]] = prototypes[theme[:-1:2]]
+    return World(classes, themes, PROTOTYPE * prototypes, CONTEXT * contexts, twins)
 
 
 def titles(world):
@@ -117,16 +128,23 @@ def titles(world):
 def create_video(world, num_frames, rng):
     """A Video of `num_frames` seconds, drawn with a generator."""
     theme = world.themes[rng.integers(len(world.themes))]
-    shown = np.sort(rng.permutation(len(theme))[:rng.integers(MIN_LABELS, len(theme) + 1)])
+    if world.twins:
+        sides = rng.integers(2, size=-(-len(theme) // 2))
+        shown, hidden = (np.minimum(2 * np.arange(len(sides)) + side, len(theme) - 1) for side in (sides, 1 - sides))
+    else:
+        shown = np.sort(rng.permutation(len(theme))[:rng.integers(MIN_LABELS, len(theme) + 1)])
     active = _activity(num_frames, len(shown), rng)
     strengths = CLARITY * rng.standard_normal([num_frames, len(theme)], np.float32)
     strengths[:, shown] += active
     # Not @: BLAS rounds differently on other processors, and its idle threads slow other work down.
     context = np.einsum("c,cf->f", 2 * rng.random(len(shown), np.float32), world.contexts[theme[shown]])
+    if world.twins:
+        context = ~active.any(axis=1)[:, np.newaxis] * context
     evidence = np.einsum("tc,cf->tf", strengths, world.prototypes[theme])
     style = STYLE * rng.standard_normal(FRAME_BYTES, np.float32)
     values = style + context + evidence + _noise(num_frames, rng)
-    return Video(world.classes[theme[shown]], active, writing.quantize(values))
+    return Video(world.classes[theme[shown]], active, writing.quantize(values),
+                 world.classes[theme[hidden]] if world.twins else None)
 
 
 def _activity(num_frames, count, rng):
@@ -151,16 +169,21 @@ def _noise(num_frames, rng):
 def rate(video, rng):
     """VideoRatings of RATED_SEGMENTS segments for one of a video's classes; for some videos, for two classes.
 
-    A class is present in a segment if it is active in most of its seconds.
+    A class is present in a segment if it is active in most of its seconds. Where classes are twins, half of the rated
+    ones are the video's classes' twins, which are nowhere present.
     """
     num_segments = len(video.frames) // segments.SEGMENT_FRAMES
     whole = video.active[:num_segments * segments.SEGMENT_FRAMES]
     present = whole.reshape([num_segments, segments.SEGMENT_FRAMES, -1]).mean(axis=1) > 0.5
     columns = np.sort(rng.permutation(len(video.labels))[:1 + (rng.random() < TWO_CLASSES_RATED)])
     rated = [rng.choice(num_segments, RATED_SEGMENTS, replace=False) for _ in columns]
-    rated, columns = np.concatenate(rated), np.repeat(columns, RATED_SEGMENTS)
-    return writing.VideoRatings(rated * segments.SEGMENT_FRAMES, video.labels[columns],
-                                present[rated, columns].astype(np.float32))
+    labels = video.labels[columns]
+    if video.twins is not None:
+        labels = np.where(rng.random(len(columns)) < TWIN_RATED, video.twins[columns], labels)
+    rated = np.concatenate(rated)
+    columns, labels = (np.repeat(each, RATED_SEGMENTS) for each in (columns, labels))
+    scores = present[rated, columns] & (labels == video.labels[columns])
+    return writing.VideoRatings(rated * segments.SEGMENT_FRAMES, labels, scores.astype(np.float32))
 
 
 def video_id(partition, shard, video):

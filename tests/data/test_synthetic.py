@@ -34,7 +34,7 @@ TINY = dict(num_train_shards=1, num_validate_shards=2, num_test_shards=1, videos
 
 def make(folder, **changes):
     """Runs the program's main with TINY sizes, updated by `changes`; returns the folder as str."""
-    values = dict(TINY, output_dir=str(folder), naming="cloud", seed=0, num_classes=CLASSES,
+    values = dict(TINY, output_dir=str(folder), naming="cloud", seed=0, num_classes=CLASSES, context=False,
                   segment_label_ids_file="segment_label_ids.csv")
     make_synthetic_data.main(types.SimpleNamespace(**dict(values, **changes)))
     return str(folder)
@@ -195,6 +195,40 @@ def test_videos_show_two_classes_at_least_and_at_most_their_whole_theme():
     world = synthetic.create_world(list(range(40)), 8, 3)
     counts = [len(synthetic.create_video(world, 40, synthetic.generator(seed, 1)).labels) for seed in range(60)]
     assert set(counts) == {2, 3, 4} and {len(theme) for theme in world.themes} == {4}
+
+
+def test_only_the_frames_without_a_class_tell_twins_apart():
+    world = synthetic.create_world(list(range(40)), 8, 3, twins=True)
+    of_theme = [world.prototypes[theme] for theme in world.themes]
+    assert all(np.all(each[0] == each[1]) and np.all(each[2] == each[3]) for each in of_theme)
+    assert len(np.unique(world.prototypes, axis=0)) == 4
+    while_any, while_none = [], []
+    for seed in range(60):
+        video = synthetic.create_video(world, 150, synthetic.generator(seed, 1))
+        shown, twins = (np.searchsorted(world.classes, each) for each in (video.labels, video.twins))
+        assert np.all(world.prototypes[shown] == world.prototypes[twins]) and not set(shown) & set(twins)
+        values = video.frames * (4 / 255) + 4 / 512 - 2
+        directions = np.concatenate([np.unique(world.prototypes, axis=0), world.contexts])
+        strengths = np.linalg.lstsq(directions.T, values.T, rcond=None)[0][4:]
+        difference = (strengths[shown] - strengths[twins]).mean(axis=0)
+        while_any += difference[video.active.any(axis=1)].tolist()
+        while_none += difference[~video.active.any(axis=1)].tolist()
+    assert np.mean(while_none) == pytest.approx(1, abs=.2)  # uniform in 0..2
+    assert np.mean(while_any) == pytest.approx(0, abs=.2)
+
+
+def test_half_of_the_rated_classes_are_the_absent_twins():
+    world = synthetic.create_world(list(range(40)), 7, 3, twins=True)  # a theme of 3: one class of it has no twin
+    scores = {True: [], False: []}
+    for seed in range(300):
+        rng = synthetic.generator(seed, 1)
+        video = synthetic.create_video(world, 100, rng)
+        ratings = synthetic.rate(video, rng)
+        for label, score in zip(ratings.labels, ratings.scores):
+            if label not in set(video.labels) & set(video.twins):
+                scores[label in video.labels].append(score)
+    assert not any(scores[False]) and .3 < np.mean(scores[True]) < .6
+    assert len(scores[False]) / (len(scores[False]) + len(scores[True])) == pytest.approx(.5, abs=.08)
 
 
 def test_the_themes_of_more_classes_than_scenes_have_different_names():
