@@ -6,6 +6,8 @@
 #   infer_flags      extra flags of infer-oof and infer-test
 #   prior_flags      flags of --video_predictions; steps of their own make these with the pre-trained model
 #   average=yes      the step average is part of all
+#   encoder          name of the model whose pre-training gives ContextSegment the weights of its encoders, and
+#   encoder_flags    its flags; the fine-tuning then begins at step 0, in a folder of its own
 set -euo pipefail
 unset CDPATH PYTHONPATH PYTHONHOME
 
@@ -22,13 +24,21 @@ if [ -n "${prior_flags[*]:-}" ]; then
   infer-video-oof   predict the holdout's videos with it, which infer-oof needs
   infer-video-test  predict the test partition's videos with it, which infer-test needs"
 fi
+pretrain_usage='train on the labels of whole videos'
+finetune_usage='continue on rated segments'
+finetune_default=220000
+if [ -n "${encoder:-}" ]; then
+  pretrain_usage="train the encoder on the labels of whole videos, as the model $encoder"
+  finetune_usage='train on rated segments, with the weights of this encoder in both encoders'
+  finetune_default=12000
+fi
 
 usage() {
   cat << END
 Usage: shell_script/$name.sh STEP [--on local|ai-platform|vertex] [--dry_run]
 
-  pretrain        train on the labels of whole videos
-  finetune        continue on rated segments
+  pretrain        $pretrain_usage
+  finetune        $finetune_usage
   eval            evaluate every checkpoint of the fine-tuning on the holdout
   average         evaluate means of these: of the best 2, 3, 5 and 10, and of the last; part of all: ${average:-no}
   evaluate-best   evaluate the best of all again, averages included, which makes it the inference model$video_usage
@@ -48,7 +58,7 @@ From the environment (default):
   MODELS_DIR          folder of all models (local: ~/models, cloud: \$BUCKET/models)
   PREDICTIONS_DIR     folder of the ranked CSVs (local: ~/predictions, cloud: \$BUCKET/predictions)
   BUCKET, REGION      bucket of the cloud job, such as gs://your-bucket (none), and its region (us-central1)
-  PRETRAIN_MAX_STEPS, FINETUNE_MAX_STEPS         global steps at which training ends (200000, 220000)
+  PRETRAIN_MAX_STEPS, FINETUNE_MAX_STEPS         global steps at which training ends (200000, $finetune_default)
   PRETRAIN_EXPORT_STEPS, FINETUNE_EXPORT_STEPS   steps between checkpoints (1000, 200)
   PRETRAIN_MAX_TO_KEEP   newest checkpoints of the pre-training to keep, 0: all (3); the fine-tuning keeps all
   BATCH_SIZE          videos or segments per training step (128)
@@ -121,8 +131,15 @@ set_paths() {
   set_split
   train_dir=$models/$model
   pretrain_max_steps=${PRETRAIN_MAX_STEPS:-200000}
-  finetune_max_steps=${FINETUNE_MAX_STEPS:-220000}
+  finetune_max_steps=${FINETUNE_MAX_STEPS:-$finetune_default}
   video_model=$train_dir/pretrained_$pretrain_max_steps
+  pretrain_dir=$train_dir
+  finetune_start=$pretrain_max_steps
+  if [ -n "${encoder:-}" ]; then
+    pretrain_dir=$models/$encoder${model#"$name"}
+    finetune_start=0
+  fi
+  pretrained=$pretrain_dir/model.ckpt-$pretrain_max_steps
   num_gpu=${NUM_GPU:-1}
   workers=${WORKERS:-0}
   parameter_servers=${PARAMETER_SERVERS:-0}
@@ -153,44 +170,54 @@ video_file() {
 # Sets the program and flags of a step.
 set_flags() {
   local rated="$data/3/frame/validate/validate*.tfrecord"
-  local train=("${model_flags[@]}" --frame_features "--feature_names=rgb,audio" "--feature_sizes=1024,128"
+  local train=(--frame_features "--feature_names=rgb,audio" "--feature_sizes=1024,128"
     --batch_size="${BATCH_SIZE:-128}" --num_epochs=0 --base_learning_rate=0.0001 --learning_rate_decay=0.9
-    --num_gpu="$num_gpu" --train_dir="$train_dir" "${holdout[@]}")
+    --num_gpu="$num_gpu" "${holdout[@]}")
   local apply=(--train_dir="$train_dir" --segment_labels --batch_size="${inference_batch_size:-512}" --top_k=1000
     "${holdout[@]}")
   local evaluate=("${apply[@]}" --eval_data_pattern="$rated")
   local infer=("${apply[@]}" --shift="$shifts" --segment_max_pred=100000 ${infer_flags[@]+"${infer_flags[@]}"})
   local videos=(--train_dir="$video_model" --batch_size=128 --top_k=50 "${holdout[@]}")
   local tune=(${finetune_flags[@]+"${finetune_flags[@]}"}) test="$data/3/frame/test/test*.tfrecord"
-  [ -z "${warmup_part:-}" ] || tune+=(--schedule_start_step="$pretrain_max_steps"
-    --warmup_steps=$(((finetune_max_steps - pretrain_max_steps) / warmup_part)))
+  [ -z "${warmup_part:-}" ] || tune+=(--schedule_start_step="$finetune_start"
+    --warmup_steps=$(((finetune_max_steps - finetune_start) / warmup_part)))
+  local pretrain_flags=("${model_flags[@]}")
+  [ -z "${encoder:-}" ] || {
+    pretrain_flags=("${encoder_flags[@]}")
+    tune+=(--init_context="$pretrained" --init_segment="$pretrained")
+  }
   if [ "$on" != local ]; then  # see copy_files_to_bucket
-    local config=--bert_config_file=$bucket/bert_config.json classes=$bucket/segment_label_ids.csv
-    train+=("$config")
-    evaluate+=("$config")
-    infer+=("$config" --segment_label_ids_file="$classes")
-    videos+=("$config")
-    [[ " ${tune[*]:-}" != *" --negative_weight="* ]] || tune+=(--segment_label_ids_file="$classes")
+    local config=$bucket/bert_config.json classes=$bucket/segment_label_ids.csv
+    local configs=(--bert_config_file="$config")
+    pretrain_flags+=("${configs[@]}")
+    [ -z "${encoder:-}" ] || configs=(--context_bert_config_file="$config" --segment_bert_config_file="$config")
+    tune+=("${configs[@]}")
+    evaluate+=("${configs[@]}")
+    infer+=("${configs[@]}" --segment_label_ids_file="$classes")
+    videos+=("${configs[@]}")
+    [[ " ${tune[*]}" != *" --negative_weight="* ]] || tune+=(--segment_label_ids_file="$classes")
   fi
   case $1 in
     pretrain)
       program='train'
-      flags=("${train[@]}" --max_steps="$pretrain_max_steps" --export_model_steps="${PRETRAIN_EXPORT_STEPS:-1000}"
-        --max_to_keep="${PRETRAIN_MAX_TO_KEEP:-3}" --train_data_pattern="$data/2/frame/train/train*.tfrecord"
-        --train_all --train_valid_data_pattern="$data/2/frame/validate/validate*.tfrecord")
+      flags=("${pretrain_flags[@]}" "${train[@]}" --train_dir="$pretrain_dir" --max_steps="$pretrain_max_steps"
+        --export_model_steps="${PRETRAIN_EXPORT_STEPS:-1000}" --max_to_keep="${PRETRAIN_MAX_TO_KEEP:-3}"
+        --train_data_pattern="$data/2/frame/train/train*.tfrecord" --train_all
+        --train_valid_data_pattern="$data/2/frame/validate/validate*.tfrecord")
       ;;
     finetune)
       program='train'
-      flags=("${train[@]}" --max_steps="$finetune_max_steps" --export_model_steps="${FINETUNE_EXPORT_STEPS:-200}"
-        --noexport_saved_models --segment_labels --train_data_pattern="$rated" ${tune[@]+"${tune[@]}"})
+      flags=("${model_flags[@]}" "${train[@]}" --train_dir="$train_dir" --max_steps="$finetune_max_steps"
+        --export_model_steps="${FINETUNE_EXPORT_STEPS:-200}" --noexport_saved_models --segment_labels
+        --train_data_pattern="$rated" ${tune[@]+"${tune[@]}"})
       ;;
     eval)
       program='eval'
-      flags=("${evaluate[@]}" --norun_once --checkpoint_file=$((pretrain_max_steps + 1)) --checkpoint_timeout_secs=0)
+      flags=("${evaluate[@]}" --norun_once --checkpoint_file=$((finetune_start + 1)) --checkpoint_timeout_secs=0)
       ;;
     average)
       program='eval'
-      flags=("${evaluate[@]}" "--averages=2,3,5,10" --checkpoint_file=$((pretrain_max_steps + 1)))
+      flags=("${evaluate[@]}" "--averages=2,3,5,10" --checkpoint_file=$((finetune_start + 1)))
       ;;
     evaluate-best)
       program='eval'
@@ -305,14 +332,13 @@ submit_to_vertex() {
 }
 
 run_step() {
-  local region=${REGION:-us-central1} job latest
+  local region=${REGION:-us-central1} job
   job=${model}_${1//-/_}_$(date +%Y%m%d_%H%M%S)
   set_flags "$1"
   case $on in
     local)
       if [ "$1" = finetune ] && [ -z "$dry_run" ] && [ "${train_dir#*://}" = "$train_dir" ]; then
-        latest=$(ask latest)
-        [ -n "$latest" ] || fail "$train_dir holds no checkpoint to fine-tune: run the step pretrain first"
+        begins || fail "$pretrain_dir holds no checkpoint to fine-tune: run the step pretrain first"
       fi
       run "$environment/bin/python" "src/$program.py" "${flags[@]}"
       ;;
@@ -327,13 +353,18 @@ run_step() {
   esac
 }
 
+# Whether the fine-tuning has a checkpoint to begin with, or to go on from.
+begins() {
+  if [ -n "${encoder:-}" ]; then is_done pretrain; else [ -n "$(ask latest)" ]; fi
+}
+
 # Prints the answer of src/checkpoints.py in a mode; nothing if the model has no folder. A --dry_run asks too, if there
 # is a virtual environment.
 ask() {
   [ -d "$train_dir" ] || return 0
   [ -z "$dry_run" ] || [ -x "$environment/bin/python" ] || return 0
   "$environment/bin/python" src/checkpoints.py --mode="$1" --train_dir="$train_dir" "${holdout[@]}" \
-    --pretrain_max_steps="$pretrain_max_steps" --finetune_max_steps="$finetune_max_steps" ${dry_run:+--dry_run}
+    --pretrain_max_steps="$finetune_start" --finetune_max_steps="$finetune_max_steps" ${dry_run:+--dry_run}
 }
 
 # Whether the ranked CSVs of all shifts exist and are newer than the model, and than the predictions of videos.
@@ -370,7 +401,10 @@ run_all() {
 # Whether a step is done, according to run_all's answer.
 is_done() {
   case $1 in
-    video-model) [ "$video_model" -nt "$train_dir/model.ckpt-$pretrain_max_steps.index" ] ;;
+    video-model) [ "$video_model" -nt "$pretrained.index" ] ;;
+    pretrain)
+      if [ -n "${encoder:-}" ]; then [ -e "$pretrained.index" ]; else grep -qxF "$1" <<< "$answer"; fi
+      ;;
     infer-video-*) [ "$(video_file "${1#infer-video-}")" -nt "$video_model" ] ;;
     infer-*) ranked "${1#infer-}" ;;
     *) grep -qxF "$1" <<< "$answer" ;;

@@ -25,6 +25,7 @@ with open(os.path.join(os.path.dirname(__file__), "published_flags.json")) as st
 SCRIPTS = list(PUBLISHED["models"])
 SHIFTS = {script: flags["inference"]["shifts"] for script, flags in PUBLISHED["models"].items()}
 STEPS = ["pretrain", "finetune", "eval", "evaluate-best", "infer-oof", "infer-test"]
+CONTEXT_SCRIPTS = ["context_bert", "context_nextvlad"]
 CLOUDS = ["ai-platform", "vertex"]
 SIZES = dict(HOLDOUT_SHARDS="1", BATCH_SIZE="2", PRETRAIN_MAX_STEPS="2", PRETRAIN_EXPORT_STEPS="2",
              FINETUNE_MAX_STEPS="4", FINETUNE_EXPORT_STEPS="2")
@@ -108,7 +109,8 @@ def small(tmp_path_factory):
     config.write_text('{"intermediate_size": 64, "initializer_range": 0.02, "max_position_embeddings": 512}')
     return ["--bert_config_file=%s" % config, "--video_level_classifier_model=LogisticModel",
             "--netvlad_hidden_size=32", "--nextvlad_hidden_size=32", "--nextvlad_cluster_size=8", "--mix_number=1",
-            "--optimizer=GradientDescentOptimizer"]
+            "--optimizer=GradientDescentOptimizer", "--head_units=32"] + [
+                "--%s_bert_config_file=%s" % (part, config) for part in ("context", "segment")]
 
 
 def printed_commands(output):
@@ -174,8 +176,8 @@ def test_there_is_a_script_for_each_model_of_the_table():
             names.append(usage.group(1))
     assert rows == [(name, str(SHIFTS[script][0]), str(SHIFTS[script][-1])) for name, script in zip(names, SCRIPTS)]
     own = {name for name in os.listdir(os.path.join(runner.PROJECT, "shell_script"))
-           if re.match("(bert|gated|mix)", name)}
-    assert own == {script + ".sh" for script in SCRIPTS + ["bert_mean_l2h12_plus"]}
+           if re.match("(bert|context|gated|mix)", name)}
+    assert own == {script + ".sh" for script in SCRIPTS + ["bert_mean_l2h12_plus"] + CONTEXT_SCRIPTS}
 
 
 def test_all_steps_of_all_scripts_have_the_published_flags(commands):
@@ -276,6 +278,63 @@ def test_the_plus_script_tells_a_job_where_the_rated_classes_are(workplace):
     assert job["module"] == "src.average_checkpoints"
 
 
+# The fine-tuning of the context scripts, as the 7th-placed system's.
+CONTEXT_FLAGS = {
+    "--negative_weight=0.5", "--custom_optimizer=bert", "--weight_decay=0.02", "--base_learning_rate=0.0002",
+    "--rate_factor=tower/segment/.*=0.5", "--learning_rate_schedule=linear", "--schedule_start_step=0",
+    "--warmup_steps=3000", "--max_steps=12000", "--batch_size=128", "--segment_labels"}
+
+
+@pytest.mark.parametrize("script, encoder", zip(CONTEXT_SCRIPTS, ["bert_mean_l2h12", "nextvlad"]))
+def test_a_context_script_fine_tunes_with_the_encoder_that_it_pretrained(script, encoder, workplace):
+    home = os.path.dirname(workplace.bucket)
+    commands = plus_commands(workplace, script)
+    assert list(commands) == STEPS
+    values, tuned = parse("train", [commands[step][2:] for step in ("pretrain", "finetune")])
+    pretrained = os.path.join(home, "models", encoder)
+    assert values["train_dir"] == pretrained and values["max_steps"] == 200000
+    assert tuned["init_context"] == tuned["init_segment"] == os.path.join(pretrained, "model.ckpt-200000")
+    assert tuned["train_dir"] == os.path.join(home, "models", script) and tuned["model"] == "ContextSegment"
+    assert CONTEXT_FLAGS <= set(commands["finetune"])
+    assert not CONTEXT_FLAGS & set(commands["pretrain"]) - {"--batch_size=128"}
+    # The encoders are the pre-trained model.
+    for part in "context", "segment":
+        assert tuned[part + "_encoder"] == values["model"]
+        prefixed = [name for name in tuned if name.startswith(part + "_") and name[len(part) + 1:] in values]
+        assert len(prefixed) > 10 and all(tuned[name] == values[name[len(part) + 1:]] for name in prefixed)
+    assert "--checkpoint_file=1" in commands["eval"]
+
+
+def test_the_context_script_of_bert_pretrains_as_the_published_model(workplace):
+    for environment in {}, {"FOLD": "3", "HOLDOUT_SHARDS": ""}:
+        ours, published_ = (workplace.run(script, "pretrain", "--dry_run", **environment)[0]
+                            for script in ("context_bert", "bert_mean_l2h12"))
+        assert ours == published_
+
+
+def test_a_job_of_a_context_script_reads_the_encoder_and_the_files_of_the_bucket(workplace):
+    job = workplace.submit("context_bert", "finetune", "vertex", DATA_DIR="/data", MODELS_DIR="/models")
+    assert {"--init_context=/models/bert_mean_l2h12/model.ckpt-2", "--segment_label_ids_file=%s/segment_label_ids.csv"
+            % workplace.bucket} | {"--%s_bert_config_file=%s/bert_config.json" % (part, workplace.bucket)
+                                   for part in ("context", "segment")} <= set(job["args"])
+
+
+def test_all_of_a_context_script_on_this_machine(local, finished, data_dir, workplace):
+    errors = workplace.run("context_bert", "finetune", root=str(local), code=1, MODELS_DIR="models")[1]
+    assert "models/bert_mean_l2h12 holds no checkpoint to fine-tune: run the step pretrain first" in errors
+    shutil.copytree(os.path.join(finished.bucket, "models", "bert_mean_l2h12"),
+                    os.path.join(workplace.bucket, "models", "bert_mean_l2h12"))
+    sizes = dict(script="context_bert", FINETUNE_MAX_STEPS="2")
+    programs, _, errors = run_all(local, workplace, data_dir, **sizes)
+    assert programs == "train eval inference inference".split()
+    assert "pretrain is done already: skipped" in errors
+    assert "variables begin as in %s/models/bert_mean_l2h12/model.ckpt-2" % workplace.bucket in errors
+    check_outputs(workplace.bucket, "context_bert", ["oof", "test"], shifts=SHIFTS["bert_mean_l2h12"])
+    assert run_all(local, workplace, data_dir, **sizes)[0] == []
+    workplace.run("context_bert", "prune", root=str(local), MODELS_DIR="models", FINETUNE_MAX_STEPS="2")
+    assert run_all(local, workplace, data_dir, **sizes)[0] == []
+
+
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_both_clouds_get_the_same_program_and_flags_as_this_machine(script, workplace):
     paths = dict(DATA_DIR="/data", MODELS_DIR="/models", PREDICTIONS_DIR="/predictions")
@@ -304,10 +363,10 @@ def test_steps_run_as_cloud_jobs(script, workplace, data_dir, small):
     check_outputs(workplace.bucket, script, ["test"])
 
 
-def check_outputs(folder, script, partitions):
+def check_outputs(folder, script, partitions, shifts=None):
     """Checks the predictions at all shifts: the 8 + 11 frames of a shard are 2 + 3 segments in 1,000 classes."""
     for partition in partitions:
-        for shift in SHIFTS[script]:
+        for shift in shifts or SHIFTS[script]:
             suffix = "_shift%d" % shift if shift else ""
             with open(os.path.join(folder, "predictions", "%s_%s%s.csv" % (script, partition, suffix))) as stream:
                 rows = stream.read().splitlines()[1:]
