@@ -110,14 +110,21 @@ def deviation(values):
     return statistics.stdev(values) if len(values) > 1 else float("nan")
 
 
-def main():
+def compare(rankings, baseline, **synthetic):
+    """Prints the table of the arms, for the arguments of the command line.
+
+    Args:
+      rankings: function of (folder for files, data, holdout, seed) that returns an OrderedDict {arm: path of its CSV}.
+      baseline: the arm to compare with.
+      **synthetic: flags of make_synthetic_data.py.
+    """
     seeds = int(sys.argv[1]) if len(sys.argv) > 1 else SEEDS
     holdout = int(sys.argv[3]) if len(sys.argv) > 3 else HOLDOUT
     runner.TIMEOUT = 3600
     with tempfile.TemporaryDirectory() as folder:
         data = sys.argv[2] if len(sys.argv) > 2 else os.path.join(folder, "data")
         if len(sys.argv) < 3:
-            runner.succeed("make_synthetic_data", output_dir=data, num_validate_shards=10)
+            runner.succeed("make_synthetic_data", output_dir=data, num_validate_shards=10, **synthetic)
             with open(os.path.join(data, "vocabulary.csv")) as known:
                 classes = [row["Index"] + "\n" for row in csv.DictReader(known)]
             with open(os.path.join(data, "classes.csv"), "w") as stream:
@@ -131,7 +138,7 @@ def main():
     rows = []
     for arm in of_seeds[0]:
         values = [of_seed[arm] for of_seed in of_seeds]
-        gains = [of_seed[arm] - of_seed[PUBLISHED] for of_seed in of_seeds]
+        gains = [of_seed[arm] - of_seed[baseline] for of_seed in of_seeds]
         rows.append(collections.OrderedDict([
             ("arm", arm), ("mAP", "%.4f" % statistics.mean(values)), ("deviation", "%.4f" % deviation(values)),
             ("difference", "%+.4f" % statistics.mean(gains)), ("its deviation", "%.4f" % deviation(gains))]))
@@ -139,4 +146,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    compare(rankings, PUBLISHED)
