@@ -37,6 +37,7 @@ TWIN_RATED = 0.5  # share of the rated classes that are the absent twin
 # labels alone and 0.5 by chance.
 STYLE = 0.4  # a video's own look
 CONTEXT = 0.06
+TWINS_CONTEXT = 0.18  # stronger, as it is in some frames only
 PROTOTYPE = 0.2
 CLARITY = 0.7  # of the strength of a class from second to second, in prototypes
 FRESH_NOISE = 0.1  # new each second
@@ -110,7 +111,7 @@ def create_world(rated_classes, num_classes, seed, twins=False):
     if twins:
         for theme in themes:
             prototypes[theme[1::2]] = prototypes[theme[:-1:2]]
-    return World(classes, themes, PROTOTYPE * prototypes, CONTEXT * contexts, twins)
+    return World(classes, themes, PROTOTYPE * prototypes, (TWINS_CONTEXT if twins else CONTEXT) * contexts, twins)
 
 
 def titles(world):

@@ -17,12 +17,12 @@ if __name__ == "__main__":  # run as a file
 from tests.benchmarks import recipes
 from tests.programs import runner
 
-PRETRAINED, FINETUNED = 300, 240  # steps
+PRETRAINED, FINETUNED = 300, 300  # steps
 ENCODER = dict(bert_hidden_layer=1, bert_attention_heads=12, pooling_strategy="mean")
 CONTEXT = dict(
     {"%s_%s" % (part, name): value for part in ("context", "segment") for name, value in ENCODER.items()},
-    model="ContextSegment", head_units=512, rate_factor="tower/segment/.*=0.5")
-SEGMENT, AROUND, TRAINED, BOTH = "segment only", "with context", "with context, trained", "segment and context blended"
+    model="ContextSegment", head_units=512, context_frames=30, rate_factor="tower/segment/.*=0.5")
+SEGMENT, AROUND, BOTH = "segment only", "with context", "both blended"
 
 
 def rankings(folder, data, holdout, seed):
@@ -36,11 +36,9 @@ def rankings(folder, data, holdout, seed):
                    train_data_pattern=os.path.join(data, "2/frame/train/train*.tfrecord"),
                    train_valid_data_pattern=os.path.join(data, "2/frame/validate/validate*.tfrecord"))
     pretrained = os.path.join(segment_dir, "model.ckpt-%d" % PRETRAINED)
-    initial = dict(init_context=pretrained, init_segment=pretrained, max_steps=FINETUNED)
     arms = collections.OrderedDict([
         (SEGMENT, ("segment", dict(bert, max_steps=PRETRAINED + FINETUNED))),
-        (AROUND, ("context", dict(CONTEXT, **initial))),
-        (TRAINED, ("trained", dict(CONTEXT, **initial, train_context=True)))])
+        (AROUND, ("context", dict(CONTEXT, max_steps=FINETUNED, init_context=pretrained, init_segment=pretrained)))])
     found = collections.OrderedDict()
     for arm, (name, flags) in arms.items():
         train_dir = os.path.join(folder, name)
