@@ -62,8 +62,8 @@ def define_flags():
     flags.DEFINE_integer("num_classes", 20, "Classes that occur.", lower_bound=synthetic.MIN_LABELS)
     flags.DEFINE_integer("min_frames", 120, "Frames of the shortest videos.", lower_bound=MIN_FRAMES)
     flags.DEFINE_integer("max_frames", 300, "Frames of the longest videos.", upper_bound=300)
-    flags.DEFINE_bool("context", False, "Make the classes twins in pairs: both look the same in a segment, and only other "
-                      "frames of the video tell which of the two it is.")
+    flags.DEFINE_bool("context", False, "Make the classes twins in pairs: both look the same in a segment, and only "
+                      "other frames of the video tell which of the two it is.")
     flags.DEFINE_string("segment_label_ids_file", segments.LABEL_IDS, "The classes rated at segment level; the classes "
                         "that occur are drawn from them. Empty: the classes 0 to num_classes - 1, not YouTube-8M's.")
 

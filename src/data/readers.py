@@ -13,6 +13,7 @@ from src.common import sentences
 from src.common.errors import InputError
 from src.data import forms
 from src.data import framing
+from src.data import packing
 from src.data import parsing
 from src.data import segments
 from src.data import tfrecord
@@ -197,21 +198,18 @@ class YT8MFrameFeatureReader(object):
         def parse(record):
             group = (self.parse_segments(record, reading, view) if self.segment_labels else
                      self.parse_videos(record, frame_indices, reading))
-            return dict(group, frames=packed(group["frames"]))
+            return dict(group, frames=packing.packed(group["frames"]))
 
         return parsing.in_groups(records, self.form, parse)
 
     def batches(self, examples, batch_size):
         """Batches of the Dataset that `examples` returns, with one context per video, as of `segments.cut`."""
         def complete(batch):
-            batch = dict(batch, frames=unpacked(batch["frames"], sum(self.feature_sizes)))
+            batch = dict(batch, frames=packing.unpacked(batch["frames"], sum(self.feature_sizes)))
             if "context" in batch:
                 videos, batch["video"] = tf.unique(batch["video"])
                 first = tf.math.unsorted_segment_min(tf.range(tf.size(batch["video"])), batch["video"], tf.size(videos))
-                of_features = tf.unstack(tf.gather(batch["context"], first), len(self.feature_sizes), axis=1)
-                batch["context"] = tf.concat([
-                    tf.reshape(tf.io.decode_raw(each, tf.uint8), [tf.size(videos), -1, size])
-                    for each, size in zip(of_features, self.feature_sizes)], axis=2)
+                batch["context"] = packing.split(tf.gather(batch["context"], first), self.feature_sizes)
                 batch["context_valid"] = tf.ones(tf.shape(batch["context"])[:2], tf.bool)
             return batch
 
@@ -264,9 +262,7 @@ class YT8MFrameFeatureReader(object):
             found["video_classes"] = self._video_classes_of(rows, context["labels"], ratings)
         if view.context:
             around = view.context(num_frames, reading.seed(record))
-            # Joined, as one string of many bytes passes through datasets faster than many, or than numbers.
-            of_videos = tf.stack([tf.strings.reduce_join(tf.gather(each, around, batch_dims=1), axis=1)
-                                  for each in strings], axis=1)
+            of_videos = packing.joined([tf.gather(each, around, batch_dims=1) for each in strings])
             found["video"], found["context"] = tf.gather(context["id"].values, rows), tf.gather(of_videos, rows)
         return found
 
@@ -352,24 +348,6 @@ class YT8MFrameFeatureReader(object):
 
         # One by one: TensorFlow's parsers refuse a request without records as a group.
         return tf.map_fn(parse, (serialized, tf.range(tf.size(serialized))), wanted)
-
-
-def packed(frames):
-    """uint8 [n, frames, bytes] -> [n, words] of the widest integers that fit.
-
-    tf.data copies an example into a batch and out of a group number by number: wide ones are several times as fast.
-    """
-    _, num_frames, frame_bytes = frames.shape.as_list()
-    example_bytes = num_frames * frame_bytes
-    word = next(word for word in (tf.int64, tf.int32, tf.int16, tf.uint8) if example_bytes % word.size == 0)
-    shape = [-1, example_bytes // word.size] + [word.size] * (word.size > 1)
-    return tf.bitcast(tf.reshape(frames, shape), word)
-
-
-def unpacked(words, frame_bytes):
-    """The uint8 [n, frames, bytes] that `packed` packed."""
-    num_frames = words.shape.as_list()[1] * words.dtype.size // frame_bytes
-    return tf.reshape(tf.bitcast(words, tf.uint8), [-1, num_frames, frame_bytes])
 
 
 def dequantize(frames, valid):
