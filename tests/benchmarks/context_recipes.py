@@ -18,32 +18,27 @@ from tests.benchmarks import recipes
 from tests.programs import runner
 
 PRETRAINED, FINETUNED = 300, 300  # steps
-ENCODER = dict(bert_hidden_layer=1, bert_attention_heads=12, pooling_strategy="mean")
 CONTEXT = dict(
-    {"%s_%s" % (part, name): value for part in ("context", "segment") for name, value in ENCODER.items()},
+    {"%s_%s" % (part, name): recipes.MODEL[name] for part in ("context", "segment")
+     for name in ("bert_hidden_layer", "bert_attention_heads", "pooling_strategy")},
     model="ContextSegment", head_units=512, context_frames=30, rate_factor="tower/segment/.*=0.5")
 SEGMENT, AROUND, BOTH = "segment only", "with context", "both blended"
 
 
 def rankings(folder, data, holdout, seed):
     """Trains all arms; returns an OrderedDict {arm: path of its ranked CSV}."""
-    common = dict({name: value for name, value in recipes.TRAINING.items() if name not in recipes.MODEL},
-                  frame_features=True, feature_names="rgb,audio", feature_sizes="1024,128", seed=seed,
-                  holdout_shards=holdout)
-    bert = dict(ENCODER, model="Bert", video_level_classifier_model="LogisticModel")
+    common = dict(recipes.TRAINING, seed=seed, holdout_shards=holdout)
     segment_dir = os.path.join(folder, "segment")
-    runner.succeed("train", train_dir=segment_dir, max_steps=PRETRAINED, **bert, **common, train_all=True,
-                   train_data_pattern=os.path.join(data, "2/frame/train/train*.tfrecord"),
-                   train_valid_data_pattern=os.path.join(data, "2/frame/validate/validate*.tfrecord"))
+    recipes.pretrain(segment_dir, data, PRETRAINED, common)
     pretrained = os.path.join(segment_dir, "model.ckpt-%d" % PRETRAINED)
     arms = collections.OrderedDict([
-        (SEGMENT, ("segment", dict(bert, max_steps=PRETRAINED + FINETUNED))),
+        (SEGMENT, ("segment", dict(max_steps=PRETRAINED + FINETUNED))),
         (AROUND, ("context", dict(CONTEXT, max_steps=FINETUNED, init_context=pretrained, init_segment=pretrained)))])
     found = collections.OrderedDict()
     for arm, (name, flags) in arms.items():
         train_dir = os.path.join(folder, name)
         runner.succeed("train", train_dir=train_dir, segment_labels=True, negative_weight=.5,
-                       train_data_pattern=recipes.rated(data), **common, **flags)
+                       train_data_pattern=recipes.rated(data), **dict(common, **flags))
         recipes.evaluate(train_dir, data, holdout)
         found[arm] = os.path.join(folder, name + ".csv")
         recipes.infer(train_dir, data, holdout, found[arm])

@@ -62,13 +62,18 @@ def evaluate(train_dir, data, holdout):
                    eval_data_pattern=rated(data), holdout_shards=holdout)
 
 
+def pretrain(train_dir, data, max_steps, common):
+    """Trains on the labels of whole videos."""
+    runner.succeed("train", train_dir=train_dir, max_steps=max_steps, **common, train_all=True,
+                   train_data_pattern=os.path.join(data, "2/frame/train/train*.tfrecord"),
+                   train_valid_data_pattern=os.path.join(data, "2/frame/validate/validate*.tfrecord"))
+
+
 def rankings(folder, data, holdout, seed):
     """Trains all arms; returns an OrderedDict {arm: path of its ranked CSV}."""
     common = dict(TRAINING, seed=seed, holdout_shards=holdout)
     pretrained = os.path.join(folder, "pretrained")
-    runner.succeed("train", train_dir=pretrained, max_steps=PRETRAINED, **common, train_all=True,
-                   train_data_pattern=os.path.join(data, "2/frame/train/train*.tfrecord"),
-                   train_valid_data_pattern=os.path.join(data, "2/frame/validate/validate*.tfrecord"))
+    pretrain(pretrained, data, PRETRAINED, common)
     evaluate(pretrained, data, holdout)
     videos = os.path.join(folder, "videos.csv")
     runner.succeed("inference", train_dir=pretrained, top_k=50, input_data_pattern=rated(data), holdout_shards=holdout,
