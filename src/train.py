@@ -133,7 +133,7 @@ def named_checkpoint(args, flag):
     which = getattr(args, flag)
     if not which:
         return None
-    if flag in ("init_context", "init_segment"):
+    if INITIAL_WEIGHTS.get(flag):
         checkpoint = which if checkpoints.exists(which) else checkpoints.resolve(which, "latest")
     else:
         checkpoint = checkpoints.resolve(args.train_dir, which)
