@@ -338,7 +338,8 @@ run_step() {
   case $on in
     local)
       if [ "$1" = finetune ] && [ -z "$dry_run" ] && [ "${train_dir#*://}" = "$train_dir" ]; then
-        begins || fail "$pretrain_dir holds no checkpoint to fine-tune: run the step pretrain first"
+        [ -e "$pretrained.index" ] || [ -n "$(ask latest)" ] ||
+          fail "$pretrain_dir holds no checkpoint to fine-tune: run the step pretrain first"
       fi
       run "$environment/bin/python" "src/$program.py" "${flags[@]}"
       ;;
@@ -351,11 +352,6 @@ run_step() {
       submit_to_vertex
       ;;
   esac
-}
-
-# Whether the fine-tuning has a checkpoint to begin with, or to go on from.
-begins() {
-  if [ -n "${encoder:-}" ]; then is_done pretrain; else [ -n "$(ask latest)" ]; fi
 }
 
 # Prints the answer of src/checkpoints.py in a mode; nothing if the model has no folder. A --dry_run asks too, if there
@@ -402,9 +398,7 @@ run_all() {
 is_done() {
   case $1 in
     video-model) [ "$video_model" -nt "$pretrained.index" ] ;;
-    pretrain)
-      if [ -n "${encoder:-}" ]; then [ -e "$pretrained.index" ]; else grep -qxF "$1" <<< "$answer"; fi
-      ;;
+    pretrain) [[ -n ${encoder:-} && -e $pretrained.index ]] || grep -qxF "$1" <<< "$answer" ;;
     infer-video-*) [ "$(video_file "${1#infer-video-}")" -nt "$video_model" ] ;;
     infer-*) ranked "${1#infer-}" ;;
     *) grep -qxF "$1" <<< "$answer" ;;

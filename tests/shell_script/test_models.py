@@ -333,6 +333,10 @@ def test_all_of_a_context_script_on_this_machine(local, finished, data_dir, work
     assert run_all(local, workplace, data_dir, **sizes)[0] == []
     workplace.run("context_bert", "prune", root=str(local), MODELS_DIR="models", FINETUNE_MAX_STEPS="2")
     assert run_all(local, workplace, data_dir, **sizes)[0] == []
+    # A fine-tuning that has begun goes on without the encoder's folder.
+    shutil.rmtree(os.path.join(workplace.bucket, "models", "bert_mean_l2h12"))
+    programs = run_all(local, workplace, data_dir, script="context_bert", FINETUNE_MAX_STEPS="4")[0]
+    assert programs[:2] == ["train", "eval"]
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
