@@ -160,9 +160,9 @@ def with_gradients(model):
     outputs, session = build(run(model, is_training=True))
     variables = tf1.trainable_variables()
     gradients = tf.gradients(tf.reduce_sum(outputs["predictions"][:, 0]), variables)
+    reaching = {variable.op.name: gradient for variable, gradient in zip(variables, gradients) if gradient is not None}
     with session:
-        reached = [variable.op.name for variable, gradient in zip(variables, gradients)
-                   if gradient is not None and np.any(session.run(gradient))]
+        reached = [name for name, values in session.run(reaching).items() if np.any(values)]
     return reached, [update.inputs[0].op.name for update in tf1.get_collection(tf1.GraphKeys.UPDATE_OPS)]
 
 
