@@ -106,6 +106,7 @@ def run(define_flags, main):
         except (KeyboardInterrupt, Exception) as error:  # pylint: disable=broad-except
             if interrupts or isinstance(error, KeyboardInterrupt):  # libraries may turn it into another error
                 print("interrupted.", file=sys.stderr)
+                sys.stderr = open(os.devnull, "w")  # objects that were being built fail when they are destroyed
                 return 130
             message = sentences.of(error)
             if message is None:

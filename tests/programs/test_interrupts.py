@@ -72,3 +72,29 @@ def test_what_a_library_makes_of_ctrl_c_is_no_error(monkeypatch, capsys):
     monkeypatch.setattr(program.app, "run", lambda guarded_main, **_: codes.append(guarded_main(["program"])))
     program.run(lambda: None, main)
     assert codes == [130] and capsys.readouterr().err == "interrupted.\n"
+
+
+class HalfBuilt(object):
+    """Ctrl-C comes before its constructor has ended, and its destructor needs what is not there."""
+
+    def __init__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+        self.handle = None
+
+    def __del__(self):
+        assert self.handle is None
+
+
+def build(args):
+    return HalfBuilt() and args
+
+
+def run_program():
+    sys.argv[1:] = []
+    program.run(lambda: None, build)
+
+
+def test_objects_that_ctrl_c_left_half_built_print_nothing():
+    with runner.Process(run_program) as process:
+        assert (process.wait(), process.errors) == (130, "interrupted.\n")
