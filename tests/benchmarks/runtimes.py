@@ -7,6 +7,7 @@ the other one, each in a process of its own, on segments of five frames (forward
 as the model samples (training step, with Adam). Prints the median milliseconds of both, and how many times as fast
 TensorFlow 2 is.
 """
+import importlib
 import json
 import os
 import platform
@@ -17,6 +18,7 @@ import time
 
 if __name__ == "__main__":  # run as a file
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    importlib.import_module("src")  # quiets TensorFlow, which loads next
 
 import numpy as np
 import tensorflow as tf
