@@ -5,9 +5,9 @@
 A BERT of one layer is pre-trained on the labels of videos (150 steps of 32) and fine-tuned on rated segments (120
 steps). Each seed, of five by default, fixes all random choices, and each arm begins at the same pre-trained model. The
 records are synthetic, of 20 classes, unless a folder is given that holds 2/frame/train and so on; the first 4 shards of
-the validation partition, or as many as given, are held out. The rankings are cut as `ensemble.py --scaled_cut` does.
-Prints each arm's mean mAP and its standard deviation over seeds, and the mean difference to the arm `as published` of
-the same seed, with its deviation.
+the validation partition, or as many as given, are held out. Prints each arm's mean mAP and its standard deviation over
+seeds, and the mean difference to the arm `as published` of the same seed, with its deviation: of rankings cut as
+`ensemble.py --scaled_cut` does, and of whole rankings.
 """
 import collections
 import csv
@@ -103,9 +103,9 @@ def rankings(folder, data, holdout, seed):
     return found
 
 
-def mean_average_precisions(found, data, holdout):
+def mean_average_precisions(found, data, holdout, scaled_cut):
     """{arm: mAP}."""
-    printed = runner.output_of("ensemble", mode="report", input_files=",".join(found.values()), scaled_cut=True,
+    printed = runner.output_of("ensemble", mode="report", input_files=",".join(found.values()), scaled_cut=scaled_cut,
                                eval_data_pattern=rated(data), holdout_shards=holdout)
     return {arm: float(re.search(r"^%s\s+(\S+)" % re.escape(path), printed, re.M).group(1))
             for arm, path in found.items()}
@@ -115,8 +115,20 @@ def deviation(values):
     return statistics.stdev(values) if len(values) > 1 else float("nan")
 
 
+def print_summary(of_seeds, baseline):
+    """Prints the table of a list of {arm: mAP}, one per seed."""
+    rows = []
+    for arm in of_seeds[0]:
+        values = [of_seed[arm] for of_seed in of_seeds]
+        gains = [of_seed[arm] - of_seed[baseline] for of_seed in of_seeds]
+        rows.append(collections.OrderedDict([
+            ("arm", arm), ("mAP", "%.4f" % statistics.mean(values)), ("deviation", "%.4f" % deviation(values)),
+            ("difference", "%+.4f" % statistics.mean(gains)), ("its deviation", "%.4f" % deviation(gains))]))
+    tables.print_table(rows)
+
+
 def compare(rankings, baseline, **synthetic):
-    """Prints the table of the arms, for the arguments of the command line.
+    """Prints the tables of the arms, for the arguments of the command line.
 
     Args:
       rankings: function of (folder for files, data, holdout, seed) that returns an OrderedDict {arm: path of its CSV}.
@@ -126,6 +138,7 @@ def compare(rankings, baseline, **synthetic):
     seeds = int(sys.argv[1]) if len(sys.argv) > 1 else SEEDS
     holdout = int(sys.argv[3]) if len(sys.argv) > 3 else HOLDOUT
     runner.TIMEOUT = 3600
+    measures = collections.OrderedDict([(True, ("scaled cut", [])), (False, ("whole rankings", []))])
     with tempfile.TemporaryDirectory() as folder:
         data = sys.argv[2] if len(sys.argv) > 2 else os.path.join(folder, "data")
         if len(sys.argv) < 3:
@@ -134,20 +147,16 @@ def compare(rankings, baseline, **synthetic):
                 classes = [row["Index"] + "\n" for row in csv.DictReader(known)]
             with open(os.path.join(data, "classes.csv"), "w") as stream:
                 stream.writelines(classes)
-        of_seeds = []
         for seed in range(seeds):
             with tempfile.TemporaryDirectory(dir=folder) as of_seed:
-                of_seeds.append(mean_average_precisions(rankings(of_seed, data, holdout, seed), data, holdout))
-            print("seed %d: %s" % (seed, ", ".join("%s %.4f" % pair for pair in of_seeds[-1].items())),
-                  file=sys.stderr, flush=True)
-    rows = []
-    for arm in of_seeds[0]:
-        values = [of_seed[arm] for of_seed in of_seeds]
-        gains = [of_seed[arm] - of_seed[baseline] for of_seed in of_seeds]
-        rows.append(collections.OrderedDict([
-            ("arm", arm), ("mAP", "%.4f" % statistics.mean(values)), ("deviation", "%.4f" % deviation(values)),
-            ("difference", "%+.4f" % statistics.mean(gains)), ("its deviation", "%.4f" % deviation(gains))]))
-    tables.print_table(rows)
+                found = rankings(of_seed, data, holdout, seed)
+                for scaled_cut, (title, of_seeds) in measures.items():
+                    of_seeds.append(mean_average_precisions(found, data, holdout, scaled_cut))
+                    print("seed %d, %s: %s" % (seed, title, ", ".join(
+                        "%s %.4f" % pair for pair in of_seeds[-1].items())), file=sys.stderr, flush=True)
+    for title, of_seeds in measures.values():
+        print("\n" + title)
+        print_summary(of_seeds, baseline)
 
 
 if __name__ == "__main__":
