@@ -19,6 +19,9 @@ from src import models
 from tests import checkpoint_folders
 from tests import records
 from tests.programs import runner
+from tests.shell_script.workplaces import SIZES
+from tests.shell_script.workplaces import Workplace
+from tests.shell_script.workplaces import write_command
 
 with open(os.path.join(os.path.dirname(__file__), "published_flags.json")) as stream:
     PUBLISHED = json.load(stream)
@@ -27,8 +30,6 @@ SHIFTS = {script: flags["inference"]["shifts"] for script, flags in PUBLISHED["m
 STEPS = ["pretrain", "finetune", "eval", "evaluate-best", "infer-oof", "infer-test"]
 CONTEXT_SCRIPTS = ["context_bert", "context_nextvlad"]
 CLOUDS = ["ai-platform", "vertex"]
-SIZES = dict(HOLDOUT_SHARDS="1", BATCH_SIZE="2", PRETRAIN_MAX_STEPS="2", PRETRAIN_EXPORT_STEPS="2",
-             FINETUNE_MAX_STEPS="4", FINETUNE_EXPORT_STEPS="2")
 # The TensorFlow of the environment that the tests run in.
 THIS_TENSORFLOW = "2" if os.path.basename(sys.prefix) == ".venv-tf2" else "1"
 # Flags that differ from those of the published runs, and why.
@@ -42,44 +43,6 @@ DEPARTURES = {
 OWN_FLAGS = {"train_dir", "train_data_pattern", "train_valid_data_pattern", "eval_data_pattern", "input_data_pattern",
              "output_file", "holdout_shards", "num_gpu", "max_to_keep", "export_saved_models", "run_once",
              "checkpoint_file", "checkpoint_timeout_secs", "shift"}
-
-
-class Workplace(object):
-    """A folder as the bucket, and gcloud.py on the PATH as gcloud."""
-
-    def __init__(self, folder):
-        self.bucket, self.jobs, bin_folder = (str(folder / name) for name in ("bucket", "jobs", "bin"))
-        for new in self.bucket, self.jobs, bin_folder:
-            os.mkdir(new)
-        write_command(os.path.join(bin_folder, "gcloud"), 'exec "%s" -E -S "%s" "$@"' % (
-            sys.executable, os.path.join(os.path.dirname(__file__), "gcloud.py")))
-        self._environment = dict(
-            SIZES, TENSORFLOW="1", PATH=bin_folder + os.pathsep + os.environ["PATH"], GCLOUD_JOBS=self.jobs,
-            BUCKET=self.bucket, HOME=str(folder))
-
-    def run(self, script, *arguments, code=0, root=runner.PROJECT, **environment):
-        """Runs a model's script from another folder; returns standard output and standard error."""
-        done = subprocess.run(
-            [os.path.join(root, "shell_script", script + ".sh")] + list(arguments), cwd=self.bucket,
-            env=dict(self._environment, **environment), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            universal_newlines=True)
-        assert done.returncode == code, done.stderr
-        return done.stdout, done.stderr
-
-    def submit(self, script, step, cloud, **environment):
-        """Submits a step; returns its job, see gcloud.py."""
-        for path in glob.glob(os.path.join(self.jobs, "*")):
-            os.remove(path)
-        self.run(script, step, "--on", cloud, **environment)
-        (path,) = glob.glob(os.path.join(self.jobs, "*"))
-        with open(path) as stream:
-            return json.load(stream)
-
-
-def write_command(path, text):
-    with open(path, "w") as stream:
-        stream.write("#!/bin/sh\n%s\n" % text)
-    os.chmod(path, 0o755)
 
 
 @pytest.fixture
