@@ -27,11 +27,10 @@ with open(os.path.join(os.path.dirname(__file__), "published_flags.json")) as st
     PUBLISHED = json.load(stream)
 SCRIPTS = list(PUBLISHED["models"])
 SHIFTS = {script: flags["inference"]["shifts"] for script, flags in PUBLISHED["models"].items()}
+RGB, AUDIO = 80, 16  # multiples of 8, and in all of 12: the numbers of attention heads
 STEPS = ["pretrain", "finetune", "eval", "evaluate-best", "infer-oof", "infer-test"]
 CONTEXT_SCRIPTS = ["context_bert", "context_nextvlad"]
 CLOUDS = ["ai-platform", "vertex"]
-# The TensorFlow of the environment that the tests run in.
-THIS_TENSORFLOW = "2" if os.path.basename(sys.prefix) == ".venv-tf2" else "1"
 # Flags that differ from those of the published runs, and why.
 DEPARTURES = {
     "model": "the models' own names; the published ones are aliases of them",
@@ -59,9 +58,10 @@ def data_dir(tmp_path_factory):
             ("3/frame/validate", "validate00"), ("3/frame/validate", "validate10"), ("3/frame/test", "test00")]):
         (folder / partition).mkdir(parents=True, exist_ok=True)
         ratings = [(0, 3, 1), (5, 3, 0)] if partition == "3/frame/validate" else None
+        labels = None if stem == "test00" else [3, 7]
         records.write(folder / partition / (stem + ".tfrecord"), [
-            records.frame_level(b"v%02d%d" % (seed, video), *records.random_frames(10 * seed + video, 8 + 3 * video),
-                                labels=None if stem == "test00" else [3, 7], ratings=ratings) for video in range(2)])
+            records.frame_level(b"v%02d%d" % (seed, video), *records.random_frames(
+                10 * seed + video, 8 + 3 * video, RGB, AUDIO), labels, ratings) for video in range(2)])
     return str(folder)
 
 
@@ -71,9 +71,11 @@ def small(tmp_path_factory):
     config = tmp_path_factory.mktemp("small") / "bert_config.json"
     config.write_text('{"intermediate_size": 64, "initializer_range": 0.02, "max_position_embeddings": 512}')
     return ["--bert_config_file=%s" % config, "--video_level_classifier_model=LogisticModel",
-            "--netvlad_hidden_size=32", "--nextvlad_hidden_size=32", "--nextvlad_cluster_size=8", "--mix_number=1",
+            "--feature_sizes=%d,%d" % (RGB, AUDIO), "--bert_hidden_layer=1", "--netvlad_hidden_size=32",
+            "--nextvlad_hidden_size=32", "--nextvlad_cluster_size=8", "--mix_number=1",
             "--optimizer=GradientDescentOptimizer", "--head_units=32"] + [
-                "--%s_bert_config_file=%s" % (part, config) for part in ("context", "segment")]
+                "--%s_%s" % (part, flag) for part in ("context", "segment")
+                for flag in ("bert_config_file=%s" % config, "bert_hidden_layer=1")]
 
 
 def printed_commands(output):
@@ -298,8 +300,11 @@ def test_all_of_a_context_script_on_this_machine(local, finished, data_dir, work
     assert run_all(local, workplace, data_dir, **sizes)[0] == []
     # A fine-tuning that has begun goes on without the encoder's folder.
     shutil.rmtree(os.path.join(workplace.bucket, "models", "bert_mean_l2h12"))
-    programs = run_all(local, workplace, data_dir, script="context_bert", FINETUNE_MAX_STEPS="4")[0]
-    assert programs[:2] == ["train", "eval"]
+    sizes["FINETUNE_MAX_STEPS"] = "4"
+    assert steps_left(local, workplace, data_dir, **sizes)[:2] == ["finetune", "eval"]
+    workplace.run("context_bert", "finetune", root=str(local), DATA_DIR=data_dir, MODELS_DIR="models",
+                  FINETUNE_MAX_STEPS="4")
+    assert os.path.exists(os.path.join(workplace.bucket, "models", "context_bert", "model.ckpt-4.index"))
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -465,6 +470,11 @@ def run_all(local, workplace, data_dir, *arguments, script="bert_mean_l2h12", **
     return [program for program in programs if program != "checkpoints"], output, errors
 
 
+def steps_left(*arguments, **options):
+    """The steps that `run_all` would run."""
+    return re.findall(r"^\w+: ([a-z-]+)$", run_all(*arguments, "--dry_run", **options)[2], re.MULTILINE)
+
+
 @pytest.fixture(scope="module")
 def finished(local, tmp_path_factory, data_dir):
     """A Workplace in which all steps of a Bert have run."""
@@ -486,7 +496,9 @@ def test_all_on_this_machine_skips_what_is_done(local, finished, data_dir):
         rows = stream.read()
     with open(other_rows, "w") as stream:
         stream.write(rows.replace(",True,1,", ",True,300,"))  # of another holdout
-    assert programs_run() == "eval inference inference".split()
+    assert steps_left(local, finished, data_dir) == ["eval"]
+    with open(other_rows, "w") as stream:
+        stream.write(rows)
     # The inference model is of another checkpoint than the best.
     checkpoint_folders.write_inference_model(os.path.join(finished.bucket, "models", "bert_mean_l2h12"), 2)
     assert programs_run() == "eval inference inference".split()
@@ -495,8 +507,7 @@ def test_all_on_this_machine_skips_what_is_done(local, finished, data_dir):
     assert programs_run() == ["inference"]
     for path in glob.glob(os.path.join(finished.bucket, "models", "bert_mean_l2h12", "model.ckpt-4.*")):
         os.remove(path)
-    _, output, _ = run_all(local, finished, data_dir, "--dry_run")
-    assert [words[1] for words in printed_commands(output)[1]][:2] == ["src/train.py", "src/eval.py"]
+    assert steps_left(local, finished, data_dir)[:2] == ["finetune", "eval"]
 
 
 def test_all_with_averages_skips_what_is_done(local, finished, data_dir, workplace):
@@ -519,7 +530,7 @@ def test_all_with_averages_skips_what_is_done(local, finished, data_dir, workpla
     workplace.run("with_averages", "prune", root=str(local), MODELS_DIR="models", FINETUNE_MAX_STEPS="6")
     assert programs_run() == []
     shutil.rmtree(os.path.join(best_2, "eval"))
-    assert programs_run()[0] == "eval"
+    assert steps_left(local, workplace, data_dir, script="with_averages", FINETUNE_MAX_STEPS="6")[0] == "average"
 
 
 @pytest.fixture
@@ -536,8 +547,8 @@ def checkpoint_steps(folder):
             sorted(int(name[5:]) for name in os.listdir(os.path.join(folder, "export"))))
 
 
-def test_prune_keeps_the_best_the_last_of_the_pretraining_and_the_newest(workplace, many_checkpoints):
-    arguments = dict(MODELS_DIR=os.path.dirname(many_checkpoints), PRETRAIN_MAX_STEPS="4", TENSORFLOW=THIS_TENSORFLOW)
+def test_prune_keeps_the_best_the_last_of_the_pretraining_and_the_newest(local, workplace, many_checkpoints):
+    arguments = dict(root=str(local), MODELS_DIR=os.path.dirname(many_checkpoints), PRETRAIN_MAX_STEPS="4")
     printed, errors = workplace.run("bert_mean_l2h12", "prune", "--dry_run", **arguments)
     assert "removing 7 checkpoints frees 0.02 GB; model.ckpt-4 model.ckpt-7 model.ckpt-10 stay" in errors
     assert printed.startswith("rm -rf ") and len(checkpoint_steps(many_checkpoints)[0]) == 30
@@ -568,10 +579,10 @@ def test_a_damaged_file_stops_all_before_any_step(local, workplace, many_checkpo
     assert "results.csv is damaged: move it away" in errors and errors.count("\n") == 1 and not output
 
 
-def test_prune_without_the_best_as_inference_model_removes_nothing(workplace, many_checkpoints):
+def test_prune_without_the_best_as_inference_model_removes_nothing(local, workplace, many_checkpoints):
     shutil.rmtree(os.path.join(many_checkpoints, "inference_model"))
-    errors = workplace.run("bert_mean_l2h12", "prune", code=1, MODELS_DIR=os.path.dirname(many_checkpoints),
-                           TENSORFLOW=THIS_TENSORFLOW)[1]
+    errors = workplace.run("bert_mean_l2h12", "prune", code=1, root=str(local),
+                           MODELS_DIR=os.path.dirname(many_checkpoints))[1]
     assert "run the step evaluate-best first" in errors and len(checkpoint_steps(many_checkpoints)[0]) == 30
 
 
