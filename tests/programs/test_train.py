@@ -25,8 +25,9 @@ from tests.programs.conftest import RGB
 from tests.programs.conftest import serialized
 
 tf1 = tf.compat.v1
-VIDEO_LEVEL = dict(model="LogisticModel", feature_names="mean_rgb", feature_sizes="4", batch_size=4)
-SMALL = dict(MODEL, batch_size=4, base_learning_rate=.01)
+VIDEO_LEVEL = dict(model="LogisticModel", feature_names="mean_rgb", feature_sizes="4", batch_size=4,
+                   export_saved_models=False)
+SMALL = dict(MODEL, batch_size=4, base_learning_rate=.01, export_saved_models=False)
 
 
 def checkpoint(folder, step):
@@ -63,6 +64,15 @@ def video_level(tmp_path_factory):
     return str(folder / "train*.tfrecord")
 
 
+@pytest.fixture(scope="module")
+def begun(video_level, tmp_path_factory):
+    """train_dir of a video-level model with checkpoints of steps 1 and 2."""
+    folder = str(tmp_path_factory.mktemp("begun") / "model")
+    runner.succeed("train", train_data_pattern=video_level, train_dir=folder, num_epochs=0, export_model_steps=1,
+                   max_steps=2, **VIDEO_LEVEL)
+    return folder
+
+
 # The files that training writes.
 
 
@@ -75,11 +85,11 @@ def test_every_checkpoint_is_kept_and_exported(trained):
 
 def test_older_checkpoints_are_removed_and_saved_models_left_out_if_asked(video_level, tmp_path):
     flags = dict(VIDEO_LEVEL, train_data_pattern=video_level, train_dir=tmp_path, num_epochs=0, export_model_steps=1)
-    errors = runner.succeed("train", max_steps=3, max_to_keep=1, **flags)
+    errors = runner.succeed("train", max_steps=3, max_to_keep=1, **dict(flags, export_saved_models=True))
     assert checkpoints.steps(str(tmp_path)) == [3]
     assert os.listdir(str(tmp_path / "export")) == ["step_3"]
     assert "disk: up to 2 more checkpoints, each of " in errors
-    errors = runner.succeed("train", max_steps=6, export_saved_models=False, **flags)
+    errors = runner.succeed("train", max_steps=6, **flags)
     assert checkpoints.steps(str(tmp_path)) == [3, 4, 5, 6]
     assert os.listdir(str(tmp_path / "export")) == ["step_3"]
     assert "disk: up to 3 more checkpoints, each of " in errors and "SavedModel" not in errors
@@ -139,7 +149,7 @@ def test_reads_the_training_part(data, flags, expected):
 
 def test_the_last_step_is_saved_if_the_data_end_before_max_steps(video_level, tmp_path):
     runner.succeed("train", train_data_pattern=video_level, train_dir=tmp_path, max_steps=100, num_epochs=1,
-                   **VIDEO_LEVEL)
+                   **dict(VIDEO_LEVEL, export_saved_models=True))
     assert checkpoints.steps(str(tmp_path)) == [2]
     assert os.listdir(str(tmp_path / "export")) == ["step_2"]
 
@@ -201,7 +211,7 @@ def test_a_new_model_removes_what_training_left_and_nothing_else(data, evaluated
     for path in foreign | {os.path.join(folder, name) for name in half}:
         open(path, "w").close()
     runner.succeed("train", train_data_pattern=data.train, train_dir=folder, max_steps=1,
-                   start_new_model=True, l2_penalty=.1, **SMALL)
+                   start_new_model=True, l2_penalty=.1, **dict(SMALL, export_saved_models=True))
     assert checkpoints.steps(folder) == [1]
     assert os.listdir(os.path.join(folder, "export")) == ["step_1"]
     assert not [name for name in os.listdir(folder) if "tmp" in name or "tempstate" in name]
@@ -262,15 +272,14 @@ def test_a_killed_run_resumes_at_its_last_checkpoint(video_level, tmp_path):
     (dict(train_data_pattern="nan"), "The loss is nan at step "),
     (dict(optimizer="GradientDescentOptimizer", base_learning_rate=1e39, clip_gradient_norm=0),
      "A variable is no longer finite at step 3")], ids=["loss", "variables"])
-def test_divergence_stops_training_and_keeps_the_last_good_checkpoint(video_level, tmp_path, flags, what):
-    common = dict(VIDEO_LEVEL, train_data_pattern=video_level, train_dir=tmp_path / "model", num_epochs=0,
-                  export_model_steps=1)
-    runner.succeed("train", max_steps=2, **common)
+def test_divergence_stops_training_and_keeps_the_last_good_checkpoint(video_level, begun, tmp_path, flags, what):
+    folder = shutil.copytree(begun, str(tmp_path / "model"))
     if flags.get("train_data_pattern"):
         flags["train_data_pattern"] = records.write(
             tmp_path / "train0000.tfrecord", [records.video_level(b"v", [np.nan] * 4, None, [1])] * 4)
-    code, errors = runner.run("train", max_steps=9, **dict(common, **flags))
-    folder = str(tmp_path / "model")
+    code, errors = runner.run("train", max_steps=9, **dict(
+        dict(VIDEO_LEVEL, train_data_pattern=video_level, train_dir=folder, num_epochs=0, export_model_steps=1),
+        **flags))
     assert code == 1 and "Traceback" not in errors
     sentences = [line for line in errors.splitlines() if line.startswith("error: ")]
     assert len(sentences) == 1 and sentences[0].startswith("error: " + what)
@@ -280,12 +289,13 @@ def test_divergence_stops_training_and_keeps_the_last_good_checkpoint(video_leve
     assert all(np.isfinite(value).all() for value in variables(folder, 2).values())
 
 
-def test_checkpoints_travel_between_runs_with_and_without_mixed_precision(video_level, tmp_path):
-    common = dict(VIDEO_LEVEL, train_data_pattern=video_level, train_dir=tmp_path, num_epochs=0)
-    for step, gpu_flags in (1, {}), (2, dict(mixed_precision=True, xla=True)), (3, dict(mixed_precision=True)), (4, {}):
+def test_checkpoints_travel_between_runs_with_and_without_mixed_precision(video_level, begun, tmp_path):
+    folder = shutil.copytree(begun, str(tmp_path / "model"))
+    common = dict(VIDEO_LEVEL, train_data_pattern=video_level, train_dir=folder, num_epochs=0)
+    for step, gpu_flags in (3, dict(mixed_precision=True, xla=True)), (4, dict(mixed_precision=True)), (5, {}):
         said = runner.succeed("train", max_steps=step, **dict(common, **gpu_flags))
-        assert ("such as current_loss_scale: they start afresh" in said) == (step == 2), said
-    names = [set(variables(str(tmp_path), step)) for step in (1, 2, 3, 4)]
+        assert ("such as current_loss_scale: they start afresh" in said) == (step == 3), said
+    names = [set(variables(folder, step)) for step in (2, 3, 4, 5)]
     assert names[0] == names[3] and names[1] == names[2] == names[0] | {"current_loss_scale", "good_steps"}
 
 
@@ -298,7 +308,8 @@ def test_master_worker_and_parameter_server_train_together(video_level, tmp_path
     def start(job):
         tf_config = json.dumps({"cluster": cluster, "task": {"type": job, "index": 0}})
         return runner.Run("train", tf_config=tf_config, train_data_pattern=video_level, train_dir=tmp_path,
-                          num_epochs=0, max_steps=500, export_model_steps=10 ** 6, **VIDEO_LEVEL)
+                          num_epochs=0, max_steps=500, export_model_steps=10 ** 6,
+                          **dict(VIDEO_LEVEL, export_saved_models=True))
 
     with start("ps") as ps, start("master") as master:
         master.wait_to_say("training: 1 ")
@@ -380,8 +391,8 @@ def weights_after(folder, data, seed):
     """{name: value} of all variables after some steps that sample random frames and drop units."""
     runner.succeed("train", **FEATURES, train_dir=str(folder), train_data_pattern=data.train, model="Bert", seed=seed,
                    bert_hidden_layer=1, bert_attention_heads=2, iterations=4, bert_dropout_prob=.5, batch_size=4,
-                   video_level_classifier_model="LogisticModel", num_epochs=0, max_steps=7, export_saved_models=False)
-    return variables(str(folder), 7)
+                   video_level_classifier_model="LogisticModel", num_epochs=0, max_steps=4, export_saved_models=False)
+    return variables(str(folder), 4)
 
 
 def test_a_seed_repeats_a_training_to_the_last_bit(data, tmp_path):
