@@ -27,7 +27,8 @@ from tests.programs.test_inference import parse_pairs
 tf1 = tf.compat.v1
 CONTEXT_FRAMES, MARGIN = 6, 2
 BERT = dict(bert_hidden_layer=1, bert_attention_heads=2, pooling_strategy="mean")
-TRAINING = dict(FEATURES, batch_size=4, base_learning_rate=.01, num_epochs=0, export_model_steps=2, seed=3)
+TRAINING = dict(FEATURES, batch_size=4, base_learning_rate=.01, num_epochs=0, export_model_steps=2, seed=3,
+                export_saved_models=False)
 
 
 def prefixed(part, hparams):
@@ -74,7 +75,7 @@ def trained(encoder, bare, flags, tmp_path_factory):
     """(train_dir of a model whose encoders began as `encoder`, what its training said)."""
     folder = str(tmp_path_factory.mktemp("trained") / "model")
     said = runner.succeed("train", train_dir=folder, init_context=encoder, init_segment=bare + "/model.ckpt-2",
-                          max_steps=4, **flags)
+                          max_steps=4, **dict(flags, export_saved_models=True))
     return folder, said
 
 
@@ -114,23 +115,31 @@ def test_the_context_encoder_stays_as_it_was_and_the_others_train(trained, encod
 
 
 def test_a_training_of_the_whole_model_continues_without_the_encoders_folders(trained, flags, tmp_path):
-    said = runner.succeed("train", train_dir=tmp_path / "new", max_steps=6, train_context=False,
+    said = runner.succeed("train", train_dir=tmp_path / "new", max_steps=5, train_context=False,
                           checkpoint_file=trained[0] + "/model.ckpt-4", rate_factor="tower/segment/.*=0.5", **flags)
-    assert os.path.exists(str(tmp_path / "new" / "model.ckpt-6.index")), said
+    assert os.path.exists(str(tmp_path / "new" / "model.ckpt-5.index")), said
 
 
 def test_a_seed_repeats_a_training_to_the_last_bit(trained, encoder, flags, tmp_path):
-    runner.succeed("train", train_dir=tmp_path / "new", init_context=encoder, init_segment=encoder, max_steps=4,
+    runner.succeed("train", train_dir=tmp_path / "new", init_context=encoder, init_segment=encoder, max_steps=2,
                    **flags)
-    first, again = variables(trained[0] + "/model.ckpt-4"), variables(str(tmp_path / "new" / "model.ckpt-4"))
+    first, again = variables(trained[0] + "/model.ckpt-2"), variables(str(tmp_path / "new" / "model.ckpt-2"))
     assert set(first) == set(again)
     for name in first:
         np.testing.assert_array_equal(first[name], again[name], err_msg=name)
 
 
-def test_an_encoder_of_another_depth_takes_what_fits_and_says_what_begins_afresh(bare, encoder, flags, tmp_path):
-    said = runner.succeed("train", train_dir=tmp_path / "new", init_context=encoder, init_segment=bare, max_steps=1,
-                          **dict(flags, segment_bert_hidden_layer=2))
+@pytest.fixture(scope="module")
+def deeper(bare, encoder, flags, tmp_path_factory):
+    """As `trained`, but the segment encoder is deeper than `encoder`, and the context encoder is trained, too."""
+    folder = str(tmp_path_factory.mktemp("deeper") / "model")
+    said = runner.succeed("train", train_dir=folder, init_context=encoder, init_segment=bare, train_context=True,
+                          max_steps=2, **dict(flags, segment_bert_hidden_layer=2))
+    return folder, said
+
+
+def test_an_encoder_of_another_depth_takes_what_fits_and_says_what_begins_afresh(deeper, bare):
+    said = deeper[1]
     assert "16 of the segment encoder's 32 variables begin as in %s/model.ckpt-2\n" % bare in said
     assert "it takes encoder/layer_0 (16)\n" in said
     afresh = re.search("the others begin afresh: (.*)\n", said).group(1).split("), ")
@@ -138,9 +147,8 @@ def test_an_encoder_of_another_depth_takes_what_fits_and_says_what_begins_afresh
     assert afresh[0] == "tower/segment/encoder/layer_1/attention/self/query/kernel [8, 8] (missing there"
 
 
-def test_the_context_encoder_trains_on_demand(flags, encoder, tmp_path):
-    runner.succeed("train", train_dir=tmp_path / "new", init_context=encoder, train_context=True, max_steps=2, **flags)
-    start, after = variables(encoder + "/model.ckpt-2"), variables(str(tmp_path / "new" / "model.ckpt-2"))
+def test_the_context_encoder_trains_on_demand(deeper, encoder):
+    start, after = variables(encoder + "/model.ckpt-2"), variables(deeper[0] + "/model.ckpt-2")
     kernel = "encoder/layer_0/intermediate/dense/kernel"
     assert not np.array_equal(after["tower/context/" + kernel], start["tower/" + kernel])
 
