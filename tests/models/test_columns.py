@@ -17,7 +17,7 @@ def test_the_order_of_the_features_does_not_matter(name, bert_config_file):
     frames, found = normalized([5, 5], 5), []
     for features in [IMAGE, SOUND], [SOUND, IMAGE]:
         model = models.create(
-            name, features, bert_config_file=bert_config_file, bert_attention_heads=2,
+            name, features, bert_config_file=bert_config_file, bert_attention_heads=2, mix_number=2,
             video_level_classifier_model="LogisticModel" if name == "MixNeXtVLAD" else "MoeModel", **SMALL)
         rolled = frames if features[0] == IMAGE else np.roll(frames, AUDIO, axis=2)
         with tf.Graph().as_default():

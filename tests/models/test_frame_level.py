@@ -20,7 +20,7 @@ tf1 = tf.compat.v1
 @pytest.mark.parametrize("name", ["GatedNetVLAD", "NeXtVLAD", "MixNeXtVLAD", "FrameLevelLogisticModel"])
 def test_frames_seen_many_times_over_are_computed_once(name, random_frames):
     model = models.create(name, netvlad_cluster_size=4, netvlad_hidden_size=3, nextvlad_cluster_size=4,
-                          nextvlad_hidden_size=8, groups=4, gating_reduction=4, iterations=60,
+                          nextvlad_hidden_size=8, groups=4, gating_reduction=4, iterations=60, mix_number=2,
                           sample_random_frames=random_frames, video_level_classifier_model="LogisticModel")
     frames, logits, memory = normalized([5, 4, 1], 5), [], []
     for num_frames in (5, None):  # without a static number of frames, all `iterations` frames are gathered
