@@ -42,6 +42,10 @@ def figures(row):
     return {name: float(row[name]) for name in ("examples", "hit_at_one", "perr", "map", "gap", "loss")}
 
 
+def step_of_the_inference_model(folder):
+    return tf.train.load_variable(os.path.join(folder, "inference_model", "inference_model"), "global_step")
+
+
 @pytest.fixture
 def flags(data):
     """Flags that evaluate the holdout's segments."""
@@ -129,17 +133,11 @@ def test_run_once_evaluates_the_named_checkpoint(model_dir, flags):
     assert len(open(os.path.join(model_dir, "eval", "results.csv")).readlines()) == 4  # one header
 
 
-@pytest.mark.parametrize("first, expected", [("", [2, 4, 6]), ("4", [4, 6])])
-def test_every_checkpoint_from_the_first_on_is_evaluated_in_order(model_dir, flags, first, expected):
-    runner.succeed("eval", train_dir=model_dir, checkpoint_file=first, checkpoint_timeout_secs=0, **flags)
-    assert steps(model_dir) == expected
-    inference_model = os.path.join(model_dir, "inference_model", "inference_model")
-    assert tf.train.load_variable(inference_model, "global_step") == 6
-
-
-def test_what_was_evaluated_is_not_evaluated_again_unless_asked(model_dir, data, flags):
+def test_every_checkpoint_from_the_first_on_is_evaluated_once_unless_asked(model_dir, data, flags):
     flags = dict(flags, train_dir=model_dir, checkpoint_timeout_secs=0)
     runner.succeed("eval", checkpoint_file="4", **flags)
+    assert steps(model_dir) == [4, 6]
+    assert step_of_the_inference_model(model_dir) == 6
     errors = runner.succeed("eval", **flags)
     assert [errors.count("model.ckpt-%d is in results.csv already: skipped" % step) for step in (2, 4, 6)] == [0, 1, 1]
     assert steps(model_dir) == [4, 6, 2]
@@ -148,7 +146,7 @@ def test_what_was_evaluated_is_not_evaluated_again_unless_asked(model_dir, data,
     assert "already" not in runner.succeed("eval", **dict(flags, top_k=3))
     assert steps(model_dir) == [2, 4, 6] * 2
     runner.succeed("train", train_data_pattern=data.train, train_dir=model_dir, max_steps=2, start_new_model=True,
-                   batch_size=4, export_model_steps=2, **MODEL)
+                   batch_size=4, export_model_steps=2, export_saved_models=False, **MODEL)
     assert "already" not in runner.succeed("eval", **flags)  # another checkpoint of the same step
 
 
@@ -164,12 +162,13 @@ def test_waits_for_the_next_checkpoint_and_ends_when_none_comes(model_dir, flags
     assert steps(model_dir) == [4, 6]
 
 
-def test_a_checkpoint_that_is_removed_in_the_meantime_is_skipped(model_dir, flags):
+def test_every_checkpoint_is_evaluated_in_order_but_one_that_is_removed_in_the_meantime(model_dir, flags):
     gone = os.path.join(model_dir, "model.ckpt-3")
     os.symlink("nowhere", gone + ".index")  # listed, but missing when it is read
     errors = runner.succeed("eval", train_dir=model_dir, checkpoint_timeout_secs=0, **flags)
     assert "%s was removed in the meantime (train.py --max_to_keep): skipped" % gone in errors
     assert steps(model_dir) == [2, 4, 6]
+    assert step_of_the_inference_model(model_dir) == 6
 
 
 # The inference model.
