@@ -1,8 +1,7 @@
 """From features of your own videos, with your own classes, to ranked segments: each program in turn."""
 import csv
 import json
-import os
-import subprocess
+import runpy
 import sys
 
 import numpy as np
@@ -46,6 +45,11 @@ def own_videos(tmp_path_factory):
     return folder
 
 
+def run_saved_model_cli(words):
+    sys.argv = ["saved_model_cli"] + words
+    runpy.run_module("tensorflow.python.tools.saved_model_cli", run_name="__main__")
+
+
 def check_served_features(own, video):
     """saved_model_cli scores the segments of a video from its features, as inference.py did from its records."""
     with np.load(str(own / "features" / (video + ".npz"))) as given:
@@ -53,11 +57,11 @@ def check_served_features(own, video):
     frames = reference.dequantized(stored, SECONDS)
     np.save(str(own / "segments.npy"), frames.reshape(SECONDS // 5, 5, AUDIO + RGB).astype("f4"))
     np.save(str(own / "lengths.npy"), np.full(SECONDS // 5, 5, np.int32))
-    subprocess.check_output([
-        os.path.join(os.path.dirname(sys.executable), "saved_model_cli"), "run",
-        "--dir", str(own / "model" / "export" / "step_60"), "--tag_set", "serve", "--signature_def", "features",
-        "--inputs", "audio_and_rgb=%s;num_frames=%s" % (own / "segments.npy", own / "lengths.npy"),
-        "--outdir", str(own / "served")])
+    words = ["run", "--dir", str(own / "model" / "export" / "step_60"), "--tag_set", "serve", "--signature_def",
+             "features", "--inputs", "audio_and_rgb=%s;num_frames=%s" % (own / "segments.npy", own / "lengths.npy"),
+             "--outdir", str(own / "served")]
+    with runner.Process(run_saved_model_cli, words) as process:
+        assert process.wait() == 0, process.errors
     _, labels, scores = video_csv.read_video(str(own / "classes.csv"), video.encode())
     assert labels.tolist() == list(range(CLASSES))
     np.testing.assert_allclose(np.load(str(own / "served" / "predictions.npy")), scores, atol=2e-6)
