@@ -66,7 +66,7 @@ class Pass(object):
             numbers = self._shuffled(tf.range(tf.size(paths))) if shuffle else tf.range(tf.size(paths))
             return tf.data.Dataset.from_tensor_slices((tf.gather(paths, numbers), numbers))
 
-        return tf.data.Dataset.from_tensors(0).flat_map(tfrecord.plain(begin))
+        return tfrecord.untuned(tf.data.Dataset.from_tensors(0).flat_map(tfrecord.plain(begin)))
 
     def _shuffled(self, numbers):
         """The numbers of shards, int32 [n], in random order; counts the passes if there is a seed."""

@@ -7,6 +7,7 @@ import typing
 
 import tensorflow as tf
 
+from src.common import runtime
 from src.common import sentences
 from src.common import storage
 from src.common.errors import InputError
@@ -27,6 +28,18 @@ class Record(typing.NamedTuple):
 
 # AutoGraph would read the function's source anew and leave a file in the temporary folder each time.
 plain = tf.autograph.experimental.do_not_convert
+
+
+def untuned(dataset):
+    """A dataset with the readers and buffers that it is given, as are those that are made of it.
+
+    TensorFlow 2 would tune them, which gains nothing here, by a thread that sleeps for up to a minute. An iterator that
+    begins anew waits until it wakes.
+    """
+    options = tf.data.Options()
+    if runtime.IS_2:
+        options.autotune.enabled = False
+    return dataset.with_options(options)
 
 
 def records(shards, num_readers):

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from src.common import runtime
 from src.common.errors import InputError
 from src.data import passes
 from src.data import pipeline
@@ -116,6 +117,15 @@ def test_sessions_may_close_while_the_training_data_is_being_read(tmp_path):
              for shard in range(8)]
     with runner.Process(open_and_close_sessions, paths) as process:
         assert process.wait() == 0 and process.output == "read by 30 sessions\n", process.errors
+
+
+@pytest.mark.skipif(not runtime.IS_2, reason="an iterator of TensorFlow 1.15 waits for no thread that tunes it")
+def test_no_iterator_waits_for_a_thread_that_tunes_it(tmp_path):
+    paths, reader = shards_of("segment", tmp_path), reader_of("segment")
+    for batches in (pipeline.training_batches(reader, paths, 4, None, 1, 2),
+                    pipeline.evaluation_batches(reader, paths, 4, None, 2),
+                    pipeline.segment_batches(reader_of("frame"), passes.Pass(paths, reader.form), [0], 4, 2)):
+        assert batches.options().autotune.enabled is False
 
 
 def test_the_flag_of_readers_has_the_starter_codes_name(monkeypatch):
