@@ -92,10 +92,11 @@ def run(define_flags, main):
             print("error: " + _printed(_unexpected(argv[1])), file=sys.stderr)
             return 1
         _set_up_logging()
-        before, interrupts = signal.getsignal(signal.SIGINT), []
+        before, interrupts, terminal = signal.getsignal(signal.SIGINT), [], sys.stderr
 
         def interrupt(*args):
             interrupts.append(True)
+            sys.stderr = open(os.devnull, "w")  # libraries and half-built objects print tracebacks
             signal.default_int_handler(*args)
 
         try:
@@ -105,8 +106,7 @@ def run(define_flags, main):
             return main(flags.FLAGS)
         except (KeyboardInterrupt, Exception) as error:  # pylint: disable=broad-except
             if interrupts or isinstance(error, KeyboardInterrupt):  # libraries may turn it into another error
-                print("interrupted.", file=sys.stderr)
-                sys.stderr = open(os.devnull, "w")  # objects that were being built fail when they are destroyed
+                print("interrupted.", file=terminal)
                 return 130
             message = sentences.of(error)
             if message is None:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 
 import pytest
 
@@ -87,7 +88,11 @@ class HalfBuilt(object):
 
 
 def build(args):
-    return HalfBuilt() and args
+    try:
+        return HalfBuilt() and args
+    except KeyboardInterrupt:
+        traceback.print_exc()  # as libraries in C++ do
+        raise SystemError("a function returned a result with an error set")
 
 
 def run_program():
@@ -95,6 +100,6 @@ def run_program():
     program.run(lambda: None, build)
 
 
-def test_objects_that_ctrl_c_left_half_built_print_nothing():
+def test_what_ctrl_c_breaks_off_or_leaves_half_built_prints_nothing():
     with runner.Process(run_program) as process:
         assert (process.wait(), process.errors) == (130, "interrupted.\n")
