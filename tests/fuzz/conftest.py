@@ -10,5 +10,5 @@ _EXAMPLES = os.environ.get("FUZZ_EXAMPLES")
 
 hypothesis.settings.register_profile(
     "fuzz", max_examples=int(_EXAMPLES or 100), derandomize=not _EXAMPLES, deadline=None, database=None,
-    suppress_health_check=hypothesis.HealthCheck.all())
+    suppress_health_check=list(hypothesis.HealthCheck))
 hypothesis.settings.load_profile("fuzz")

@@ -250,7 +250,7 @@ CONTEXT_FLAGS = {
     "--warmup_steps=3000", "--max_steps=12000", "--batch_size=128", "--segment_labels"}
 
 
-@pytest.mark.parametrize("script, encoder", zip(CONTEXT_SCRIPTS, ["bert_mean_l2h12", "nextvlad"]))
+@pytest.mark.parametrize("script, encoder", list(zip(CONTEXT_SCRIPTS, ["bert_mean_l2h12", "nextvlad"])))
 def test_a_context_script_fine_tunes_with_the_encoder_that_it_pretrained(script, encoder, workplace):
     home = os.path.dirname(workplace.bucket)
     commands = plus_commands(workplace, script)
