@@ -11,7 +11,7 @@
 set -euo pipefail
 unset CDPATH PYTHONPATH PYTHONHOME
 
-: "${shifts:?} ${model_flags[0]:?}"
+: "${shifts:?} ${model_flags[0]:?} ${finetune_flags[*]:-} ${infer_flags[*]:-} ${encoder_flags[*]:-}"
 shell_script=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 root=$(cd "$shell_script/.." && pwd)
 name=$(basename "$(readlink -f "${BASH_SOURCE[1]}")" .sh)
