@@ -31,14 +31,9 @@ plain = tf.autograph.experimental.do_not_convert
 
 
 def untuned(dataset):
-    """A dataset with the readers and buffers that it is given, as are those that are made of it.
-
-    TensorFlow 2 would tune them, which gains nothing here, by a thread that sleeps for up to a minute. An iterator that
-    begins anew waits until it wakes.
-    """
+    """A dataset with the readers and buffers that it is given, as are those that are made of it."""
     options = tf.data.Options()
-    if runtime.IS_2:
-        options.autotune.enabled = False
+    runtime.leave_untuned(options)
     return dataset.with_options(options)
 
 
