@@ -11,6 +11,7 @@
 set -euo pipefail
 unset CDPATH PYTHONPATH PYTHONHOME
 
+# Stops if one of the first two is missing; the others are named for shellcheck, which sees nobody assign them.
 : "${shifts:?} ${model_flags[0]:?} ${finetune_flags[*]:-} ${infer_flags[*]:-} ${encoder_flags[*]:-}"
 shell_script=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 root=$(cd "$shell_script/.." && pwd)
