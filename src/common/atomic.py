@@ -4,6 +4,7 @@ They are written beside it as `.NAME.HOST.PID.tmp`. If a run is killed, the next
 same machine removes the leftover.
 """
 import contextlib
+import functools
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import tensorflow as tf
 
 from src.common import exchange
 from src.common import files
+from src.common import interrupts
 from src.common import storage
 from src.common.errors import InputError
 
@@ -79,13 +81,10 @@ def replacing_file(path):
     path = _target(path)
     _check_file(path)
     temporary = _start(path)
-    try:
+    with interrupts.cleaning_up(functools.partial(files.remove, temporary)):
         yield temporary
         with files.writing(path):
             tf.io.gfile.rename(temporary, path, overwrite=True)
-    finally:
-        if tf.io.gfile.exists(temporary):
-            tf.io.gfile.remove(temporary)
 
 
 @contextlib.contextmanager
@@ -124,7 +123,7 @@ def replacing_folder(path):
     path = _target(path)
     temporary = _start(path)
     files.remove(temporary)
-    try:
+    with interrupts.cleaning_up(functools.partial(files.remove, temporary)):
         yield temporary
         with files.writing(path):
             if storage.local(path) is None:
@@ -133,8 +132,6 @@ def replacing_folder(path):
                 _exchange(temporary, path)
             else:
                 tf.io.gfile.rename(temporary, path)
-    finally:
-        files.remove(temporary)
 
 
 @contextlib.contextmanager
@@ -153,7 +150,7 @@ def extending_folder(path):
     at_once = is_new or _is_exchangeable(path)
     temporary = _start(path if at_once else os.path.join(path, "new"))
     files.remove(temporary)
-    try:
+    with interrupts.cleaning_up(functools.partial(files.remove, temporary)):
         yield temporary
         with files.writing(path):
             for name in sorted(files.names(temporary)):
@@ -164,8 +161,6 @@ def extending_folder(path):
                 tf.io.gfile.rename(temporary, path)
             elif not (at_once and _exchange_with_links(storage.local(temporary), storage.local(path))):
                 _move_files(temporary, path)
-    finally:
-        files.remove(temporary)
 
 
 def _is_exchangeable(path):

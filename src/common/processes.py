@@ -1,6 +1,7 @@
 """A function mapped over items by forked processes."""
 import collections
 import contextlib
+import functools
 import multiprocessing
 import os
 import pickle
@@ -9,6 +10,7 @@ import tempfile
 import threading
 import time
 
+from src.common import interrupts
 from src.common import system_errors
 from src.common.errors import InputError
 
@@ -77,12 +79,13 @@ def _forked(function, slots):
         target=_work, args=(function, slots, its_pipe, os.getpid()), daemon=True)
     process.start()
     its_pipe.close()  # only the process holds it now, so its death closes the pipe
-    try:
+    with contextlib.closing(pipe), interrupts.cleaning_up(functools.partial(_kill, process)):
         yield pipe
-    finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.join()
-        pipe.close()
+
+
+def _kill(process):
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
 
 
 def _work(function, slots, pipe, parent):
@@ -125,11 +128,11 @@ def _interrupts_delayed():
     if threading.current_thread() is not threading.main_thread():  # only the main thread is interrupted
         yield
         return
-    interrupts = []
-    before = signal.signal(signal.SIGINT, lambda *_: interrupts.append(True))
+    delayed = []
+    before = signal.signal(signal.SIGINT, lambda *_: delayed.append(True))
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-    if interrupts:
-        raise KeyboardInterrupt
+    if delayed:
+        os.kill(os.getpid(), signal.SIGINT)

@@ -2,7 +2,6 @@
 import logging
 import os
 import re
-import signal
 import sys
 
 from absl import app
@@ -75,7 +74,7 @@ def abort(code, message):
 
 
 def run(define_flags, main):
-    """Runs a program and exits: 0, or 1 after one sentence on bad input, or 130 on Ctrl-C.
+    """Runs a program and exits: 0, or 1 after one sentence on bad input.
 
     Args:
       define_flags: declares the program's flags; called once, before parsing.
@@ -92,29 +91,15 @@ def run(define_flags, main):
             print("error: " + _printed(_unexpected(argv[1])), file=sys.stderr)
             return 1
         _set_up_logging()
-        before, interrupts, terminal = signal.getsignal(signal.SIGINT), [], sys.stderr
-
-        def interrupt(*args):
-            interrupts.append(True)
-            sys.stderr = open(os.devnull, "w")  # libraries and half-built objects print tracebacks
-            signal.default_int_handler(*args)
-
         try:
-            if before is not signal.SIG_IGN:
-                signal.signal(signal.SIGINT, interrupt)
             check_paths(flags.FLAGS)
             return main(flags.FLAGS)
-        except (KeyboardInterrupt, Exception) as error:  # pylint: disable=broad-except
-            if interrupts or isinstance(error, KeyboardInterrupt):  # libraries may turn it into another error
-                print("interrupted.", file=terminal)
-                return 130
+        except Exception as error:  # pylint: disable=broad-except
             message = sentences.of(error)
             if message is None:
                 raise
             print("error: " + _printed(message), file=sys.stderr)
             return 1
-        finally:
-            signal.signal(signal.SIGINT, before)
 
     try:
         app.run(guarded_main, flags_parser=_parse)

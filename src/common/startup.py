@@ -5,19 +5,19 @@ import select
 import signal
 import sys
 
-from src.common import runtime
+from src.common import interrupts
 from src.common import system_errors
 
 
 def begin():
     """Keeps standard streams, Ctrl-C and a full machine from ending in tracebacks; only programs call it.
 
-    `src.common.program` takes over when the modules are loaded.
+    `src.common.program` explains the errors that come after the modules are loaded.
     """
     _keep_streams()
     sys.excepthook = _explain
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else the shell ignores Ctrl-C
-        signal.signal(signal.SIGINT, _end)
+        signal.signal(signal.SIGINT, interrupts.end)
 
 
 class _Stream(io.FileIO):
@@ -74,9 +74,3 @@ def _explain(kind, error, traceback):
         sys.__excepthook__(kind, error, traceback)
     else:
         print("error: " + message, file=sys.stderr)
-
-
-def _end(number, frame):
-    del number, frame
-    os.write(runtime.terminal, b"interrupted.\n")
-    os._exit(130)  # half-loaded modules would print tracebacks

@@ -2,7 +2,9 @@
 import collections
 import concurrent.futures
 import contextlib
+import functools
 import os
+import shutil
 import tempfile
 import typing
 
@@ -11,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from src.common import files
+from src.common import interrupts
 from src.common import storage
 from src.common import system_errors
 from src.common.errors import InputError
@@ -202,7 +205,8 @@ def _on_this_machine(path):
             if storage.local(path) is not None:
                 yield path
                 return
-            with tempfile.TemporaryDirectory() as folder:
+            folder = tempfile.mkdtemp()
+            with interrupts.cleaning_up(functools.partial(shutil.rmtree, folder, ignore_errors=True)):
                 copy = os.path.join(storage.as_path(folder), "shard")
                 tf.io.gfile.copy(path, copy)
                 yield copy

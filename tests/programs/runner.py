@@ -168,9 +168,9 @@ def output_of(program, **flags):
 def _captured(output, errors, code, function, args):
     os.dup2(os.open(output, os.O_WRONLY), 1)
     os.dup2(os.open(errors, os.O_WRONLY), 2)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored if a shell started the tests in the background
     importlib.import_module("src.common.startup").begin()
     multiprocessing.set_start_method("fork", force=True)  # as in a program that a user starts
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored if a shell started the tests in the background
     try:
         with _exit_noted(code):
             function(*args)

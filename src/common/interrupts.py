@@ -1,0 +1,42 @@
+"""Ctrl-C ends a program at once, from wherever it is.
+
+An exception in its place could pass through C++ that has called Python, as TensorFlow's does. That ends in a
+segmentation fault, or in the tracebacks of half-built objects. So nothing is raised, and no `finally` block runs:
+`cleaning_up` says what must not be left behind.
+"""
+import contextlib
+import multiprocessing.util
+import os
+import signal
+import sys
+
+from src.common import runtime
+
+_cleanups = []
+
+
+@contextlib.contextmanager
+def cleaning_up(function):
+    """Context that calls a function at its end, and if Ctrl-C ends the program before; that may call it twice."""
+    _cleanups.append(function)
+    try:
+        yield
+    finally:
+        function()
+        _cleanups.remove(function)
+
+
+def end(number, frame):
+    """Signal handler of programs: cleans up and ends the process with 130. A second Ctrl-C ends it without waiting."""
+    del frame
+    signal.signal(number, lambda *_: os._exit(130))  # pylint: disable=protected-access
+    sys.stderr = open(os.devnull, "w")  # other threads may miss what is cleaned up, and print tracebacks
+    # The last function ends child processes and removes semaphores, as at the end of any Python process.
+    for function in [*reversed(_cleanups), multiprocessing.util._exit_function]:  # pylint: disable=protected-access
+        with contextlib.suppress(Exception):
+            function()
+    with contextlib.suppress(Exception):  # it may have been interrupted while writing
+        sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        os.write(runtime.terminal, b"interrupted.\n")
+    os._exit(130)  # pylint: disable=protected-access
