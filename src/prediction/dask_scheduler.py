@@ -1,6 +1,7 @@
 """Reaching a Dask scheduler, or starting one with workers on this machine."""
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import re
@@ -16,6 +17,7 @@ import dask
 import distributed
 from distributed.comm import connect
 
+from src.common import interrupts
 from src.common import runtime
 from src.common.errors import InputError
 
@@ -62,7 +64,9 @@ async def _greet(address, security, seconds):
 
 def _silence():
     """Silences the tracebacks that Dask logs of whatever ends or is not understood: this project has its own lines."""
-    for handler in logging.getLogger("distributed").handlers:
+    dask_log = logging.getLogger("distributed")
+    dask_log.propagate = False
+    for handler in dask_log.handlers:
         handler.setLevel(_SILENT)
     logging.getLogger("asyncio").setLevel(_SILENT)
 
@@ -177,6 +181,8 @@ class _Nanny(distributed.Nanny):
     def __init__(self, *args, name, **kwargs):
         super(_Nanny, self).__init__(*args, name=name, env={"CUDA_VISIBLE_DEVICES": str(name)}, **kwargs)
         self.started.append(self)
+        # This thread starts the worker, which inherits that. Ctrl-C is for the main thread, which ends the workers.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
 
     def memory_monitor(self):
         pass
@@ -215,13 +221,17 @@ def num_alive():
 
 def close(started):
     """Closes what `own` has started; its worker processes are killed, as a stopped one would never end."""
+    _kill_workers()
+    with contextlib.suppress(Exception):  # nothing is left to be lost
+        started.close(timeout=_CLOSE_SECONDS)
+
+
+def _kill_workers():
     for nanny in _Nanny.started:
         nanny.auto_restart = False
         if nanny.pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(nanny.pid, signal.SIGKILL)
-    with contextlib.suppress(Exception):  # nothing is left to be lost
-        started.close(timeout=_CLOSE_SECONDS)
 
 
 @contextlib.contextmanager
@@ -240,10 +250,9 @@ def own_workers():
     except OSError as error:
         raise InputError("The workers' files need a temporary folder (%s): make room in it, or set TMPDIR to another "
                          "one." % error)
-    try:
+    remove_files = functools.partial(shutil.rmtree, folder, ignore_errors=True)
+    with interrupts.cleaning_up(remove_files), interrupts.cleaning_up(_kill_workers):
         with dask.config.set({"temporary-directory": folder, "distributed.worker.memory.spill": False,
                               "distributed.worker.memory.pause": False,
                               "distributed.deploy.lost-worker-timeout": "1 day"}):  # they may take long to start again
             yield
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -142,7 +142,9 @@ def test_workers_are_started_and_stopped_as_dask_does(flags, alone, tmp_path):
 
 def test_one_worker_process_per_gpu(flags, alone, tmp_path):
     before = os.listdir(".")
-    assert outputs(tmp_path, num_gpu=2, **flags)[0] == alone[0]
+    files, errors = outputs(tmp_path, num_gpu=2, **flags)
+    assert files == alone[0]
+    assert all(re.match(r"\d\d:\d\d:\d\d ", line) for line in errors.splitlines()), errors  # none is Dask's
     assert os.listdir(".") == before  # Dask's own default leaves a folder here
 
 
