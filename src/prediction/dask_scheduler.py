@@ -206,7 +206,8 @@ def own(host, port, num_workers=0):
     _check_plain_allowed("the cluster that this process starts")
     _silence()
     started = distributed.SpecCluster(
-        scheduler={"cls": distributed.Scheduler, "options": {"host": host, "port": port, "dashboard": False}},
+        scheduler={"cls": distributed.Scheduler, "options": {
+            "host": host, "port": port, "dashboard": False, "dashboard_address": "127.0.0.1:0"}},  # 0: any port
         worker={"cls": _Nanny, "options": {"nthreads": 1, "host": "127.0.0.1", "dashboard": False,
                                            "worker_class": _Worker, "silence_logs": _SILENT}},
         silence_logs=_SILENT)
