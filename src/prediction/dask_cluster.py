@@ -58,7 +58,7 @@ def connected(address, timeout, num_alive=None):
     try:
         yield Cluster(client, address, timeout, num_alive)
     finally:
-        with contextlib.suppress(OSError, asyncio.TimeoutError, asyncio.CancelledError):
+        with contextlib.suppress(asyncio.TimeoutError, *dask_workers.GONE):
             client.close()
 
 

@@ -1,5 +1,6 @@
 """The workers of a Dask cluster: which of them can work, and what keeps the others from it."""
 import asyncio
+import concurrent.futures
 import contextlib
 import importlib
 import logging
@@ -26,7 +27,7 @@ _START_SECONDS = 300.0  # for worker processes of this machine to start
 _AGAIN_SECONDS = 15.0  # for Dask to start such a process again once it has ended
 _CALL_SECONDS = 10.0  # a call to the scheduler
 _CHECK_SECONDS = 30.0  # for the checks of workers to end once a task has failed
-_GONE = (asyncio.CancelledError, CommClosedError, OSError)
+GONE = (asyncio.CancelledError, concurrent.futures.CancelledError, CommClosedError, OSError)  # the scheduler is
 _REASON = re.compile(r"^\w*(?:Error|Exception): .+", re.MULTILINE)
 
 
@@ -35,7 +36,7 @@ def answering(address):
     """Context that turns the errors of a scheduler that is gone into an InputError."""
     try:
         yield
-    except _GONE:
+    except GONE:
         raise InputError("The scheduler at %s is gone: start it and its workers again, and run again." % address)
 
 

@@ -1,5 +1,6 @@
 """What is done about workers of a Dask cluster that cannot work; tests/programs/test_cluster.py runs real ones."""
 import asyncio
+import contextlib
 import threading
 import types
 
@@ -8,7 +9,9 @@ from distributed.scheduler import KilledWorker
 import pytest
 
 from src.common.errors import InputError
+from src.prediction import dask_scheduler
 from src.prediction import dask_workers
+from tests.programs import dask_processes
 
 ADDRESS, A, B = "tcp://10.0.0.1:8786", "tcp://10.0.0.2:1", "tcp://10.0.0.3:1"
 TIMEOUT = 60
@@ -253,6 +256,16 @@ def test_a_scheduler_that_does_not_answer_and_one_that_is_gone(client, caplog):
     client.status = "connecting"
     with pytest.raises(InputError, match="^The scheduler at %s is gone: start it and its workers again" % ADDRESS):
         workers.look()
+
+
+def test_a_scheduler_that_is_killed_while_a_result_is_waited_for():
+    with dask_processes.Cluster() as cluster:
+        client = dask_scheduler.client(cluster.address, TIMEOUT)
+        with contextlib.closing(client), pytest.raises(InputError, match="^The scheduler at .* is gone: "):
+            workers, future = dask_workers.Workers(client, cluster.address, TIMEOUT, ()), client.submit(sum, [1])
+            threading.Timer(.2, dask_processes.kill, [cluster.scheduler]).start()
+            with dask_workers.answering(cluster.address):
+                workers.result(client.gather(future, asynchronous=True))
 
 
 @pytest.mark.parametrize("error, told", [
