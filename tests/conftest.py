@@ -1,4 +1,6 @@
-"""Every test builds its own graph, and the longest files begin first."""
+"""Every test builds its own graph, the longest files begin first, and no files remain if all is well."""
+import shutil
+
 import pytest
 import tensorflow as tf
 
@@ -9,6 +11,14 @@ LONGEST = {"test_models.py", "test_kills.py", "test_cluster.py", "test_train.py"
 def fresh_graph():
     with tf.Graph().as_default():
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left(request, tmp_path_factory):
+    """Removes this process's temporary folders unless a test failed; pytest keeps those of three runs, of GBs each."""
+    yield
+    if not request.session.testsfailed:
+        shutil.rmtree(str(tmp_path_factory.getbasetemp()))
 
 
 def pytest_collection_modifyitems(items):

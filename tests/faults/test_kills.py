@@ -4,6 +4,7 @@ kill.py does the same at random moments.
 """
 import glob
 import os
+import shutil
 import time
 
 import pytest
@@ -70,3 +71,4 @@ def test_a_kill_loses_nothing(scenarios, moment):
         kill_when(run, happens(work))
     scenario.check_killed(work)
     scenario.finish(work)
+    shutil.rmtree(work)  # checkpoints of 50 MB
