@@ -4,7 +4,8 @@ import shutil
 import pytest
 import tensorflow as tf
 
-LONGEST = {"test_models.py", "test_kills.py", "test_cluster.py", "test_train.py"}
+LONGEST = {"test_models.py", "test_kills.py", "test_cluster.py", "test_train.py", "test_context.py",
+           "test_both_tensorflows.py"}
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +20,10 @@ def nothing_left(request, tmp_path_factory):
     yield
     if not request.session.testsfailed:
         shutil.rmtree(str(tmp_path_factory.getbasetemp()))
+
+
+def pytest_configure(config):
+    config.option.loadscopereorder = False  # today's xdist would begin with the files of the most tests
 
 
 def pytest_collection_modifyitems(items):
