@@ -2,9 +2,10 @@
 
 An exception in its place could pass through C++ that has called Python, as TensorFlow's does. That ends in a
 segmentation fault, or in the tracebacks of half-built objects. So nothing is raised, and no `finally` block runs:
-`cleaning_up` says what must not be left behind.
+child processes are killed, and `cleaning_up` says what else must not be left behind.
 """
 import contextlib
+import multiprocessing
 import multiprocessing.util
 import os
 import signal
@@ -22,8 +23,16 @@ def cleaning_up(function):
     try:
         yield
     finally:
-        function()
-        _cleanups.remove(function)
+        try:
+            function()
+        finally:
+            _cleanups.remove(function)
+
+
+def _kill_children():
+    for process in multiprocessing.active_children():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)  # which also ends one that is stopped
 
 
 def end(number, frame):
@@ -31,8 +40,8 @@ def end(number, frame):
     del frame
     signal.signal(number, lambda *_: os._exit(130))  # pylint: disable=protected-access
     sys.stderr = open(os.devnull, "w")  # other threads may miss what is cleaned up, and print tracebacks
-    # The last function ends child processes and removes semaphores, as at the end of any Python process.
-    for function in [*reversed(_cleanups), multiprocessing.util._exit_function]:  # pylint: disable=protected-access
+    # The last function removes multiprocessing's semaphores, as at the end of any Python process.
+    for function in [_kill_children, *reversed(_cleanups), multiprocessing.util._exit_function]:
         with contextlib.suppress(Exception):
             function()
     with contextlib.suppress(Exception):  # it may have been interrupted while writing

@@ -1,7 +1,6 @@
 """A function mapped over items by forked processes."""
 import collections
 import contextlib
-import functools
 import multiprocessing
 import os
 import pickle
@@ -10,7 +9,6 @@ import tempfile
 import threading
 import time
 
-from src.common import interrupts
 from src.common import system_errors
 from src.common.errors import InputError
 
@@ -79,13 +77,12 @@ def _forked(function, slots):
         target=_work, args=(function, slots, its_pipe, os.getpid()), daemon=True)
     process.start()
     its_pipe.close()  # only the process holds it now, so its death closes the pipe
-    with contextlib.closing(pipe), interrupts.cleaning_up(functools.partial(_kill, process)):
+    try:
         yield pipe
-
-
-def _kill(process):
-    os.kill(process.pid, signal.SIGKILL)
-    process.join()
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        pipe.close()
 
 
 def _work(function, slots, pipe, parent):

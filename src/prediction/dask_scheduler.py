@@ -222,17 +222,13 @@ def num_alive():
 
 def close(started):
     """Closes what `own` has started; its worker processes are killed, as a stopped one would never end."""
-    _kill_workers()
-    with contextlib.suppress(Exception):  # nothing is left to be lost
-        started.close(timeout=_CLOSE_SECONDS)
-
-
-def _kill_workers():
     for nanny in _Nanny.started:
         nanny.auto_restart = False
         if nanny.pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(nanny.pid, signal.SIGKILL)
+    with contextlib.suppress(Exception):  # nothing is left to be lost
+        started.close(timeout=_CLOSE_SECONDS)
 
 
 @contextlib.contextmanager
@@ -251,8 +247,7 @@ def own_workers():
     except OSError as error:
         raise InputError("The workers' files need a temporary folder (%s): make room in it, or set TMPDIR to another "
                          "one." % error)
-    remove_files = functools.partial(shutil.rmtree, folder, ignore_errors=True)
-    with interrupts.cleaning_up(remove_files), interrupts.cleaning_up(_kill_workers):
+    with interrupts.cleaning_up(functools.partial(shutil.rmtree, folder, ignore_errors=True)):
         with dask.config.set({"temporary-directory": folder, "distributed.worker.memory.spill": False,
                               "distributed.worker.memory.pause": False,
                               "distributed.deploy.lost-worker-timeout": "1 day"}):  # they may take long to start again
