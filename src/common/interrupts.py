@@ -39,13 +39,14 @@ def end(number, frame):
     """Signal handler of programs: cleans up and ends the process with 130. A second Ctrl-C ends it without waiting."""
     del frame
     signal.signal(number, lambda *_: os._exit(130))  # pylint: disable=protected-access
-    sys.stderr = open(os.devnull, "w")  # other threads may miss what is cleaned up, and print tracebacks
+    terminal = os.dup(runtime.terminal)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # threads and processes may miss what is gone, and print tracebacks
     # The last function removes multiprocessing's semaphores, as at the end of any Python process.
-    for function in [_kill_children, *reversed(_cleanups), multiprocessing.util._exit_function]:
+    for function in [*reversed(_cleanups), _kill_children, multiprocessing.util._exit_function]:
         with contextlib.suppress(Exception):
             function()
     with contextlib.suppress(Exception):  # it may have been interrupted while writing
         sys.stdout.flush()
     with contextlib.suppress(OSError):
-        os.write(runtime.terminal, b"interrupted.\n")
+        os.write(terminal, b"interrupted.\n")
     os._exit(130)  # pylint: disable=protected-access

@@ -3,6 +3,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import multiprocessing
 import os
 import re
 import shutil
@@ -205,6 +206,8 @@ def own(host, port, num_workers=0):
     """
     _check_plain_allowed("the cluster that this process starts")
     _silence()
+    # Has multiprocessing start its tracker in this thread: the one that does it gets Ctrl-C unblocked; see `_Nanny`.
+    multiprocessing.get_context("spawn").Lock()
     started = distributed.SpecCluster(
         scheduler={"cls": distributed.Scheduler, "options": {
             "host": host, "port": port, "dashboard": False, "dashboard_address": "127.0.0.1:0"}},  # 0: any port
@@ -222,13 +225,18 @@ def num_alive():
 
 def close(started):
     """Closes what `own` has started; its worker processes are killed, as a stopped one would never end."""
+    _kill_workers()
+    with contextlib.suppress(Exception):  # nothing is left to be lost
+        started.close(timeout=_CLOSE_SECONDS)
+
+
+def _kill_workers():
+    """Kills the worker processes, and has Dask start none in their place."""
     for nanny in _Nanny.started:
         nanny.auto_restart = False
         if nanny.pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(nanny.pid, signal.SIGKILL)
-    with contextlib.suppress(Exception):  # nothing is left to be lost
-        started.close(timeout=_CLOSE_SECONDS)
 
 
 @contextlib.contextmanager
@@ -247,7 +255,8 @@ def own_workers():
     except OSError as error:
         raise InputError("The workers' files need a temporary folder (%s): make room in it, or set TMPDIR to another "
                          "one." % error)
-    with interrupts.cleaning_up(functools.partial(shutil.rmtree, folder, ignore_errors=True)):
+    remove_files = functools.partial(shutil.rmtree, folder, ignore_errors=True)
+    with interrupts.cleaning_up(remove_files), interrupts.cleaning_up(_kill_workers):
         with dask.config.set({"temporary-directory": folder, "distributed.worker.memory.spill": False,
                               "distributed.worker.memory.pause": False,
                               "distributed.deploy.lost-worker-timeout": "1 day"}):  # they may take long to start again
